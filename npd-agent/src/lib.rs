@@ -1,0 +1,2 @@
+//! The node problem detector.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! The node problem detector.
+#![forbid(unsafe_code)]
+
+fn main() {}
