@@ -1,2 +1,30 @@
-//! The node problem detector.
+//! The node problem detector, from the inside out:
+//!
+//! * the vocabulary ([`problem`]), what is true now ([`ledger`]), who reports what ([`incident`]);
+//! * what looks at the node ([`monitor`]) and hands findings over ([`reporter`]);
+//! * what makes news of findings ([`hub`]) and tells others ([`exporter`], [`server`]);
+//! * what starts and supervises it all ([`agent`]).
 #![forbid(unsafe_code)]
+
+pub mod problem;
+
+pub mod go;
+
+pub mod incident;
+pub mod ledger;
+
+pub mod board;
+pub mod metrics;
+pub mod node;
+pub mod reporter;
+
+pub mod monitor;
+
+pub mod exporter;
+pub mod hub;
+pub mod server;
+
+pub mod agent;
+pub mod config;
+pub mod flags;
+pub mod logging;

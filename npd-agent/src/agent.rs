@@ -1,0 +1,134 @@
+//! Starts everything, keeps it running, and stops it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::board::Board;
+use crate::exporter::Built;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::monitor::{Monitor, Monitors};
+use crate::node::Node;
+use crate::problem::Forever;
+use crate::reporter::Reporter;
+use crate::server::{self, Pages};
+
+/// How many reports may wait for the hub before monitors wait. Back-pressure ends at the kernel's
+/// own buffers, where losses are counted.
+const REPORTS_QUEUED: usize = 256;
+
+/// The pause before a failed monitor is started again: this at first, doubled up to the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Everything that was built from the command line and waits to run.
+pub struct Agent {
+    /// The machine.
+    pub node: Arc<Node>,
+    /// The metric families.
+    pub metrics: Metrics,
+    /// What is shown over HTTP.
+    pub board: Board,
+    /// What watches.
+    pub monitors: Monitors,
+    /// What tells.
+    pub exporters: Vec<Built>,
+    /// What answers over HTTP, on sockets that are bound already.
+    pub servers: Vec<(TcpListener, Pages)>,
+}
+
+impl Agent {
+    /// Runs until a signal asks to stop (`Ok`) or something fails that nothing can be done without.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        let mut tasks = self.start()?;
+        tokio::select! {
+            _ = terminate.recv() => info!("Stopping on SIGTERM"),
+            _ = interrupt.recv() => info!("Stopping on SIGINT"),
+            Some(ended) = tasks.join_next() => match ended.context("running a task")? {
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(())
+    }
+
+    fn start(self) -> anyhow::Result<JoinSet<Forever>> {
+        let mut tasks = JoinSet::new();
+        for (listener, pages) in self.servers {
+            listener
+                .set_nonblocking(true)
+                .context("preparing an HTTP socket")?;
+            let listener = tokio::net::TcpListener::from_std(listener)
+                .context("handing an HTTP socket to the runtime")?;
+            tasks.spawn(server::serve(listener, pages));
+        }
+        let mut exporters = Vec::new();
+        for Built { exporter, task } in self.exporters {
+            exporters.push(exporter);
+            if let Some(task) = task {
+                tasks.spawn(task);
+            }
+        }
+        let (sender, reports) = mpsc::channel(REPORTS_QUEUED);
+        let mut hub = Hub::new(self.metrics.clone(), self.board.clone(), exporters);
+        let now = Timestamp::now();
+        for declaration in self
+            .monitors
+            .iter()
+            .flat_map(|monitor| monitor.declarations())
+        {
+            hub.declare(&declaration, now);
+        }
+        tasks.spawn(hub.run(reports));
+        let reporter = Reporter::new(self.node, self.metrics, self.board, sender);
+        for monitor in self.monitors {
+            tasks.spawn(supervise(monitor, reporter.clone()));
+        }
+        Ok(tasks)
+    }
+}
+
+/// Runs a monitor, and runs it again when it fails. Its conditions stay as they are meanwhile.
+async fn supervise(mut monitor: Box<dyn Monitor>, reporter: Reporter) -> Forever {
+    let name = monitor.name().to_owned();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        reporter.board.update(|shown| {
+            shown.monitors.entry(name.clone()).or_default().running = true;
+        });
+        let started = tokio::time::Instant::now();
+        let Err(error) = monitor.run(&reporter).await;
+        if started.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        let reason = format!("{error:#}");
+        warn!(
+            monitor = name,
+            error = reason,
+            ?pause,
+            "Monitor failed and will be started again"
+        );
+        reporter
+            .metrics
+            .monitor_restarts
+            .with_label_values(&[&name])
+            .inc();
+        reporter.board.update(|shown| {
+            let state = shown.monitors.entry(name.clone()).or_default();
+            state.running = false;
+            state.restarts += 1;
+            state.last_error = Some(reason);
+        });
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,161 @@
+//! What the agent shows of the node and of itself over HTTP.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::problem::{Condition, Event};
+
+/// How many events `/events` shows.
+const EVENTS_SHOWN: usize = 256;
+
+/// The board; clone it freely, all clones show the same.
+#[derive(Clone, Debug)]
+pub struct Board(watch::Sender<Shown>);
+
+/// What stands on the board.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// The node's name.
+    pub node: String,
+    /// The agent's version.
+    pub version: &'static str,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// The running monitors, by name.
+    pub monitors: BTreeMap<String, MonitorState>,
+    /// Where records come from, by name.
+    pub sources: BTreeMap<String, SourceState>,
+    /// How each probe sees, by name.
+    pub probes: BTreeMap<String, ProbeState>,
+    /// The exporters that run, and what each has to say about itself.
+    pub exporters: BTreeMap<String, String>,
+    /// For `/conditions`.
+    #[serde(skip)]
+    pub conditions: Vec<Condition>,
+    /// For `/events`, oldest first.
+    #[serde(skip)]
+    pub events: VecDeque<ShownEvent>,
+}
+
+/// A monitor, as `/status` shows it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MonitorState {
+    /// Whether it runs now.
+    pub running: bool,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it last failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// A source of records, as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceState {
+    /// Whether it delivers.
+    pub up: bool,
+    /// Whether the agent is unhealthy without it.
+    pub mandatory: bool,
+    /// Since when it has been up or down.
+    pub since: Timestamp,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A probe, as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeState {
+    /// How it sees: `tp_btf`, `raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`.
+    pub backend: &'static str,
+    /// Why not in a better way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An event, as `/events` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownEvent {
+    /// Who reported it.
+    pub source: Arc<str>,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Board {
+    /// An empty board.
+    pub fn new(node: String, started: Timestamp) -> Self {
+        Self(watch::Sender::new(Shown {
+            node,
+            version: env!("CARGO_PKG_VERSION"),
+            started,
+            monitors: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            exporters: BTreeMap::new(),
+            conditions: Vec::new(),
+            events: VecDeque::new(),
+        }))
+    }
+
+    /// Reads the board. Do not hold the guard across an await.
+    pub fn read(&self) -> watch::Ref<'_, Shown> {
+        self.0.borrow()
+    }
+
+    /// Changes the board.
+    pub fn update(&self, change: impl FnOnce(&mut Shown)) {
+        self.0.send_modify(change);
+    }
+
+    /// Says that a source delivers (`reason` is `None`) or why it does not.
+    pub fn source(&self, name: &str, mandatory: bool, reason: Option<String>) {
+        self.update(|shown| {
+            let up = reason.is_none();
+            let since = match shown.sources.get(name) {
+                Some(state) if state.up == up => state.since,
+                _ => Timestamp::now(),
+            };
+            shown.sources.insert(
+                name.to_owned(),
+                SourceState {
+                    up,
+                    mandatory,
+                    since,
+                    reason,
+                },
+            );
+        });
+    }
+}
+
+impl Shown {
+    /// Why the agent is not healthy: a line for each mandatory source that is down.
+    pub fn complaints(&self) -> Vec<String> {
+        let down = self
+            .sources
+            .iter()
+            .filter(|(_, state)| state.mandatory && !state.up);
+        down.map(|(name, state)| {
+            let reason = state.reason.as_deref().unwrap_or("unknown");
+            format!("source {name} is down since {}: {reason}", state.since)
+        })
+        .collect()
+    }
+
+    /// Adds an event, and lets the oldest go.
+    pub fn push_event(&mut self, source: &Arc<str>, event: &Event) {
+        if self.events.len() == EVENTS_SHOWN {
+            self.events.pop_front();
+        }
+        self.events.push_back(ShownEvent {
+            source: Arc::clone(source),
+            event: event.clone(),
+        });
+    }
+}

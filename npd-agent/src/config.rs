@@ -1,0 +1,58 @@
+//! From config files to monitors. Nothing is started here, and nothing opened but the files.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing::warn;
+
+use crate::monitor::{ConfigFile, KINDS, Monitors};
+
+/// What runs when no config file is named: flag, name and content.
+const BUILT_IN: &[(&str, &str, &str)] = &[];
+
+/// Makes the monitors of the named files, or the built-in ones if none is named.
+/// `configs` has a list for each of [`KINDS`].
+pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Monitors> {
+    let none_named = configs.iter().all(Vec::is_empty);
+    let mut seen = BTreeSet::new();
+    let mut monitors = Vec::new();
+    for (kind, paths) in KINDS.iter().zip(configs) {
+        let mut files = Vec::new();
+        if none_named {
+            files.extend(built_in(kind.flag));
+        }
+        for path in paths {
+            if seen.insert(path.clone()) {
+                files.push(read(path)?);
+            } else {
+                warn!(file = %path.display(), "Config file is named twice; skipping the second");
+            }
+        }
+        monitors.extend((kind.load)(&files)?);
+    }
+    Ok(monitors)
+}
+
+fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
+    BUILT_IN
+        .iter()
+        .filter(move |(of, ..)| *of == flag)
+        .map(|(_, name, content)| ConfigFile {
+            name: Arc::from(*name),
+            dir: PathBuf::new(),
+            bytes: content.as_bytes().to_vec(),
+        })
+}
+
+fn read(path: &Path) -> anyhow::Result<ConfigFile> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).with_context(|| format!("reading the config file {name}"))?;
+    let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok(ConfigFile {
+        name: Arc::from(name),
+        dir,
+        bytes,
+    })
+}

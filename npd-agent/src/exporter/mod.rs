@@ -1,0 +1,57 @@
+//! Exporters tell others what the hub has found.
+//!
+//! A new exporter is one file (or folder) here and one line in [`EXPORTERS`].
+
+pub mod terminal;
+
+use std::sync::Arc;
+
+use crate::board::Board;
+use crate::flags::Options;
+use crate::metrics::Metrics;
+use crate::monitor::Task;
+use crate::node::Node;
+use crate::problem::Status;
+
+/// What an exporter is built from.
+pub struct Setting<'a> {
+    /// The command line.
+    pub options: &'a Options,
+    /// Whether there is a cluster to report to.
+    pub cluster: bool,
+    /// The machine.
+    pub node: &'a Arc<Node>,
+    /// The metric families.
+    pub metrics: &'a Metrics,
+    /// What is shown over HTTP.
+    pub board: &'a Board,
+}
+
+/// A way to tell others.
+pub struct Kind {
+    /// Its name in logs and `/status`.
+    pub name: &'static str,
+    /// Builds it: `None` if the command line does not ask for it. An error ends the agent before
+    /// anything starts, so only what the user must mend is an error.
+    pub build: fn(&Setting<'_>) -> anyhow::Result<Option<Built>>,
+}
+
+/// An exporter, and what it needs to have running beside it.
+pub struct Built {
+    /// Takes statuses.
+    pub exporter: Box<dyn Exporter>,
+    /// Runs as long as the agent does; its failure is logged and it is not started again.
+    pub task: Option<Task<'static>>,
+}
+
+/// Every exporter, in the order in which they are told.
+pub const EXPORTERS: &[Kind] = &[Kind {
+    name: "terminal",
+    build: terminal::build,
+}];
+
+/// Takes what the hub publishes.
+pub trait Exporter: Send {
+    /// Takes a status. Must not wait: queue it (bounded), and count what is dropped.
+    fn export(&mut self, status: &Status);
+}

@@ -1,0 +1,215 @@
+//! The one place where findings become news: incidents, ledger, problem metrics, exporters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::board::Board;
+use crate::exporter::Exporter;
+use crate::incident::{Incidents, Verdict};
+use crate::ledger::{Ledger, Outcome};
+use crate::metrics::Metrics;
+use crate::monitor::Declaration;
+use crate::problem::{ConditionStatus, Finding, Forever, Problem, Severity, Status, Subject};
+use crate::reporter::Report;
+
+/// Takes reports from monitors and tells exporters.
+pub struct Hub {
+    ledger: Ledger,
+    incidents: Incidents,
+    metrics: Metrics,
+    board: Board,
+    exporters: Vec<Box<dyn Exporter>>,
+    /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
+    gauged: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Hub {
+    /// A hub that tells `exporters`.
+    pub fn new(metrics: Metrics, board: Board, exporters: Vec<Box<dyn Exporter>>) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            incidents: Incidents::default(),
+            metrics,
+            board,
+            exporters,
+            gauged: BTreeMap::new(),
+        }
+    }
+
+    /// Makes a monitor's conditions and metrics known before it runs, and tells exporters.
+    pub fn declare(&mut self, declaration: &Declaration, now: Timestamp) {
+        for problem in declaration
+            .problems
+            .iter()
+            .filter(|problem| problem.metrics)
+        {
+            let Problem {
+                reason, condition, ..
+            } = &**problem;
+            self.metrics
+                .problem_counter
+                .with_label_values(&[&**reason])
+                .inc_by(0.0);
+            if let Some(condition) = condition {
+                self.metrics
+                    .problem_gauge
+                    .with_label_values(&[&**reason, &**condition])
+                    .set(0.0);
+            }
+        }
+        let publish = declaration.publish_at_start;
+        let conditions = declaration
+            .conditions
+            .iter()
+            .filter_map(|healthy| self.ledger.declare(healthy.clone(), publish, now))
+            .collect();
+        let source = Arc::clone(&declaration.source);
+        self.publish(&Status {
+            source,
+            event: None,
+            conditions,
+        });
+    }
+
+    /// Runs until every monitor is gone.
+    pub async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Forever {
+        loop {
+            let due = self
+                .incidents
+                .next_expiry()
+                .map(tokio::time::Instant::from_std);
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => self.take(report, Instant::now()),
+                    None => bail!("every monitor has stopped"),
+                },
+                () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)),
+                    if due.is_some() => self.expire(Instant::now()),
+            }
+        }
+    }
+
+    /// Takes one report in.
+    pub fn take(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Finding(finding) => {
+                for verdict in self.incidents.admit(*finding, now) {
+                    match verdict {
+                        Verdict::Report(finding) => self.apply(finding),
+                        Verdict::Count(finding) => self.count(&finding.problem),
+                        Verdict::Known | Verdict::Held => {}
+                    }
+                }
+            }
+            Report::Watching { kind, conditions } => self.incidents.watch(kind, conditions),
+            Report::NotWatching(kind) => self.incidents.unwatch(kind),
+            Report::Recovered {
+                source,
+                subject,
+                timestamp,
+            } => {
+                self.incidents.recover(&subject, now);
+                self.recover(&source, &subject, timestamp);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for finding in self.incidents.expire(now) {
+            self.metrics
+                .text_only
+                .with_label_values(&[&*finding.problem.reason])
+                .inc();
+            self.apply(finding);
+        }
+    }
+
+    fn apply(&mut self, finding: Finding) {
+        let source = Arc::clone(&finding.source);
+        let problem = Arc::clone(&finding.problem);
+        let outcome = self.ledger.apply(finding);
+        if outcome.refused {
+            self.metrics.claims_refused.inc();
+        }
+        if outcome
+            .event
+            .as_ref()
+            .is_some_and(|event| event.severity == Severity::Warn)
+        {
+            self.count(&problem);
+        }
+        if problem.metrics
+            && let Some(condition) = &problem.condition
+        {
+            self.gauge(condition);
+        }
+        self.tell(&source, outcome);
+    }
+
+    fn recover(&mut self, source: &Arc<str>, subject: &Subject, timestamp: Timestamp) {
+        for outcome in self.ledger.recover(subject, timestamp) {
+            if let Some(condition) = &outcome.condition
+                && self.gauged.contains_key(&condition.r#type)
+            {
+                self.gauge(&Arc::clone(&condition.r#type));
+            }
+            self.tell(source, outcome);
+        }
+    }
+
+    fn count(&self, problem: &Problem) {
+        if problem.metrics {
+            self.metrics
+                .problem_counter
+                .with_label_values(&[&*problem.reason])
+                .inc();
+        }
+    }
+
+    /// Brings `problem_gauge` in line with the ledger, as NPD does: first 0 for the old reason.
+    fn gauge(&mut self, r#type: &Arc<str>) {
+        let Some(shown) = self.ledger.condition(r#type) else {
+            return;
+        };
+        let gauge = &self.metrics.problem_gauge;
+        if let Some(old) = self
+            .gauged
+            .insert(Arc::clone(r#type), Arc::clone(&shown.reason))
+        {
+            gauge.with_label_values(&[&*old, &**r#type]).set(0.0);
+        }
+        let value = if shown.status == ConditionStatus::True {
+            1.0
+        } else {
+            0.0
+        };
+        gauge
+            .with_label_values(&[&*shown.reason, &**r#type])
+            .set(value);
+    }
+
+    fn tell(&mut self, source: &Arc<str>, outcome: Outcome) {
+        if let Some(status) = outcome.into_status(source) {
+            self.publish(&status);
+        }
+    }
+
+    fn publish(&mut self, status: &Status) {
+        self.board.update(|shown| {
+            if let Some(event) = &status.event {
+                shown.push_event(&status.source, event);
+            }
+            if !status.conditions.is_empty() {
+                shown.conditions = self.ledger.conditions().cloned().collect();
+            }
+        });
+        for exporter in &mut self.exporters {
+            exporter.export(status);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One incident, one report.
+//!
+//! The OOM probe and the kernel-log rule see the same kill. While a probe is attached it reports,
+//! and the text of the same incident only confirms. The text may come first, or the probe's record
+//! may be lost: so text is held for a moment, and reports by itself if no probe does.
+//! Pure: the caller brings the time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::problem::{ConditionStatus, Finding, Subject, SubjectKind, Witness};
+
+/// How long text waits for the probe, and how long a probe's report answers for later text.
+/// The kernel prints within milliseconds; a flooded log reaches us seconds late.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many incidents are remembered, and how many texts held. When there are more, the oldest
+/// is let go: a text is then reported by itself, so that a problem is told twice rather than never.
+const MAX_INCIDENTS: usize = 4096;
+
+/// Which incidents the probes have reported, and which texts wait for them.
+#[derive(Debug, Default)]
+pub struct Incidents {
+    /// Kinds whose probe is attached, and the conditions that it answers for.
+    watched: BTreeMap<SubjectKind, BTreeSet<Arc<str>>>,
+    reported: BTreeMap<Subject, Reported>,
+    held: VecDeque<(Instant, Finding)>,
+}
+
+/// What a probe has reported about a subject.
+#[derive(Debug, Default)]
+struct Reported {
+    reasons: BTreeSet<Arc<str>>,
+    /// How long this answers for later texts; `None` until the subject recovers.
+    until: Option<Instant>,
+}
+
+/// What to do with a finding.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is news: hand it to the ledger.
+    Report(Finding),
+    /// A probe has reported the incident under another reason: count the text's, no Event.
+    Count(Finding),
+    /// Nothing to do, now or ever.
+    Known,
+    /// Ask again at [`Incidents::next_expiry`].
+    Held,
+}
+
+impl Incidents {
+    /// A probe of `kind` now answers for the kind's incidents and for `conditions`.
+    pub fn watch(&mut self, kind: SubjectKind, conditions: BTreeSet<Arc<str>>) {
+        self.watched.insert(kind, conditions);
+    }
+
+    /// The probe of `kind` is gone: text reports again.
+    pub fn unwatch(&mut self, kind: SubjectKind) {
+        self.watched.remove(&kind);
+        self.reported.retain(|subject, _| subject.kind() != kind);
+    }
+
+    /// Decides what happens with `finding`, and with texts that waited for it.
+    pub fn admit(&mut self, finding: Finding, now: Instant) -> Vec<Verdict> {
+        match (&finding.subject, finding.witness) {
+            (Some(subject), Witness::Kernel) => {
+                let mut verdicts = self.confirm(subject, &finding);
+                self.remember(subject.clone(), &finding, now);
+                verdicts.push(Verdict::Report(finding));
+                verdicts
+            }
+            (Some(subject), Witness::KernelText) if self.watched.contains_key(&subject.kind()) => {
+                let subject = subject.clone();
+                vec![self.text(&subject, finding, now)]
+            }
+            _ => vec![Verdict::Report(finding)],
+        }
+    }
+
+    /// The subject is well again; what is said of it later is a new incident.
+    pub fn recover(&mut self, subject: &Subject, now: Instant) {
+        if let Some(reported) = self.reported.get_mut(subject) {
+            reported.until = Some(now + PATIENCE);
+        }
+    }
+
+    /// When the oldest held text has waited long enough.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.held.front().map(|(due, _)| *due)
+    }
+
+    /// Texts that no probe came for.
+    pub fn expire(&mut self, now: Instant) -> Vec<Finding> {
+        self.reported.retain(|_, reported| reported.answers(now));
+        let due = self.held.partition_point(|(due, _)| *due <= now);
+        self.held.drain(..due).map(|(_, finding)| finding).collect()
+    }
+
+    fn text(&mut self, subject: &Subject, finding: Finding, now: Instant) -> Verdict {
+        if let Some(condition) = &finding.problem.condition {
+            let answered = &self.watched[&subject.kind()];
+            // The probe knows better, and knows when it is over.
+            let known = answered.contains(condition);
+            return if known {
+                Verdict::Known
+            } else {
+                Verdict::Report(finding)
+            };
+        }
+        if let Some(reported) = self.reported.get(subject).filter(|r| r.answers(now)) {
+            let counted = reported.reasons.contains(&finding.problem.reason);
+            return if counted {
+                Verdict::Known
+            } else {
+                Verdict::Count(finding)
+            };
+        }
+        self.held.push_back((now + PATIENCE, finding));
+        if self.held.len() <= MAX_INCIDENTS {
+            return Verdict::Held;
+        }
+        self.held
+            .pop_front()
+            .map_or(Verdict::Held, |(_, oldest)| Verdict::Report(oldest))
+    }
+
+    /// Lets go of the texts that `finding` explains.
+    fn confirm(&mut self, subject: &Subject, finding: &Finding) -> Vec<Verdict> {
+        let reason = &finding.problem.reason;
+        let mut verdicts = Vec::new();
+        self.held.retain(|(_, text)| {
+            let explained = text.subject.as_ref() == Some(subject);
+            if explained && text.problem.reason != *reason {
+                verdicts.push(Verdict::Count(text.clone()));
+            }
+            !explained
+        });
+        verdicts
+    }
+
+    fn remember(&mut self, subject: Subject, finding: &Finding, now: Instant) {
+        if self.reported.len() >= MAX_INCIDENTS {
+            self.reported.retain(|_, reported| reported.answers(now));
+        }
+        if self.reported.len() >= MAX_INCIDENTS {
+            self.reported.pop_first();
+        }
+        // A kill is over at once; a hanging task or a broken file system lasts until it recovers.
+        let lasts = subject.kind() != SubjectKind::OomKill;
+        let reported = self.reported.entry(subject).or_default();
+        reported.reasons.insert(Arc::clone(&finding.problem.reason));
+        reported.until = match finding.present {
+            ConditionStatus::True if lasts => None,
+            _ => Some(now + PATIENCE),
+        };
+    }
+}
+
+impl Reported {
+    fn answers(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}

@@ -1,0 +1,315 @@
+//! What is true about the node now.
+//!
+//! Monitors *claim* that a problem is there. A condition is true while anyone claims so, unknown
+//! while nobody does but someone cannot tell, and false otherwise. The newest claim is the one
+//! shown. The ledger is pure: no clock, no I/O.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::go::quote::quote;
+use crate::problem::{
+    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Status, Subject, bounded,
+};
+
+/// How many claims one condition keeps. A node with more hung tasks than this is sick enough:
+/// further claims are refused until one is withdrawn, and counted.
+const MAX_CLAIMS: usize = 1024;
+
+/// The node's conditions, and who claims them.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    shown: Condition,
+    healthy: Healthy,
+    /// False until a monitor that skips its initial status has had a first result.
+    published: bool,
+    /// In order of their beginning.
+    claims: Vec<Claim>,
+}
+
+/// One claimant's opinion that a condition is true or unknown.
+#[derive(Debug, Clone)]
+struct Claim {
+    monitor: Arc<str>,
+    claimant: String,
+    subject: Option<Subject>,
+    status: ConditionStatus,
+    reason: Arc<str>,
+    message: String,
+    since: Timestamp,
+}
+
+/// What came of a finding.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The event to tell the world, if there is one.
+    pub event: Option<Event>,
+    /// The condition, if it is news.
+    pub condition: Option<Condition>,
+    /// Whether the claim was refused because its condition has too many.
+    pub refused: bool,
+}
+
+impl Ledger {
+    /// Adds a condition in its healthy state. The first to declare a type words its healthy state.
+    /// Returns the condition if it is to be shown at once.
+    pub fn declare(
+        &mut self,
+        healthy: Healthy,
+        publish: bool,
+        now: Timestamp,
+    ) -> Option<Condition> {
+        if let Some(entry) = self.entry(&healthy.r#type) {
+            let first_shown = publish && !entry.published;
+            entry.published |= publish;
+            return first_shown.then(|| entry.shown.clone());
+        }
+        let shown = healthy.condition(now);
+        let entry = Entry {
+            shown: shown.clone(),
+            healthy,
+            published: publish,
+            claims: Vec::new(),
+        };
+        self.entries.push(entry);
+        publish.then_some(shown)
+    }
+
+    /// The conditions to show, in the order of their declaration.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.published)
+            .map(|entry| &entry.shown)
+    }
+
+    /// The condition of this type, if it was declared.
+    pub fn condition(&self, r#type: &str) -> Option<&Condition> {
+        self.entries
+            .iter()
+            .map(|entry| &entry.shown)
+            .find(|shown| *shown.r#type == *r#type)
+    }
+
+    /// Takes in what a monitor saw.
+    ///
+    /// A temporary problem makes an event each time. A lasting one makes an event when it changes
+    /// the status or the reason of its condition; one whose condition was never declared is dropped,
+    /// as NPD does.
+    pub fn apply(&mut self, finding: Finding) -> Outcome {
+        let Some(r#type) = &finding.problem.condition else {
+            return Outcome {
+                event: temporary_event(finding),
+                ..Outcome::default()
+            };
+        };
+        let Some(index) = self.entries.iter().position(|e| e.shown.r#type == *r#type) else {
+            return Outcome::default();
+        };
+        let entry = &mut self.entries[index];
+        let message_is_news = finding.problem.message_is_news;
+        let timestamp = finding.timestamp;
+        let pod = finding.pod.clone();
+        let withdrawn = finding.present != ConditionStatus::True;
+        if !entry.claim(finding) {
+            return Outcome {
+                refused: true,
+                ..Outcome::default()
+            };
+        }
+        let first = !std::mem::replace(&mut entry.published, true);
+        let mut outcome = entry.show(timestamp, message_is_news, withdrawn);
+        if first && outcome.condition.is_none() {
+            outcome.condition = Some(entry.shown.clone());
+        }
+        if let Some(event) = &mut outcome.event {
+            event.pod = pod;
+        }
+        outcome
+    }
+
+    /// Withdraws every claim about `subject`, whoever made it: the kernel says that it is well.
+    pub fn recover(&mut self, subject: &Subject, now: Timestamp) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for entry in &mut self.entries {
+            let before = entry.claims.len();
+            entry
+                .claims
+                .retain(|claim| claim.subject.as_ref() != Some(subject));
+            if entry.claims.len() < before {
+                outcomes.push(entry.show(now, false, true));
+            }
+        }
+        outcomes.retain(|outcome| *outcome != Outcome::default());
+        outcomes
+    }
+
+    fn entry(&mut self, r#type: &str) -> Option<&mut Entry> {
+        self.entries
+            .iter_mut()
+            .find(|entry| *entry.shown.r#type == *r#type)
+    }
+}
+
+impl Entry {
+    /// Files or withdraws a claim. False if there are too many.
+    fn claim(&mut self, finding: Finding) -> bool {
+        let Finding {
+            monitor,
+            claimant,
+            subject,
+            present,
+            message,
+            timestamp,
+            problem,
+            ..
+        } = finding;
+        let known = self.claims.iter().position(|claim| {
+            claim.monitor == monitor && claim.claimant == claimant && claim.subject == subject
+        });
+        if let Some(index) = known {
+            let claim = &self.claims[index];
+            let same = claim.status == present
+                && claim.reason == problem.reason
+                && (claim.message == message || !problem.message_is_news);
+            if same {
+                return true;
+            }
+            self.claims.remove(index);
+        }
+        if present == ConditionStatus::False {
+            return true;
+        }
+        if self.claims.len() >= MAX_CLAIMS {
+            return false;
+        }
+        let reason = match present {
+            ConditionStatus::True => Arc::clone(&problem.reason),
+            _ => Arc::clone(&self.healthy.reason),
+        };
+        self.claims.push(Claim {
+            monitor,
+            claimant,
+            subject,
+            status: present,
+            reason,
+            message: bounded(message),
+            since: timestamp,
+        });
+        true
+    }
+
+    /// Brings what is shown in line with the claims, and says what is news about it.
+    ///
+    /// When the shown claim is withdrawn and an older one takes its place, that is told as good
+    /// news: the older problem was told when it began, and is not counted twice.
+    fn show(&mut self, now: Timestamp, message_is_news: bool, withdrawn: bool) -> Outcome {
+        let newest = |status| {
+            self.claims
+                .iter()
+                .rev()
+                .find(|claim| claim.status == status)
+        };
+        let claim = newest(ConditionStatus::True).or_else(|| newest(ConditionStatus::Unknown));
+        let next = match claim {
+            Some(claim) => Condition {
+                r#type: Arc::clone(&self.shown.r#type),
+                status: claim.status,
+                transition: if withdrawn { now } else { claim.since },
+                reason: Arc::clone(&claim.reason),
+                message: claim.message.clone(),
+            },
+            None => self.healthy.condition(now),
+        };
+        let shown = &mut self.shown;
+        let same_state = next.status == shown.status && next.reason == shown.reason;
+        if same_state && (next.status != ConditionStatus::True || next.message == shown.message) {
+            return Outcome::default();
+        }
+        if same_state && !message_is_news {
+            // Another subject of the same problem: NPD keeps the first message while it lasts.
+            if withdrawn {
+                shown.message = next.message;
+                return Outcome {
+                    condition: Some(shown.clone()),
+                    ..Outcome::default()
+                };
+            }
+            return Outcome::default();
+        }
+        *shown = next;
+        let event = Event {
+            severity: match shown.status {
+                ConditionStatus::True if !withdrawn => Severity::Warn,
+                _ => Severity::Info,
+            },
+            timestamp: shown.transition,
+            reason: Arc::clone(&shown.reason),
+            message: shown.announcement(),
+            pod: None,
+        };
+        Outcome {
+            event: Some(event),
+            condition: Some(shown.clone()),
+            refused: false,
+        }
+    }
+}
+
+impl Healthy {
+    fn condition(&self, now: Timestamp) -> Condition {
+        Condition {
+            r#type: Arc::clone(&self.r#type),
+            status: ConditionStatus::False,
+            transition: now,
+            reason: Arc::clone(&self.reason),
+            message: self.message.clone(),
+        }
+    }
+}
+
+impl Condition {
+    /// The text of the event about a change, exactly as NPD words it.
+    fn announcement(&self) -> String {
+        let Self {
+            r#type,
+            status,
+            reason,
+            message,
+            ..
+        } = self;
+        let message = quote(message);
+        format!("Node condition {type} is now: {status}, reason: {reason}, message: {message}")
+    }
+}
+
+impl Outcome {
+    /// What exporters are told, or `None` if nothing is news.
+    pub fn into_status(self, source: &Arc<str>) -> Option<Status> {
+        let Self {
+            event, condition, ..
+        } = self;
+        let conditions = Vec::from_iter(condition);
+        (event.is_some() || !conditions.is_empty()).then(|| Status {
+            source: Arc::clone(source),
+            event,
+            conditions,
+        })
+    }
+}
+
+fn temporary_event(finding: Finding) -> Option<Event> {
+    (finding.present != ConditionStatus::False).then(|| Event {
+        severity: Severity::Warn,
+        timestamp: finding.timestamp,
+        reason: Arc::clone(&finding.problem.reason),
+        message: bounded(finding.message),
+        pod: finding.pod,
+    })
+}

@@ -1,0 +1,140 @@
+//! Every metric family of the agent, in one registry. Made once in `main` and passed down.
+
+use prometheus::core::Collector;
+use prometheus::{CounterVec, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+/// The registry, and the families that more than one module writes.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// What `/metrics` prints. Monitors register their own families here.
+    pub registry: Registry,
+    /// NPD's `problem_counter{reason}`.
+    pub problem_counter: CounterVec,
+    /// NPD's `problem_gauge{type,reason}`.
+    pub problem_gauge: GaugeVec,
+    /// `npd_source_up{source}`: 1 while the source delivers.
+    pub source_up: IntGaugeVec,
+    /// `npd_records_lost_total{source}`: records that the source could not deliver, exactly counted.
+    pub records_lost: IntCounterVec,
+    /// `npd_records_malformed_total{source}`: records that were skipped because they made no sense.
+    pub records_malformed: IntCounterVec,
+    /// `npd_rule_matches_total{monitor,reason}`: how often a rule matched, before any folding.
+    pub rule_matches: IntCounterVec,
+    /// `npd_probe_backend{probe,backend}`: 1 for the way in which a probe sees now.
+    pub probe_backend: IntGaugeVec,
+    /// `npd_probe_drops_total{probe}`: records that found the ring buffer full.
+    pub probe_drops: IntCounterVec,
+    /// `npd_probe_missed_total{probe}`: what the kernel counted and the probe did not deliver.
+    pub probe_missed: IntCounterVec,
+    /// `npd_incidents_text_only_total{reason}`: reported from the kernel log alone although a probe was attached.
+    pub text_only: IntCounterVec,
+    /// `npd_monitor_restarts_total{monitor}`: how often a failed monitor was started again.
+    pub monitor_restarts: IntCounterVec,
+    /// `npd_claims_refused_total`: claims refused because a condition had too many.
+    pub claims_refused: IntCounter,
+    /// `npd_exporter_dropped_total{exporter}`: statuses that an exporter had no room for.
+    pub exporter_dropped: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers every family in a registry of its own.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let int_counter = |name, help, labels: &[&str]| {
+            registered(r, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let int_gauge = |name, help, labels: &[&str]| {
+            registered(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        Ok(Self {
+            problem_counter: registered(
+                r,
+                CounterVec::new(
+                    Opts::new(
+                        "problem_counter",
+                        "Number of times a specific type of problem have occurred.",
+                    ),
+                    &["reason"],
+                )?,
+            )?,
+            problem_gauge: registered(
+                r,
+                GaugeVec::new(
+                    Opts::new(
+                        "problem_gauge",
+                        "Whether a specific type of problem is affecting the node or not.",
+                    ),
+                    &["reason", "type"],
+                )?,
+            )?,
+            source_up: int_gauge(
+                "npd_source_up",
+                "1 while the source delivers records, 0 while it does not.",
+                &["source"],
+            )?,
+            records_lost: int_counter(
+                "npd_records_lost_total",
+                "Records that were lost before the agent could read them.",
+                &["source"],
+            )?,
+            records_malformed: int_counter(
+                "npd_records_malformed_total",
+                "Records that were skipped because they could not be understood.",
+                &["source"],
+            )?,
+            rule_matches: int_counter(
+                "npd_rule_matches_total",
+                "How often a rule matched, before any folding.",
+                &["monitor", "reason"],
+            )?,
+            probe_backend: int_gauge(
+                "npd_probe_backend",
+                "1 for the way in which a probe sees now.",
+                &["probe", "backend"],
+            )?,
+            probe_drops: int_counter(
+                "npd_probe_drops_total",
+                "Records that found the ring buffer full.",
+                &["probe"],
+            )?,
+            probe_missed: int_counter(
+                "npd_probe_missed_total",
+                "Incidents that the kernel counted and the probe did not deliver.",
+                &["probe"],
+            )?,
+            text_only: int_counter(
+                "npd_incidents_text_only_total",
+                "Incidents reported from the kernel log alone although a probe was attached.",
+                &["reason"],
+            )?,
+            monitor_restarts: int_counter(
+                "npd_monitor_restarts_total",
+                "How often a failed monitor was started again.",
+                &["monitor"],
+            )?,
+            claims_refused: registered(
+                r,
+                IntCounter::new(
+                    "npd_claims_refused_total",
+                    "Claims refused because a condition had too many.",
+                )?,
+            )?,
+            exporter_dropped: int_counter(
+                "npd_exporter_dropped_total",
+                "Statuses that an exporter had no room for.",
+                &["exporter"],
+            )?,
+            registry,
+        })
+    }
+}
+
+/// Registers `family` and hands it back.
+pub fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}

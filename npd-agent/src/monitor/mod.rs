@@ -1,0 +1,70 @@
+//! Monitors look at the node and report what they find.
+//!
+//! A new kind of monitor is one folder here and one line in [`KINDS`].
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::problem::{Forever, Healthy, Problem};
+use crate::reporter::Reporter;
+
+/// A running task that ends only by failing.
+pub type Task<'a> = Pin<Box<dyn Future<Output = Forever> + Send + 'a>>;
+
+/// What the config files of one kind make.
+pub type Monitors = Vec<Box<dyn Monitor>>;
+
+/// A config file, read but not understood.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Its path as given, or the name of a built-in one. Names it in messages and metrics.
+    pub name: Arc<str>,
+    /// Relative paths in it start here.
+    pub dir: PathBuf,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A kind of monitor.
+pub struct Kind {
+    /// The command-line flag that names its config files, without the dashes.
+    pub flag: &'static str,
+    /// NPD's older name of the flag.
+    pub deprecated: Option<&'static str>,
+    /// One line for `--help`.
+    pub help: &'static str,
+    /// Checks config files and makes monitors of them. Pure: opens nothing, so that checking a
+    /// config costs nothing. Files that share a source share a monitor.
+    pub load: fn(&[ConfigFile]) -> anyhow::Result<Monitors>,
+}
+
+/// Every kind of monitor, in the order of `--help`.
+pub const KINDS: &[Kind] = &[];
+
+/// Something that watches the node.
+pub trait Monitor: Send {
+    /// Names it in logs, in `/status` and in metrics.
+    fn name(&self) -> &str;
+
+    /// What it may report, for each of its config files.
+    fn declarations(&self) -> Vec<Declaration>;
+
+    /// Watches, and reports, until it fails. When it fails it is run again after a pause, on the
+    /// same value: what it keeps in itself survives.
+    fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a>;
+}
+
+/// What one config file may report.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// The `source` of the file.
+    pub source: Arc<str>,
+    /// Its conditions in their healthy state.
+    pub conditions: Vec<Healthy>,
+    /// Its rules' problems, so that their metrics exist from the start.
+    pub problems: Vec<Arc<Problem>>,
+    /// Whether conditions are shown before the first result (not with `skip_initial_status`).
+    pub publish_at_start: bool,
+}
