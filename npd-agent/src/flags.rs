@@ -27,10 +27,11 @@ pub struct Flags {
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that NPD has")]
 pub struct Options {
-    /// How to show problems on standard output [default: text when there is no cluster to report to, else off]
+    /// Show problems on standard output as text, json (a line each) or off [default: text if there is no cluster, else off]
     #[arg(
         long = "exporter.terminal",
         value_name = "FORMAT",
+        hide_possible_values = true,
         help_heading = "Exporters"
     )]
     pub terminal: Option<TerminalFormat>,
@@ -170,7 +171,7 @@ pub struct Options {
     pub prometheus_address: IpAddr,
 
     /// Log more: 1 for what operators did, 4 for debugging, 6 for every step
-    #[arg(short = 'v', long = "v", default_value_t = 0, value_name = "LEVEL")]
+    #[arg(short = 'v', long = "v", default_value_t = 0, value_name = "LEVEL", help_heading = None)]
     #[arg(allow_negative_numbers = true)]
     pub verbosity: i32,
 
@@ -225,8 +226,7 @@ impl Flags {
         let command = Command::new("npd-agent")
             .version(env!("CARGO_PKG_VERSION"))
             .disable_version_flag(true)
-            .about(ABOUT)
-            .after_help(AFTER)
+            .disable_help_flag(true)
             .next_help_heading("Monitors");
         let command = KINDS.iter().fold(command, |command, kind| {
             let list = |name: &'static str| {
@@ -242,12 +242,21 @@ impl Flags {
                 None => command,
             }
         });
-        Options::augment_args(command.next_help_heading(None)).arg(
-            Arg::new("version")
-                .long("version")
-                .action(ArgAction::SetTrue)
-                .help("Print the version and exit"),
-        )
+        // The short form for both: one screen, one line a flag.
+        let help = Arg::new("help")
+            .short('h')
+            .long("help")
+            .action(ArgAction::HelpShort);
+        let version = Arg::new("version")
+            .long("version")
+            .action(ArgAction::SetTrue)
+            .help("Print the version and exit");
+        // The texts last: deriving from Options would put its own in their place.
+        Options::augment_args(command)
+            .next_help_heading(None)
+            .args([version, help.help("Print this help and exit")])
+            .about(ABOUT)
+            .after_help(AFTER)
     }
 
     fn read(matches: &ArgMatches) -> Result<Self, clap::Error> {

@@ -162,3 +162,6 @@ impl Reported {
         self.until.is_none_or(|until| until > now)
     }
 }
+
+#[cfg(test)]
+mod tests;

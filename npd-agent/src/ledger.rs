@@ -313,3 +313,6 @@ fn temporary_event(finding: Finding) -> Option<Event> {
         pod: finding.pod,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Two witnesses, one report: stories with seconds, told as verdicts.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use jiff::Timestamp;
+
+use super::*;
+use crate::problem::{ConditionStatus, Problem};
+
+fn sees(witness: Witness, reason: &str, condition: Option<&str>, subject: Subject) -> Finding {
+    Finding {
+        monitor: Arc::from("monitor.json"),
+        source: Arc::from("monitor"),
+        problem: Arc::new(Problem {
+            reason: Arc::from(reason),
+            condition: condition.map(Arc::from),
+            message_is_news: false,
+            metrics: true,
+        }),
+        present: ConditionStatus::True,
+        timestamp: Timestamp::UNIX_EPOCH,
+        message: String::new(),
+        claimant: String::new(),
+        subject: Some(subject),
+        witness,
+        pod: None,
+    }
+}
+
+fn text(reason: &str, subject: Subject) -> Finding {
+    sees(Witness::KernelText, reason, None, subject)
+}
+
+fn probe(reason: &str, subject: Subject) -> Finding {
+    sees(Witness::Kernel, reason, None, subject)
+}
+
+fn sda() -> Subject {
+    Subject::Filesystem("sda".to_owned())
+}
+
+/// Watches everything, and tells what becomes of each finding, at its second.
+#[track_caller]
+fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
+    let start = Instant::now();
+    let mut incidents = Incidents::default();
+    incidents.watch(SubjectKind::OomKill, BTreeSet::new());
+    incidents.watch(
+        SubjectKind::Task,
+        BTreeSet::from([Arc::from("KernelDeadlock")]),
+    );
+    incidents.watch(
+        SubjectKind::Filesystem,
+        BTreeSet::from([Arc::from("ReadonlyFilesystem")]),
+    );
+    let mut told = String::new();
+    let tell = |told: &mut String, at, what: &str, finding: &Finding| {
+        let Finding {
+            witness, problem, ..
+        } = finding;
+        writeln!(told, "{at} {what} {witness:?} {}", problem.reason).unwrap();
+    };
+    for (at, finding) in findings {
+        let now = start + Duration::from_secs(at);
+        for late in incidents.expire(now) {
+            tell(&mut told, at, "late", &late);
+        }
+        for verdict in incidents.admit(finding, now) {
+            match verdict {
+                Verdict::Report(finding) => tell(&mut told, at, "report", &finding),
+                Verdict::Count(finding) => tell(&mut told, at, "count", &finding),
+                Verdict::Known => writeln!(told, "{at} known").unwrap(),
+                Verdict::Held => writeln!(told, "{at} held").unwrap(),
+            }
+        }
+    }
+    for late in incidents.expire(start + Duration::from_hours(1)) {
+        tell(&mut told, 3600, "late", &late);
+    }
+    expect.assert_eq(&told);
+}
+
+#[test]
+fn one_kill_is_reported_once_whoever_sees_it_first() {
+    check(
+        [
+            (0, probe("OOMKilling", Subject::OomKill(7))),
+            (1, text("OOMKilling", Subject::OomKill(7))),
+            (2, text("OOMKilling", Subject::OomKill(8))),
+            (3, probe("OOMKilling", Subject::OomKill(8))),
+        ],
+        &expect![[r"
+            0 report Kernel OOMKilling
+            1 known
+            2 held
+            3 report Kernel OOMKilling
+        "]],
+    );
+}
+
+#[test]
+fn text_reports_when_the_probe_saw_nothing() {
+    check(
+        [
+            (0, text("OOMKilling", Subject::OomKill(7))),
+            (4, text("OOMKilling", Subject::OomKill(8))),
+        ],
+        &expect![[r"
+            0 held
+            4 held
+            3600 late KernelText OOMKilling
+            3600 late KernelText OOMKilling
+        "]],
+    );
+}
+
+#[test]
+fn a_pid_used_again_later_is_another_kill() {
+    check(
+        [
+            (0, probe("OOMKilling", Subject::OomKill(7))),
+            (60, text("OOMKilling", Subject::OomKill(7))),
+            (70, text("OOMKilling", Subject::OomKill(9))),
+        ],
+        &expect![[r"
+            0 report Kernel OOMKilling
+            60 held
+            70 late KernelText OOMKilling
+            70 held
+            3600 late KernelText OOMKilling
+        "]],
+    );
+}
+
+#[test]
+fn another_reason_for_the_same_incident_is_only_counted() {
+    check(
+        [
+            (0, text("Ext4Error", sda())),
+            (1, probe("FilesystemError", sda())),
+            (300, text("Ext4Error", sda())),
+        ],
+        &expect![[r"
+            0 held
+            1 count KernelText Ext4Error
+            1 report Kernel FilesystemError
+            300 count KernelText Ext4Error
+        "]],
+    );
+}
+
+#[test]
+fn a_condition_that_the_probe_answers_for_is_not_left_to_text() {
+    let permanent = |condition| sees(Witness::KernelText, "Bad", Some(condition), sda());
+    check(
+        [
+            (0, permanent("ReadonlyFilesystem")),
+            (0, permanent("XfsShutdown")),
+        ],
+        &expect![[r"
+            0 known
+            0 report KernelText Bad
+        "]],
+    );
+}
+
+#[test]
+fn without_a_probe_text_reports_at_once() {
+    let mut incidents = Incidents::default();
+    let now = Instant::now();
+    let verdicts = incidents.admit(text("OOMKilling", Subject::OomKill(7)), now);
+    assert!(matches!(verdicts[..], [Verdict::Report(_)]));
+    assert_eq!(incidents.next_expiry(), None);
+}
+
+#[test]
+fn a_recovered_task_may_hang_again() {
+    let now = Instant::now();
+    let mut incidents = Incidents::default();
+    incidents.watch(SubjectKind::Task, BTreeSet::new());
+    incidents.admit(probe("TaskHung", Subject::Task(7)), now);
+    incidents.recover(&Subject::Task(7), now);
+    let later = now + PATIENCE * 2;
+    let verdicts = incidents.admit(text("TaskHung", Subject::Task(7)), later);
+    assert!(matches!(verdicts[..], [Verdict::Held]));
+}
+
+#[test]
+fn memory_is_bounded_and_nothing_is_lost() {
+    let now = Instant::now();
+    let mut incidents = Incidents::default();
+    incidents.watch(SubjectKind::OomKill, BTreeSet::new());
+    let kills = u32::try_from(MAX_INCIDENTS).unwrap() + 10;
+    let mut reported = 0;
+    for pid in 0..kills {
+        let verdicts = incidents.admit(text("OOMKilling", Subject::OomKill(pid)), now);
+        reported += verdicts
+            .iter()
+            .filter(|v| matches!(v, Verdict::Report(_)))
+            .count();
+        incidents.admit(probe("Other", Subject::OomKill(pid + kills)), now);
+    }
+    assert!(incidents.reported.len() <= MAX_INCIDENTS);
+    let late = incidents.expire(now + PATIENCE).len();
+    assert_eq!(reported + late, kills as usize);
+}
