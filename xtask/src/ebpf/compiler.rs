@@ -1,0 +1,102 @@
+//! A compiler that can build for the BPF target.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use xshell::{Shell, cmd};
+
+use crate::debian::{self, package};
+use crate::workspace::{self, say};
+
+/// The oldest minor version of rustc 1 that builds the workspace (`rust-version` in Cargo.toml).
+const OLDEST: u32 = 95;
+
+/// A compiler that has the source of its own core library.
+pub(super) struct Compiler {
+    pub(super) rustc: PathBuf,
+    /// The cargo to run it with.
+    pub(super) cargo: PathBuf,
+    /// The major version of its LLVM, which the linker must read.
+    pub(super) llvm: u32,
+}
+
+/// A usable compiler. Installs one where none is and this process may.
+pub(super) fn find_or_install(shell: &Shell) -> anyhow::Result<Compiler> {
+    if let Some(compiler) = find(shell) {
+        return Ok(compiler);
+    }
+    let mut failures = Vec::new();
+    for install in [install_debian, install_nightly] {
+        match install(shell) {
+            Ok(()) => {
+                if let Some(compiler) = find(shell) {
+                    return Ok(compiler);
+                }
+            }
+            Err(error) => failures.push(format!("\n  {error:#}")),
+        }
+    }
+    bail!(
+        "no compiler here can build for BPF. Install one of the following:\n\
+         \x20 rustup toolchain install nightly --profile minimal --component rust-src\n\
+         \x20 sudo apt-get install -y --no-install-recommends rustc-web rust-web-src\n\
+         What was tried:{}",
+        failures.concat()
+    )
+}
+
+/// The first usable one: rustup's nightly, then the distribution's compiler.
+fn find(shell: &Shell) -> Option<Compiler> {
+    let nightly = cmd!(shell, "rustup which rustc --toolchain nightly")
+        .env("RUSTUP_AUTO_INSTALL", "0")
+        .quiet()
+        .ignore_stderr()
+        .read();
+    let nightly = nightly.ok().map(PathBuf::from);
+    let nightly = nightly.map(|rustc| (rustc.with_file_name("cargo"), rustc));
+    let distribution = (workspace::cargo_path(), PathBuf::from("/usr/bin/rustc"));
+    nightly
+        .into_iter()
+        .chain([distribution])
+        .find_map(|(cargo, rustc)| examine(shell, cargo, rustc))
+}
+
+/// The compiler at `rustc`, if it is new enough and has the library's source beside it.
+fn examine(shell: &Shell, cargo: PathBuf, rustc: PathBuf) -> Option<Compiler> {
+    let ask = |question: &str| {
+        let command = cmd!(shell, "{rustc} {question}").quiet().ignore_stderr();
+        command.read().ok()
+    };
+    let library = Path::new(&ask("--print=sysroot")?).join("lib/rustlib/src/rust/library");
+    let version = ask("-vV")?;
+    let number = |key: &str| -> Option<u32> {
+        let value = version.lines().find_map(|line| line.strip_prefix(key))?;
+        value.split('.').next()?.parse().ok()
+    };
+    let llvm = number("LLVM version: ")?;
+    let is_usable = library.join("Cargo.lock").exists() && number("release: 1.")? >= OLDEST;
+    is_usable.then_some(Compiler { rustc, cargo, llvm })
+}
+
+fn install_debian(shell: &Shell) -> anyhow::Result<()> {
+    let packages = vec![
+        package("rustc-web", "the compiler for the eBPF programs"),
+        package("rust-web-src", "the source of its core library"),
+    ];
+    debian::install(shell, &debian::missing(shell, packages))
+}
+
+fn install_nightly(shell: &Shell) -> anyhow::Result<()> {
+    cmd!(shell, "rustup --version")
+        .quiet()
+        .ignore_stderr()
+        .read()
+        .context("rustup is missing")?;
+    say("installing rustup's nightly toolchain with rust-src, the source of its core library");
+    cmd!(
+        shell,
+        "rustup toolchain install nightly --profile minimal --component rust-src"
+    )
+    .run()
+    .context("installing rustup's nightly toolchain")
+}

@@ -1,0 +1,106 @@
+//! bpf-linker, which makes one object of the compiler's LLVM bitcode.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use xshell::{Shell, cmd};
+
+use super::compiler::Compiler;
+use crate::debian::{self, package};
+use crate::workspace::{self, say};
+
+const VERSION: &str = "0.13.0";
+
+/// Where it is installed: not in the user's home.
+const ROOT: &str = "target/tools";
+
+/// The LLVM versions for which this version of the linker has a feature.
+const LLVM_VERSIONS: [u32; 3] = [21, 22, 23];
+
+/// The path of a linker that reads what `compiler` writes. Builds it where there is none.
+pub(super) fn find_or_install(shell: &Shell, compiler: &Compiler) -> anyhow::Result<PathBuf> {
+    let llvm = compiler.llvm;
+    let root = shell.current_dir().join(ROOT);
+    if !fits(shell, llvm) {
+        ensure!(
+            LLVM_VERSIONS.contains(&llvm),
+            "bpf-linker {VERSION} reads the bitcode of LLVM {LLVM_VERSIONS:?}, but {} is of LLVM {llvm}",
+            compiler.rustc.display()
+        );
+        install(shell, llvm, &root)?;
+    }
+    Ok(root.join("bin/bpf-linker"))
+}
+
+/// Whether cargo's own record of what it installed names this version, built for this LLVM or,
+/// as published binaries are, with an LLVM of its own, which is the newest.
+fn fits(shell: &Shell, llvm: u32) -> bool {
+    let Ok(record) = shell.read_file(Path::new(ROOT).join(".crates2.json")) else {
+        return false;
+    };
+    shell.path_exists(Path::new(ROOT).join("bin/bpf-linker"))
+        && record.contains(&format!("\"bpf-linker {VERSION} "))
+        && (record.contains(&format!("\"llvm-{llvm}\"")) || !record.contains("\"llvm-"))
+}
+
+fn install(shell: &Shell, llvm: u32, root: &Path) -> anyhow::Result<()> {
+    let prefix_name = format!("LLVM_SYS_{llvm}1_PREFIX"); // what the crate llvm-sys asks for
+    let prefix = std::env::var_os(&prefix_name).map_or_else(
+        || PathBuf::from(format!("/usr/lib/llvm-{llvm}")),
+        PathBuf::from,
+    );
+    let packages = vec![
+        package(
+            format!("llvm-{llvm}-dev"),
+            "the LLVM that bpf-linker links with",
+        ),
+        package(format!("libpolly-{llvm}-dev"), "a part of that LLVM"),
+        package("libzstd-dev", "a library that LLVM links with"),
+        package("g++", "the C++ library that LLVM links with"),
+    ];
+    let packages = if debian::is_here(shell) {
+        debian::missing(shell, packages)
+    } else {
+        Vec::new()
+    };
+    let prepared = debian::install(shell, &packages);
+    if let Err(error) = prepared {
+        // A hand-built LLVM will do as well.
+        ensure!(
+            prefix.join("bin/llvm-config").exists(),
+            "{error:#}, or: {}",
+            binstall()
+        );
+    }
+    ensure!(
+        prefix.join("bin/llvm-config").exists(),
+        "bpf-linker needs LLVM {llvm}: install its development files and set {prefix_name}, or: {}",
+        binstall()
+    );
+    say(format_args!(
+        "building bpf-linker {VERSION} for LLVM {llvm} into {ROOT} (about a minute)"
+    ));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(
+        [prefix.join("bin")]
+            .into_iter()
+            .chain(std::env::split_paths(&path)),
+    )?;
+    let cargo = workspace::cargo_path();
+    let feature = format!("llvm-{llvm}");
+    cmd!(
+        shell,
+        "{cargo} install bpf-linker --version ={VERSION} --locked --force
+         --no-default-features --features {feature} --root {root}"
+    )
+    .env(prefix_name, prefix)
+    .env("PATH", path)
+    .env_remove("RUSTFLAGS") // a static linker could not load LLVM's library
+    .run()
+    .context("building bpf-linker")
+}
+
+/// The command that fetches a published binary instead.
+fn binstall() -> String {
+    format!("cargo binstall bpf-linker@{VERSION} --root {ROOT}")
+}

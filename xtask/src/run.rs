@@ -1,0 +1,42 @@
+//! `cargo xtask run`
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::Context as _;
+use xshell::{Shell, cmd};
+
+use crate::agent::{self, Build};
+use crate::workspace::{is_root, say};
+use crate::{Command, ebpf};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "run",
+    args: "[--ebpf-log] [-- FLAGS]",
+    help: "Builds the agent with everything that it needs and becomes it, with FLAGS.\n\
+           Without FLAGS it watches this machine and reports on the terminal; --help says more.\n\
+           --ebpf-log: also prints what the eBPF programs log.",
+    run,
+};
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "xshell can start a program but not become it"
+)]
+fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    let (build, flags) = match args {
+        [log, flags @ ..] if log == ebpf::LOG_FLAG => (Build::EbpfLog, flags),
+        flags => (Build::Host, flags),
+    };
+    let flags = match flags {
+        [separator, flags @ ..] if separator == "--" => flags,
+        flags => flags,
+    };
+    let agent = agent::build(shell, build)?;
+    if !is_root() {
+        say("not root: no eBPF program loads and the kernel log may be closed to the agent");
+    }
+    let command = cmd!(shell, "{agent} {flags...}");
+    // To become the agent, rather than wait for it, hands signals and the exit code over untouched.
+    Err(std::process::Command::from(command).exec())
+        .with_context(|| format!("starting {}", agent.display()))
+}
