@@ -1,1 +1,3 @@
-//! What the tests share.
+//! What the tests of the built agent share.
+
+pub mod harness;

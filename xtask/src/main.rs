@@ -8,6 +8,7 @@ mod build_ebpf;
 mod debian;
 mod ebpf;
 mod run;
+mod test;
 mod workspace;
 
 use std::io::Write as _;
@@ -26,7 +27,12 @@ struct Command {
 }
 
 /// Every command, in the order of the help.
-const COMMANDS: &[Command] = &[build_ebpf::COMMAND, build::COMMAND, run::COMMAND];
+const COMMANDS: &[Command] = &[
+    build_ebpf::COMMAND,
+    build::COMMAND,
+    run::COMMAND,
+    test::COMMAND,
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

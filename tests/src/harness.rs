@@ -1,0 +1,117 @@
+//! Runs tests of the built agent, and counts those that cannot run here as ignored, by name and
+//! with the reason, never as passed.
+//!
+//! A file `tests/NAME.rs` with `harness = false` in `Cargo.toml` holds a slice of [`Test`] and a
+//! `main` that hands it to [`parallel`] or [`serial`].
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// A test.
+#[derive(Clone, Copy)]
+pub struct Test {
+    /// What the agent does, as in `one_event_per_oom_kill`.
+    pub name: &'static str,
+    /// Without these it cannot run.
+    pub needs: &'static [Need],
+    /// Fails the test by returning an error or by panicking.
+    pub run: fn() -> anyhow::Result<()>,
+}
+
+/// What a test cannot do without.
+#[derive(Clone, Copy)]
+pub enum Need {
+    /// The built agent: see [`agent`].
+    Agent,
+    /// The powers of root.
+    Root,
+    /// A kernel that describes its types, for eBPF programs.
+    Btf,
+    /// A cgroup hierarchy that limits memory.
+    MemoryCgroup,
+    /// A program on the `PATH`.
+    Tool(&'static str),
+    /// A file or a folder.
+    File(&'static str),
+}
+
+/// Runs tests that disturb neither each other nor the machine.
+#[must_use]
+pub fn parallel(tests: &[Test]) -> ExitCode {
+    run(&Arguments::from_args(), tests)
+}
+
+/// Runs tests that share something there is one of, like the kernel, one after the other.
+/// Cargo does the same with files of tests.
+#[must_use]
+pub fn serial(tests: &[Test]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    run(&arguments, tests)
+}
+
+/// The agent under test, which `cargo xtask test` builds and names in `NPD_AGENT`. A test that
+/// uses it [needs](Need::Agent) it, so that a bare `cargo test` neither builds nor breaks anything.
+pub fn agent() -> anyhow::Result<PathBuf> {
+    let agent = std::env::var_os("NPD_AGENT");
+    agent.map(PathBuf::from).context("NPD_AGENT is not set")
+}
+
+fn run(arguments: &Arguments, tests: &[Test]) -> ExitCode {
+    let trials = tests.iter().copied().map(trial).collect();
+    libtest_mimic::run(arguments, trials).exit_code()
+}
+
+fn trial(Test { name, needs, run }: Test) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if let Some(reason) = needs.iter().find_map(|need| need.unmet()) {
+            eprintln!("SKIPPED {name}: {reason}");
+            return Ok(Completion::ignored_with(reason));
+        }
+        run()
+            .map(|()| Completion::Completed)
+            .map_err(|error| Failed::from(format!("{error:?}")))
+    })
+}
+
+impl Need {
+    /// Why it is not there, if it is not.
+    fn unmet(self) -> Option<String> {
+        let (is_met, reason) = match self {
+            Self::Agent => (
+                agent().is_ok(),
+                "no agent to test; `cargo xtask test` builds it".into(),
+            ),
+            Self::Root => (nix::unistd::geteuid().is_root(), "not root".into()),
+            Self::Btf => (
+                Path::new("/sys/kernel/btf/vmlinux").exists(),
+                "the kernel has no BTF".into(),
+            ),
+            Self::MemoryCgroup => (
+                has_memory_cgroup(),
+                "no cgroup hierarchy that limits memory".into(),
+            ),
+            Self::Tool(tool) => (
+                is_on_path(tool),
+                format!("the program {tool} is not installed"),
+            ),
+            Self::File(path) => (Path::new(path).exists(), format!("{path} is missing")),
+        };
+        (!is_met).then_some(reason)
+    }
+}
+
+/// Whether the memory controller is mounted (cgroup v1) or available at the root (v2).
+fn has_memory_cgroup() -> bool {
+    Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists()
+        || std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")
+            .is_ok_and(|controllers| controllers.split_whitespace().any(|name| name == "memory"))
+}
+
+fn is_on_path(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask test`
+
+use anyhow::Context as _;
+use xshell::{Shell, cmd};
+
+use crate::agent::{self, Build};
+use crate::workspace::{self, say};
+use crate::{Command, debian};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "test",
+    args: "[FILTER] [FLAGS]",
+    help: "Builds everything and runs every test, or those whose names contain FILTER. As root it causes\n\
+           real faults on this machine's kernel and undoes them; what cannot run here is listed as\n\
+           SKIPPED, with the reason, and counted as ignored. FLAGS go to the test binaries: --exact, …",
+    run,
+};
+
+/// Debian packages with the programs that tests use, and what for. A test says itself what it
+/// needs and is skipped without, so a package that cannot be installed stops nothing.
+const PACKAGES: &[(&str, &str)] = &[
+    ("e2fsprogs", "ext4 file systems to break"),
+    ("xfsprogs", "XFS file systems to break"),
+    ("mount", "loop devices to put them on"),
+    ("util-linux", "freezing them, so that tasks hang"),
+    ("python3-minimal", "processes that run out of memory"),
+];
+
+fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    if let Err(error) = install_packages(shell) {
+        say(format_args!("some tests will be skipped: {error:#}"));
+    }
+    let agent = agent::build(shell, Build::Host)?;
+    let cargo = workspace::cargo_path();
+    cmd!(
+        shell,
+        "{cargo} test --locked --workspace --no-fail-fast -- {args...}"
+    )
+    .env("NPD_AGENT", agent)
+    .quiet()
+    .run()
+    .context("running the tests")
+}
+
+fn install_packages(shell: &Shell) -> anyhow::Result<()> {
+    let packages = PACKAGES
+        .iter()
+        .map(|&(name, reason)| debian::package(name, reason))
+        .collect();
+    if !debian::is_here(shell) {
+        return Ok(());
+    }
+    debian::install(shell, &debian::missing(shell, packages))
+}
