@@ -21,6 +21,7 @@
 pub mod boolean;
 pub mod csv;
 pub mod duration;
+pub mod json;
 pub mod quote;
 
 #[cfg(test)]

@@ -1,0 +1,290 @@
+//! Turns a document into a type, matching keys as Go does.
+
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::Fault;
+use super::document::{Entry, Node, Value};
+
+/// Decodes the document and collects its entries that match no field.
+pub(super) fn decode<'a, T: DeserializeOwned>(
+    root: &'a Node,
+    unknown: &mut Vec<&'a Entry>,
+) -> Result<T, Fault> {
+    let decoded = T::deserialize(Decoder {
+        node: root,
+        unknown,
+    });
+    decoded.map_err(|error| match error.at(root) {
+        Error {
+            place: Some((path, offset)),
+            message,
+        } => Fault {
+            path,
+            offset,
+            message,
+        },
+        Error {
+            place: None,
+            message,
+        } => Fault {
+            path: String::new(),
+            offset: 0,
+            message,
+        },
+    })
+}
+
+/// What serde says, and at which value.
+#[derive(Debug)]
+struct Error {
+    /// Path and offset, once a value claims the error.
+    place: Option<(String, usize)>,
+    message: String,
+}
+
+impl Error {
+    /// Notes the place; of nested values the innermost does so first.
+    fn at(mut self, node: &Node) -> Self {
+        self.place
+            .get_or_insert_with(|| (node.path.clone(), node.offset));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            place: None,
+            message: message.to_string(),
+        }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        // Serde calls it `unit value`, which nobody wrote into a JSON file.
+        match found {
+            Unexpected::Unit => {
+                Self::custom(format_args!("invalid type: null, expected {expected}"))
+            }
+            found => Self::custom(format_args!("invalid type: {found}, expected {expected}")),
+        }
+    }
+}
+
+struct Decoder<'a, 'u> {
+    node: &'a Node,
+    unknown: &'u mut Vec<&'a Entry>,
+}
+
+impl<'a, 'u> Decoder<'a, 'u> {
+    /// A file that consists of `null` is an empty one.
+    fn is_empty_file(&self) -> bool {
+        self.node.path.is_empty() && matches!(self.node.value, Value::Null)
+    }
+
+    fn entries(self, entries: impl Iterator<Item = (&'a str, &'a Node)>) -> Entries<'a, 'u> {
+        // `null` leaves what was there, so it is as if it were absent.
+        let set = entries.filter(|(_, node)| !matches!(node.value, Value::Null));
+        Entries {
+            rest: set.collect::<Vec<_>>().into_iter(),
+            value: None,
+            unknown: self.unknown,
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Decoder<'_, '_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(text) => visit_number(text, visitor),
+            Value::String(text) => visitor.visit_str(text),
+            Value::Array(items) => visitor.visit_seq(Items {
+                rest: items.iter(),
+                unknown: self.unknown,
+            }),
+            Value::Object(entries) => {
+                let entries = entries
+                    .iter()
+                    .map(|entry| (entry.key.as_str(), &entry.value));
+                visitor.visit_map(self.entries(entries))
+            }
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let entries = match &self.node.value {
+            Value::Object(entries) => entries,
+            // A derived struct would take its fields from an array too; Go does not.
+            Value::Array(_) => return Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
+            _ => return self.deserialize_map(visitor),
+        };
+        let mut known: Vec<(&str, &Node)> = Vec::new();
+        for entry in entries {
+            let exact = fields.iter().find(|field| **field == entry.key);
+            let field = exact.or_else(|| {
+                fields
+                    .iter()
+                    .find(|field| field.eq_ignore_ascii_case(&entry.key))
+            });
+            match field {
+                None => self.unknown.push(entry),
+                Some(_) if matches!(entry.value.value, Value::Null) => {}
+                Some(field) => {
+                    known.retain(|(earlier, _)| earlier != field);
+                    known.push((field, &entry.value));
+                }
+            }
+        }
+        visitor.visit_map(self.entries(known.into_iter()))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.is_empty_file() {
+            return visitor.visit_map(self.entries(std::iter::empty()));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.is_empty_file() {
+            return visitor.visit_seq(Items {
+                rest: [].iter(),
+                unknown: self.unknown,
+            });
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.node.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// Only enums of plain names: Go's files have no other.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct tuple tuple_struct identifier ignored_any
+    }
+}
+
+fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Error> {
+    if let Ok(value) = text.parse() {
+        return visitor.visit_u64(value);
+    }
+    if let Ok(value) = text.parse() {
+        return visitor.visit_i64(value);
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => visitor.visit_f64(value),
+        _ => Err(de::Error::custom(format_args!(
+            "number out of range: {text}"
+        ))),
+    }
+}
+
+/// The elements of an array.
+struct Items<'a, 'u> {
+    rest: std::slice::Iter<'a, Node>,
+    unknown: &'u mut Vec<&'a Entry>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, '_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let Some(node) = self.rest.next() else {
+            return Ok(None);
+        };
+        let decoded = seed.deserialize(Decoder {
+            node,
+            unknown: self.unknown,
+        });
+        decoded.map(Some).map_err(|error| error.at(node))
+    }
+}
+
+/// The entries of an object.
+struct Entries<'a, 'u> {
+    rest: std::vec::IntoIter<(&'a str, &'a Node)>,
+    /// The value of the key that was given last.
+    value: Option<&'a Node>,
+    unknown: &'u mut Vec<&'a Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_, '_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        let Some((key, node)) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.value = Some(node);
+        let key: StrDeserializer<'_, Error> = key.into_deserializer();
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|error| error.at(node))
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let node = self
+            .value
+            .take()
+            .ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
+        let decoded = seed.deserialize(Decoder {
+            node,
+            unknown: self.unknown,
+        });
+        decoded.map_err(|error| error.at(node))
+    }
+}

@@ -1,0 +1,178 @@
+//! A JSON document that remembers where each value stands.
+//!
+//! `serde_json` does the parsing, also of the details: a [`RawValue`] borrows from the text, so the
+//! difference of two addresses is an offset.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Fault;
+
+/// Deeper nesting is an error, as in `serde_json`.
+const MAX_DEPTH: usize = 128;
+
+/// A value and its place.
+pub(super) struct Node {
+    /// The way to it with the document's spelling of the keys; empty for the root.
+    pub(super) path: String,
+    /// Where it starts, in bytes.
+    pub(super) offset: usize,
+    pub(super) value: Value,
+}
+
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    /// As written.
+    Number(String),
+    String(String),
+    Array(Vec<Node>),
+    Object(Vec<Entry>),
+}
+
+/// A key and what it is set to.
+pub(super) struct Entry {
+    pub(super) key: String,
+    /// Where the key's opening quote stands, in bytes.
+    pub(super) offset: usize,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// Reads a whole document.
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        let root: &RawValue = serde_json::from_str(text).map_err(|error| {
+            let start: usize = text
+                .split_inclusive('\n')
+                .take(error.line().saturating_sub(1))
+                .map(str::len)
+                .sum();
+            Fault {
+                path: String::new(),
+                offset: start + error.column().saturating_sub(1),
+                message: without_position(&error),
+            }
+        })?;
+        Builder { text }.build(root, String::new(), 0)
+    }
+
+    /// The value at a path, spelled like it if possible, else ignoring ASCII case; of several the
+    /// last, because that is the one that counts.
+    pub(super) fn find(&self, path: &str) -> Option<&Self> {
+        self.find_last(&|candidate| candidate == path)
+            .or_else(|| self.find_last(&|candidate| candidate.eq_ignore_ascii_case(path)))
+    }
+
+    fn find_last(&self, matches: &dyn Fn(&str) -> bool) -> Option<&Self> {
+        let within = match &self.value {
+            Value::Array(items) => items.iter().rev().find_map(|item| item.find_last(matches)),
+            Value::Object(entries) => entries
+                .iter()
+                .rev()
+                .find_map(|entry| entry.value.find_last(matches)),
+            _ => None,
+        };
+        within.or_else(|| matches(&self.path).then_some(self))
+    }
+}
+
+struct Builder<'t> {
+    text: &'t str,
+}
+
+impl Builder<'_> {
+    fn build(&self, raw: &RawValue, path: String, depth: usize) -> Result<Node, Fault> {
+        let source = raw.get();
+        let offset = self.offset(raw);
+        let fault = |path: &str, message| Fault {
+            path: path.to_owned(),
+            offset,
+            message,
+        };
+        if depth > MAX_DEPTH {
+            return Err(fault(&path, "nested too deeply".to_owned()));
+        }
+        let value = match source.as_bytes().first() {
+            Some(b'n') => Value::Null,
+            Some(b't') => Value::Bool(true),
+            Some(b'f') => Value::Bool(false),
+            Some(b'"') => Value::String(read(source).map_err(|message| fault(&path, message))?),
+            Some(b'[') => {
+                let items: Vec<&RawValue> =
+                    read(source).map_err(|message| fault(&path, message))?;
+                let items = items.into_iter().enumerate();
+                let items = items
+                    .map(|(index, item)| self.build(item, format!("{path}[{index}]"), depth + 1));
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            Some(b'{') => {
+                let Pairs(pairs) = read(source).map_err(|message| fault(&path, message))?;
+                let entries = pairs.into_iter().map(|(key, value)| {
+                    let offset = self.offset(key);
+                    let key: String = read(key.get()).map_err(|message| fault(&path, message))?;
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let value = self.build(value, format!("{path}{dot}{key}"), depth + 1)?;
+                    Ok(Entry { key, offset, value })
+                });
+                Value::Object(entries.collect::<Result<_, _>>()?)
+            }
+            _ => Value::Number(source.to_owned()),
+        };
+        Ok(Node {
+            path,
+            offset,
+            value,
+        })
+    }
+
+    fn offset(&self, raw: &RawValue) -> usize {
+        raw.get()
+            .as_ptr()
+            .addr()
+            .saturating_sub(self.text.as_ptr().addr())
+    }
+}
+
+/// Reads one level of a document that is known to be JSON.
+fn read<'t, T: Deserialize<'t>>(source: &'t str) -> Result<T, String> {
+    serde_json::from_str(source).map_err(|error| without_position(&error))
+}
+
+/// `serde_json`'s message without the position that it ends with.
+fn without_position(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    message
+        .strip_suffix(&position)
+        .unwrap_or(&message)
+        .to_owned()
+}
+
+/// An object's entries in order, repeated keys included.
+struct Pairs<'t>(Vec<(&'t RawValue, &'t RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}

@@ -1,0 +1,169 @@
+//! Config files as Go's `encoding/json` reads them, with a place for every complaint.
+//!
+//! * A key matches its field exactly or ignoring ASCII case; of several spellings the last wins.
+//! * Unknown keys are ignored, and collected so that they can be warned about.
+//! * `null` leaves the default, so fields want `#[serde(default)]`.
+//! * A value of the wrong type is an error, and so are comments, trailing commas and a byte order
+//!   mark.
+//! * Each byte that is not UTF-8 is read as U+FFFD.
+//!
+//! This holds for derived structs; `#[serde(flatten)]` and untagged enums bypass it.
+//! Not reproduced: Go also merges the objects of a repeated key, folds the case of `ſ` and `K`, and
+//! reads half of a surrogate pair (`"\ud800"`) as U+FFFD, which is an error here.
+
+mod decode;
+mod document;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use document::Node;
+
+/// What a file says, and what nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded<T> {
+    /// The file's content.
+    pub value: T,
+    /// Keys that no field matches, in the file's order.
+    pub unknown_keys: Vec<UnknownKey>,
+}
+
+/// A key that no field matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// The path that leads to it, with the key, such as `rules[0].resaon`.
+    pub path: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// The column of its opening quote in characters, from 1.
+    pub column: usize,
+}
+
+/// What is wrong in a config file, and where: `kernel.json:3:12: rules[0].reason: …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file's name, as it was given.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The path to the value, such as `rules[0].reason`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// A complaint about the value at a path of a file that was read before.
+    ///
+    /// If there is no such value, as when a required one is missing, the position is that of the
+    /// nearest value around it.
+    pub fn new(file: &str, bytes: &[u8], path: &str, message: impl fmt::Display) -> Self {
+        let mut around = std::iter::successors(Some(path), |path| {
+            (!path.is_empty()).then(|| &path[..path.rfind(['.', '[']).unwrap_or(0)])
+        });
+        let (line, column) = around
+            .find_map(|path| locate(bytes, path))
+            .unwrap_or((1, 1));
+        Self {
+            file: file.to_owned(),
+            line,
+            column,
+            path: path.to_owned(),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads a file's content; `file` is its name for error messages.
+pub fn from_slice<T: DeserializeOwned>(
+    file: &str,
+    bytes: &[u8],
+) -> Result<Decoded<T>, ConfigError> {
+    let text = to_text(bytes);
+    let fail = |fault: Fault| {
+        let (line, column) = position(&text, fault.offset);
+        ConfigError {
+            file: file.to_owned(),
+            line,
+            column,
+            path: fault.path,
+            message: fault.message,
+        }
+    };
+    let root = Node::parse(&text).map_err(fail)?;
+    let mut unknown = Vec::new();
+    let value = decode::decode(&root, &mut unknown).map_err(fail)?;
+    unknown.sort_by_key(|entry| entry.offset);
+    let unknown_keys = unknown
+        .into_iter()
+        .map(|entry| {
+            let (line, column) = position(&text, entry.offset);
+            UnknownKey {
+                path: entry.value.path.clone(),
+                line,
+                column,
+            }
+        })
+        .collect();
+    Ok(Decoded {
+        value,
+        unknown_keys,
+    })
+}
+
+/// Line and column of the value at a path such as `rules[3].pattern`; the empty path is the whole
+/// document.
+///
+/// Keys match as they do when the file is read. For complaints that arise after reading.
+pub fn locate(bytes: &[u8], path: &str) -> Option<(usize, usize)> {
+    let text = to_text(bytes);
+    let root = Node::parse(&text).ok()?;
+    Some(position(&text, root.find(path)?.offset))
+}
+
+/// What is wrong with a document, before lines are counted.
+struct Fault {
+    path: String,
+    /// In bytes of the text.
+    offset: usize,
+    message: String,
+}
+
+/// The file as text, with one U+FFFD for each byte that is not UTF-8, as in Go.
+fn to_text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
+}
+
+/// Line and column of a byte of the text, both from 1, the column in characters.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (line, column)
+}
