@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::board::Board;
+use crate::exec::orphans;
 use crate::exporter::Built;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -89,6 +90,7 @@ impl Agent {
             hub.declare(&declaration, now);
         }
         tasks.spawn(hub.run(reports));
+        tasks.spawn(orphans::reap());
         let reporter = Reporter::new(self.node, self.metrics, self.board, sender);
         for monitor in self.monitors {
             tasks.spawn(supervise(monitor, reporter.clone()));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::problem::{Condition, Event};
+use crate::problem::{Condition, ConditionStatus, Event};
 
 /// How many events `/events` shows.
 const EVENTS_SHOWN: usize = 256;
@@ -29,6 +29,9 @@ pub struct Shown {
     pub monitors: BTreeMap<String, MonitorState>,
     /// Where records come from, by name.
     pub sources: BTreeMap<String, SourceState>,
+    /// How each plugin does, by config file and rule.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, PluginState>,
     /// How each probe sees, by name.
     pub probes: BTreeMap<String, ProbeState>,
     /// The exporters that run, and what each has to say about itself.
@@ -67,6 +70,23 @@ pub struct SourceState {
     pub reason: Option<String>,
 }
 
+/// A plugin, as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginState {
+    /// What is run.
+    pub path: String,
+    /// The status that the last run asked for; `True` means that the node is sick.
+    pub last: ConditionStatus,
+    /// What the last run said.
+    pub message: String,
+    /// When that was.
+    pub timestamp: Timestamp,
+    /// How many runs had not ended at their deadline.
+    pub timeouts: u64,
+    /// How many runs survived SIGKILL and are still there.
+    pub abandoned: usize,
+}
+
 /// A probe, as `/status` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeState {
@@ -96,6 +116,7 @@ impl Board {
             started,
             monitors: BTreeMap::new(),
             sources: BTreeMap::new(),
+            plugins: BTreeMap::new(),
             probes: BTreeMap::new(),
             exporters: BTreeMap::new(),
             conditions: Vec::new(),

@@ -3,6 +3,7 @@
 //! * the vocabulary ([`problem`]), what is true now ([`ledger`]), who reports what ([`incident`]);
 //! * what looks at the node ([`monitor`]) and hands findings over ([`reporter`]);
 //! * what makes news of findings ([`hub`]) and tells others ([`exporter`], [`server`]);
+//! * what runs other programs ([`exec`]);
 //! * what starts and supervises it all ([`agent`]).
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod incident;
 pub mod ledger;
 
 pub mod board;
+pub mod exec;
 pub mod metrics;
 pub mod node;
 pub mod reporter;

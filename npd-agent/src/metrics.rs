@@ -1,7 +1,10 @@
 //! Every metric family of the agent, in one registry. Made once in `main` and passed down.
 
 use prometheus::core::Collector;
-use prometheus::{CounterVec, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec,
+    Opts, Registry,
+};
 
 /// The registry, and the families that more than one module writes.
 #[derive(Clone, Debug)]
@@ -28,6 +31,14 @@ pub struct Metrics {
     pub probe_missed: IntCounterVec,
     /// `npd_incidents_text_only_total{reason}`: reported from the kernel log alone although a probe was attached.
     pub text_only: IntCounterVec,
+    /// `npd_plugin_duration_seconds{monitor,reason}`: how long each run took, however it ended.
+    pub plugin_duration: HistogramVec,
+    /// `npd_plugin_timeouts_total{monitor,reason}`: runs that had not ended at their deadline.
+    pub plugin_timeouts: IntCounterVec,
+    /// `npd_plugin_abandoned_total{monitor,reason}`: runs that survived SIGKILL.
+    pub plugin_abandoned: IntCounterVec,
+    /// `npd_plugin_abandoned{monitor,reason}`: those of them that are still there.
+    pub plugin_surviving: IntGaugeVec,
     /// `npd_monitor_restarts_total{monitor}`: how often a failed monitor was started again.
     pub monitor_restarts: IntCounterVec,
     /// `npd_claims_refused_total`: claims refused because a condition had too many.
@@ -107,6 +118,32 @@ impl Metrics {
                 "npd_incidents_text_only_total",
                 "Incidents reported from the kernel log alone although a probe was attached.",
                 &["reason"],
+            )?,
+            plugin_duration: registered(
+                r,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "npd_plugin_duration_seconds",
+                        "How long each run of a plugin took, however it ended.",
+                    )
+                    .buckets(vec![0.01, 0.1, 1.0, 10.0, 100.0]),
+                    &["monitor", "reason"],
+                )?,
+            )?,
+            plugin_timeouts: int_counter(
+                "npd_plugin_timeouts_total",
+                "Runs of a plugin that had not ended at their deadline.",
+                &["monitor", "reason"],
+            )?,
+            plugin_abandoned: int_counter(
+                "npd_plugin_abandoned_total",
+                "Runs of a plugin that survived SIGKILL.",
+                &["monitor", "reason"],
+            )?,
+            plugin_surviving: int_gauge(
+                "npd_plugin_abandoned",
+                "Runs of a plugin that survived SIGKILL and are still there.",
+                &["monitor", "reason"],
             )?,
             monitor_restarts: int_counter(
                 "npd_monitor_restarts_total",

@@ -2,10 +2,14 @@
 //!
 //! A new kind of monitor is one folder here and one line in [`KINDS`].
 
+pub mod plugin;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use serde::Deserialize;
 
 use crate::problem::{Forever, Healthy, Problem};
 use crate::reporter::Reporter;
@@ -41,7 +45,7 @@ pub struct Kind {
 }
 
 /// Every kind of monitor, in the order of `--help`.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[plugin::KIND];
 
 /// Something that watches the node.
 pub trait Monitor: Send {
@@ -67,4 +71,32 @@ pub struct Declaration {
     pub problems: Vec<Arc<Problem>>,
     /// Whether conditions are shown before the first result (not with `skip_initial_status`).
     pub publish_at_start: bool,
+}
+
+/// A condition as NPD's config files write it. `status` and `transition` are overwritten at the
+/// start, but NPD refuses a `transition` that is no time.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ConditionConfig {
+    /// The condition's type.
+    pub r#type: String,
+    /// The reason while all is well.
+    pub reason: String,
+    /// The message while all is well.
+    pub message: String,
+    #[serde(rename = "status")]
+    _status: String,
+    #[serde(rename = "transition")]
+    _transition: Option<jiff::Timestamp>,
+}
+
+impl ConditionConfig {
+    /// The condition's healthy state.
+    pub fn healthy(self) -> Healthy {
+        Healthy {
+            r#type: Arc::from(self.r#type),
+            reason: Arc::from(self.reason),
+            message: self.message,
+        }
+    }
 }

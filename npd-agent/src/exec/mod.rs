@@ -1,0 +1,28 @@
+//! Running other programs in a way that cannot hold the agent up.
+//!
+//! Starting a program may hang: the kernel returns from `vfork` only when the new program's file
+//! has been read, and the disk may be the very thing that is sick. So [`Spawner`] starts programs
+//! on threads of its own. Ending one may hang as well: SIGKILL does nothing to a process in
+//! uninterruptible sleep. So [`run`] waits until a deadline, kills, waits a moment more, and then
+//! hands back what does not die as [`Abandoned`].
+//!
+//! Every child process of the agent is started here. [`orphans`] relies on that: it reaps whatever
+//! the agent's first thread is the parent of, and only strangers are.
+
+pub mod orphans;
+mod run;
+mod spawn;
+
+pub use run::{Abandoned, Ended, Outcome, run};
+pub use spawn::Spawner;
+
+/// What to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// A path, or a bare name that is looked up in `$PATH`.
+    pub path: String,
+    /// Its arguments, as they are: no shell sees them.
+    pub args: Vec<String>,
+    /// What its environment has beyond the agent's own.
+    pub env: Vec<(String, String)>,
+}

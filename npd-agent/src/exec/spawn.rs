@@ -1,0 +1,215 @@
+//! Starts programs on threads that may hang.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::Program;
+
+/// What a thread that starts programs needs: it builds an argument list and calls `posix_spawn`.
+const STACK: usize = 256 * 1024;
+
+/// The sick disk keeps one thread for each program that hangs while it starts. Callers bound how
+/// many they leave behind; this is the bound for all of them together.
+const MAX_THREADS: usize = 64;
+
+/// Starts programs. Clones share the threads.
+///
+/// A thread is a program's parent until the agent ends, even when idle: were it to end, its children
+/// would become children of the agent's first thread, where [`super::orphans`] takes them for strangers.
+#[derive(Clone, Debug, Default)]
+pub struct Spawner(Arc<Mutex<Threads>>);
+
+#[derive(Debug, Default)]
+struct Threads {
+    idle: Vec<mpsc::Sender<Job>>,
+    started: usize,
+}
+
+#[derive(Debug)]
+struct Job {
+    program: Program,
+    runtime: Handle,
+    /// The thread's own inbox, to be put back among the idle ones.
+    inbox: mpsc::Sender<Job>,
+    answer: oneshot::Sender<io::Result<Group>>,
+}
+
+/// A program that was started, and its process group. Dropping it kills the group.
+#[derive(Debug)]
+pub struct Group {
+    child: Child,
+    id: Pid,
+}
+
+impl Spawner {
+    /// Starts `program` in a process group of its own: standard input is empty, standard output and
+    /// error are pipes. The answer comes when the program has been loaded, which may be never.
+    pub fn spawn(&self, program: Program) -> oneshot::Receiver<io::Result<Group>> {
+        let (answer, started) = oneshot::channel();
+        let inbox = match self.idle() {
+            Ok(inbox) => inbox,
+            Err(error) => {
+                // The receiver is in our hands: it cannot be gone.
+                drop(answer.send(Err(error)));
+                return started;
+            }
+        };
+        let job = Job {
+            program,
+            runtime: Handle::current(),
+            inbox: inbox.clone(),
+            answer,
+        };
+        // A thread ends only with the last spawner; if it did, the answer's end would be dropped and
+        // the caller would see that.
+        drop(inbox.send(job));
+        started
+    }
+
+    fn idle(&self) -> io::Result<mpsc::Sender<Job>> {
+        let mut threads = lock(&self.0);
+        if let Some(inbox) = threads.idle.pop() {
+            return Ok(inbox);
+        }
+        if threads.started == MAX_THREADS {
+            return Err(io::Error::other(
+                "too many programs hang while they are started",
+            ));
+        }
+        let (inbox, jobs) = mpsc::channel();
+        let home = Arc::downgrade(&self.0);
+        std::thread::Builder::new()
+            .name("spawn".to_owned())
+            .stack_size(STACK)
+            .spawn(move || serve(&jobs, &home))?;
+        threads.started += 1;
+        Ok(inbox)
+    }
+}
+
+fn lock(threads: &Mutex<Threads>) -> MutexGuard<'_, Threads> {
+    threads.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(jobs: &mpsc::Receiver<Job>, home: &Weak<Mutex<Threads>>) {
+    for job in jobs {
+        let Job {
+            program,
+            runtime,
+            inbox,
+            answer,
+        } = job;
+        let entered = runtime.enter();
+        let started = Group::start(&program);
+        drop(entered);
+        if let Some(threads) = home.upgrade() {
+            lock(&threads).idle.push(inbox);
+        }
+        // Nobody waits any more: dropping the group kills it.
+        drop(answer.send(started));
+    }
+}
+
+impl Group {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "this is the one place where children are made"
+    )]
+    fn start(program: &Program) -> io::Result<Self> {
+        let Program { path, args, env } = program;
+        let file = resolve(path, std::env::var_os("PATH").as_deref())?;
+        let child = tokio::process::Command::new(file)
+            .arg0(path)
+            .args(args)
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let id = Pid::from_raw(id.ok_or_else(|| io::Error::other("the kernel gave no pid"))?);
+        Ok(Self { child, id })
+    }
+
+    /// The group's id, which is its first process's.
+    pub fn id(&self) -> Pid {
+        self.id
+    }
+
+    /// Takes our ends of its pipes.
+    pub(super) fn pipes(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// Waits for the first process, and releases its number.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// The same, without waiting.
+    pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Sends SIGKILL to every process of the group, unless the first one has been waited for: until
+    /// then, even while it is a zombie, the kernel gives its number to no other process or group.
+    pub(super) fn kill(&self) {
+        if self.child.id().is_some() {
+            Self::kill_id(self.id);
+        }
+    }
+
+    /// The same, for a caller who knows that the first process has not been waited for.
+    pub(super) fn kill_id(id: Pid) {
+        match killpg(id, Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => debug!(group = id.as_raw(), %error, "Killing a program failed"),
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The file that `name` means. As Go's `exec.LookPath`: only a bare name is looked up, and a folder of
+/// `$PATH` that is relative is refused rather than searched.
+fn resolve(name: &str, path: Option<&OsStr>) -> io::Result<PathBuf> {
+    if name.contains('/') {
+        return Ok(PathBuf::from(name));
+    }
+    let folders = std::env::split_paths(path.unwrap_or_default());
+    let found = folders
+        .map(|folder| folder.join(name))
+        .find(|file| is_executable(file));
+    match found {
+        Some(file) if file.is_absolute() => Ok(file),
+        Some(_) => Err(io::Error::other(format!(
+            "{name} is found only relative to the current folder"
+        ))),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("{name} is not in $PATH"),
+        )),
+    }
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,184 @@
+//! What the runs of each rule have come to, and what is told of them: findings, metrics, `/status`, logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{debug, info, warn};
+
+use super::config::Checked;
+use super::result::{Answer, answer, text};
+use super::steady::Steady;
+use crate::board::PluginState;
+use crate::exec::{Abandoned, Ended, Outcome};
+use crate::problem::{ConditionStatus, Finding, Witness};
+use crate::reporter::Reporter;
+
+/// A run that is over.
+pub(super) struct Over {
+    /// Whose.
+    pub(super) rule: usize,
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+/// The rules of one config file.
+pub(super) struct Histories<'a> {
+    config: &'a Checked,
+    reporter: &'a Reporter,
+    rules: Vec<History>,
+}
+
+/// One rule.
+struct History {
+    /// Its key in `/status`, and its name as a claimant.
+    name: String,
+    steady: Steady,
+    last: Option<ConditionStatus>,
+    timeouts: u64,
+    abandoned: usize,
+}
+
+impl Over {
+    /// Whether it had to be killed at its deadline.
+    pub(super) fn hung(&self) -> bool {
+        match &self.outcome {
+            Outcome::Ended(ended) => ended.timed_out,
+            Outcome::Abandoned { .. } => true,
+            Outcome::NotStarted(_) | Outcome::Lost(_) => false,
+        }
+    }
+}
+
+impl<'a> Histories<'a> {
+    pub(super) fn new(config: &'a Checked, reporter: &'a Reporter) -> Self {
+        let rules = config
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| History {
+                name: format!("rules[{index}]"),
+                steady: Steady::new(rule.thresholds),
+                last: None,
+                timeouts: 0,
+                abandoned: 0,
+            });
+        Self {
+            config,
+            reporter,
+            rules: rules.collect(),
+        }
+    }
+
+    /// How many runs of a rule have survived SIGKILL and are still there.
+    pub(super) fn abandoned(&self, rule: usize) -> usize {
+        self.rules[rule].abandoned
+    }
+
+    /// A run is over. Gives back what is left of it.
+    pub(super) async fn run(&mut self, over: Over) -> anyhow::Result<Option<Abandoned>> {
+        let metrics = &self.reporter.metrics;
+        let rule = over.rule;
+        let labels = self.labels(rule);
+        let duration = metrics.plugin_duration.with_label_values(&labels);
+        duration.observe(over.took.as_secs_f64());
+        if over.hung() {
+            metrics.plugin_timeouts.with_label_values(&labels).inc();
+            self.rules[rule].timeouts += 1;
+        }
+        if let Outcome::Abandoned { .. } = over.outcome {
+            metrics.plugin_abandoned.with_label_values(&labels).inc();
+            metrics.plugin_surviving.with_label_values(&labels).inc();
+            self.rules[rule].abandoned += 1;
+        }
+        let path = &self.config.rules[rule].program.path;
+        let answer = answer(&over.outcome, path, self.config.max_output);
+        self.log(&over, &answer);
+        self.tell(rule, answer).await?;
+        Ok(match over.outcome {
+            Outcome::Abandoned { rest, .. } => Some(rest),
+            _ => None,
+        })
+    }
+
+    /// A rule was due but not run, because too many of its runs are still there.
+    pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
+        let path = &self.config.rules[rule].program.path;
+        let answer = Answer::hung(path, self.rules[rule].abandoned, self.config.max_output);
+        self.tell(rule, answer).await
+    }
+
+    /// A run that had survived SIGKILL is gone.
+    pub(super) fn gone(&mut self, rule: usize) {
+        self.rules[rule].abandoned -= 1;
+        let surviving = &self.reporter.metrics.plugin_surviving;
+        surviving.with_label_values(&self.labels(rule)).dec();
+        let (key, abandoned) = (self.key(rule), self.rules[rule].abandoned);
+        self.reporter.board.update(|shown| {
+            if let Some(state) = shown.plugins.get_mut(&key) {
+                state.abandoned = abandoned;
+            }
+        });
+    }
+
+    async fn tell(&mut self, rule: usize, answer: Answer) -> anyhow::Result<()> {
+        let Answer { present, message } = answer;
+        let timestamp = Timestamp::now();
+        let problem = &self.config.rules[rule].problem;
+        let key = self.key(rule);
+        let history = &mut self.rules[rule];
+        history.last = Some(present);
+        let state = PluginState {
+            path: self.config.rules[rule].program.path.clone(),
+            last: present,
+            message: message.clone(),
+            timestamp,
+            timeouts: history.timeouts,
+            abandoned: history.abandoned,
+        };
+        self.reporter.board.update(|shown| {
+            shown.plugins.insert(key, state);
+        });
+        if !history.steady.admit(present) {
+            return Ok(());
+        }
+        let finding = Finding {
+            monitor: Arc::clone(&self.config.name),
+            source: Arc::clone(&self.config.declaration.source),
+            problem: Arc::clone(problem),
+            present,
+            timestamp,
+            message,
+            claimant: history.name.clone(),
+            subject: None,
+            witness: Witness::Other,
+            pod: None,
+        };
+        self.reporter.found(finding).await
+    }
+
+    /// Says why a plugin failed when it begins to; a plugin that goes on failing is not news.
+    fn log(&self, over: &Over, answer: &Answer) {
+        let path = &self.config.rules[over.rule].program.path;
+        let news = self.rules[over.rule].last != Some(answer.present);
+        match &over.outcome {
+            Outcome::NotStarted(error) | Outcome::Lost(error) if news => {
+                warn!(path, %error, "Plugin could not be run");
+            }
+            Outcome::Ended(Ended { status, stderr, .. }) if !status.success() && news => {
+                info!(path, %status, stderr = text(stderr), "Plugin failed");
+            }
+            outcome => debug!(path, ?outcome, took = ?over.took, "Plugin was run"),
+        }
+    }
+
+    fn labels(&self, rule: usize) -> [&'a str; 2] {
+        [&self.config.name, &self.config.rules[rule].problem.reason]
+    }
+
+    fn key(&self, rule: usize) -> String {
+        format!("{}: {}", self.config.name, self.rules[rule].name)
+    }
+}

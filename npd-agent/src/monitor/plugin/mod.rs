@@ -1,0 +1,137 @@
+//! `--config.custom-plugin-monitor`: runs programs of the user's at intervals and reports what they say.
+//!
+//! A plugin says by its exit code whether a problem is there (0 no, 1 yes, else unknown) and by its
+//! standard output what exactly. Every config file and script that was written for NPD works.
+//!
+//! Nothing that a plugin does can delay another rule or the agent: see [`crate::exec`] for how one
+//! program is run and given up, and [`schedule`] for when each runs. What cannot be seen is a problem
+//! that comes and goes between two runs.
+
+mod config;
+mod histories;
+mod result;
+mod schedule;
+mod steady;
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use self::config::{Checked, Rule};
+use self::histories::{Histories, Over};
+use self::result::OUTPUT_KEPT;
+use self::schedule::Schedule;
+use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
+use crate::exec::{self, Abandoned, Spawner};
+use crate::problem::Forever;
+use crate::reporter::Reporter;
+
+/// The kind of monitor.
+pub const KIND: Kind = Kind {
+    flag: "config.custom-plugin-monitor",
+    deprecated: Some("custom-plugin-monitors"),
+    help: "Config files of custom plugin monitors, which run programs of yours",
+    load,
+};
+
+/// How many runs of a rule may survive SIGKILL before it is no longer started. Each holds a process
+/// that only the kernel can let go, and one more would learn nothing that these do not tell.
+const MAX_ABANDONED: usize = 3;
+
+/// Runs the rules of one config file.
+struct PluginMonitor {
+    config: Checked,
+    spawner: Spawner,
+}
+
+fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+    let spawner = Spawner::default();
+    let monitor = |file| -> anyhow::Result<Box<dyn Monitor>> {
+        Ok(Box::new(PluginMonitor {
+            config: config::load(file)?,
+            spawner: spawner.clone(),
+        }))
+    };
+    files.iter().map(monitor).collect()
+}
+
+impl Monitor for PluginMonitor {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn declarations(&self) -> Vec<Declaration> {
+        vec![self.config.declaration.clone()]
+    }
+
+    fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
+        Box::pin(watch(&self.config, &self.spawner, reporter))
+    }
+}
+
+async fn watch(config: &Checked, spawner: &Spawner, reporter: &Reporter) -> Forever {
+    let now = || Instant::now().into_std();
+    let clocks = config
+        .rules
+        .iter()
+        .map(|rule| (rule.interval, up_to(rule.jitter)));
+    let mut schedule = Schedule::new(clocks, config.concurrency, now());
+    let mut histories = Histories::new(config, reporter);
+    let mut runs = JoinSet::new();
+    let mut survivors = JoinSet::new();
+    loop {
+        while let Some(rule) = schedule.start(now()) {
+            if histories.abandoned(rule) < MAX_ABANDONED {
+                runs.spawn(run(spawner.clone(), rule, &config.rules[rule]));
+            } else {
+                schedule.ended(rule, true);
+                histories.not_run(rule).await?;
+            }
+        }
+        let wake = schedule.wake().map(Instant::from_std);
+        tokio::select! {
+            Some(over) = runs.join_next() => {
+                let over = over.context("running a plugin")?;
+                schedule.ended(over.rule, over.hung());
+                let rule = over.rule;
+                if let Some(rest) = histories.run(over).await? {
+                    survivors.spawn(gone(rest, rule));
+                }
+            }
+            Some(rule) = survivors.join_next() => {
+                histories.gone(rule.context("waiting for a plugin that survived SIGKILL")?);
+            }
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            // A file without rules.
+            () = std::future::pending() => {}
+        }
+    }
+}
+
+fn run(spawner: Spawner, rule: usize, of: &Rule) -> impl Future<Output = Over> + Send + use<> {
+    let (program, limit) = (of.program.clone(), of.timeout);
+    async move {
+        let started = Instant::now();
+        let outcome = exec::run(&spawner, program, limit, OUTPUT_KEPT).await;
+        Over {
+            rule,
+            outcome,
+            took: started.elapsed(),
+        }
+    }
+}
+
+async fn gone(rest: Abandoned, rule: usize) -> usize {
+    rest.gone().await;
+    rule
+}
+
+/// A random time from 0 up to `most`.
+fn up_to(most: Duration) -> Duration {
+    // The keys of a hash map are as random as this has to be.
+    let random = RandomState::new().build_hasher().finish();
+    most.mul_f64(random as f64 / u64::MAX as f64)
+}

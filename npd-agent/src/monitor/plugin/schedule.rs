@@ -1,0 +1,235 @@
+//! When each rule of a config file runs. Pure: the caller brings the time.
+//!
+//! Every rule has a clock of its own, so that none waits for another's. All run once at the start, in
+//! the order of the file; then each runs at `start + jitter + n × interval`. Ticks that pass while a
+//! rule runs or waits collapse into one catch-up run, and a rule never overlaps itself: that is NPD.
+//!
+//! At most `concurrency` runs are in flight, with one exception: a rule whose last run hit its
+//! deadline runs beside the limit until it ends in time again. So a plugin that hangs takes a slot
+//! away from the others once, and not for as long as it hangs.
+
+use std::time::{Duration, Instant};
+
+/// The rules' clocks, and the slots they share.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    rules: Vec<Clock>,
+    concurrency: usize,
+    slots_taken: usize,
+}
+
+/// One rule's clock.
+#[derive(Debug)]
+struct Clock {
+    /// The start, moved by the rule's jitter.
+    origin: Instant,
+    interval: Duration,
+    due: Instant,
+    state: State,
+    hung: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    InSlot,
+    BesideLimit,
+}
+
+impl Schedule {
+    /// A schedule for rules given by interval (more than zero) and jitter. All are due now.
+    pub(super) fn new(
+        rules: impl IntoIterator<Item = (Duration, Duration)>,
+        concurrency: usize,
+        now: Instant,
+    ) -> Self {
+        let clock = |(interval, jitter)| Clock {
+            origin: now + jitter,
+            interval,
+            due: now,
+            state: State::Waiting,
+            hung: false,
+        };
+        Self {
+            rules: rules.into_iter().map(clock).collect(),
+            concurrency,
+            slots_taken: 0,
+        }
+    }
+
+    /// The next rule to start now, which then counts as running. The one that is due longest comes first.
+    pub(super) fn start(&mut self, now: Instant) -> Option<usize> {
+        let rule = self
+            .first_startable()
+            .filter(|rule| self.rules[*rule].due <= now)?;
+        let clock = &mut self.rules[rule];
+        clock.due = clock.tick_after(now);
+        clock.state = if clock.hung {
+            State::BesideLimit
+        } else {
+            self.slots_taken += 1;
+            State::InSlot
+        };
+        Some(rule)
+    }
+
+    /// When to ask again if no run ends before; `None` if only the end of a run can change anything.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.first_startable().map(|rule| self.rules[rule].due)
+    }
+
+    /// A rule's run is over. `hung` says that it had to be killed at its deadline.
+    pub(super) fn ended(&mut self, rule: usize, hung: bool) {
+        let clock = &mut self.rules[rule];
+        if clock.state == State::InSlot {
+            self.slots_taken -= 1;
+        }
+        clock.state = State::Waiting;
+        clock.hung = hung;
+    }
+
+    fn first_startable(&self) -> Option<usize> {
+        let full = self.slots_taken >= self.concurrency;
+        let startable = |clock: &Clock| clock.state == State::Waiting && (clock.hung || !full);
+        (0..self.rules.len())
+            .filter(|rule| startable(&self.rules[*rule]))
+            .min_by_key(|rule| self.rules[*rule].due)
+    }
+}
+
+impl Clock {
+    fn tick_after(&self, now: Instant) -> Instant {
+        let passed = now.saturating_duration_since(self.origin).as_nanos();
+        let ticks = passed / self.interval.as_nanos() + 1;
+        // Ticks lie no further apart than a run's interval, and both fit into 64 bits of
+        // nanoseconds (584 years): a Go duration is an i64.
+        let after = u64::try_from(ticks * self.interval.as_nanos()).unwrap_or(u64::MAX);
+        self.origin + Duration::from_nanos(after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays a schedule: `rules` are (interval, run time, hangs) in ticks of one second, and the
+    /// answer is when each rule started.
+    fn play(rules: &[(u64, u64, bool)], concurrency: usize, until: u64) -> Vec<Vec<u64>> {
+        let start = Instant::now();
+        let at = |second: u64| start + Duration::from_secs(second);
+        let intervals = rules
+            .iter()
+            .map(|(interval, ..)| (Duration::from_secs(*interval), Duration::ZERO));
+        let mut schedule = Schedule::new(intervals, concurrency, start);
+        let mut running: Vec<(u64, usize)> = Vec::new();
+        let mut started = vec![Vec::new(); rules.len()];
+        for second in 0..until {
+            running.retain(|(end, rule)| {
+                if *end == second {
+                    schedule.ended(*rule, rules[*rule].2);
+                }
+                *end != second
+            });
+            while let Some(rule) = schedule.start(at(second)) {
+                started[rule].push(second);
+                running.push((second + rules[rule].1, rule));
+            }
+        }
+        started
+    }
+
+    #[track_caller]
+    fn check(rules: &[(u64, u64, bool)], concurrency: usize, expect: &[&[u64]]) {
+        let until = expect
+            .iter()
+            .flat_map(|starts| starts.iter())
+            .max()
+            .map_or(1, |last| last + 1);
+        assert_eq!(play(rules, concurrency, until), expect);
+    }
+
+    #[test]
+    fn every_rule_runs_at_the_start_and_then_at_its_interval() {
+        check(
+            &[(5, 1, false), (3, 1, false)],
+            3,
+            &[&[0, 5, 10], &[0, 3, 6, 9, 12]],
+        );
+    }
+
+    #[test]
+    fn the_limit_is_kept_in_the_order_of_the_file() {
+        check(
+            &[(20, 2, false), (20, 2, false), (20, 2, false)],
+            1,
+            &[&[0, 20], &[2, 22], &[4, 24]],
+        );
+        check(
+            &[(20, 2, false), (20, 2, false), (20, 2, false)],
+            2,
+            &[&[0, 20], &[0, 20], &[2, 22]],
+        );
+    }
+
+    #[test]
+    fn missed_ticks_collapse_into_one_run() {
+        check(&[(2, 5, false)], 1, &[&[0, 5, 10, 15]]);
+        check(&[(4, 5, false)], 1, &[&[0, 5, 10, 15, 20]]);
+        check(
+            &[(4, 5, false), (1, 1, false)],
+            2,
+            &[&[0, 5], &[0, 1, 2, 3, 4, 5]],
+        );
+    }
+
+    #[test]
+    fn a_hanging_rule_delays_others_once() {
+        check(
+            &[(10, 6, true), (2, 1, false)],
+            1,
+            &[
+                &[0, 10, 20, 30],
+                &[6, 7, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30],
+            ],
+        );
+    }
+
+    #[test]
+    fn it_takes_a_slot_again_when_it_is_well() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut schedule = Schedule::new([(second, Duration::ZERO); 2], 1, start);
+        assert_eq!(schedule.start(start), Some(0));
+        schedule.ended(0, true);
+        assert_eq!(schedule.start(start), Some(1));
+        assert_eq!(schedule.start(start + second), Some(0), "beside the limit");
+        schedule.ended(0, false);
+        assert_eq!(
+            schedule.start(start + second * 2),
+            None,
+            "the limit holds again"
+        );
+        assert_eq!(schedule.wake(), None);
+        schedule.ended(1, false);
+        assert_eq!(schedule.wake(), Some(start + second));
+    }
+
+    #[test]
+    fn jitter_moves_all_ticks_but_the_start() {
+        let start = Instant::now();
+        let (interval, jitter) = (Duration::from_secs(10), Duration::from_secs(1));
+        let mut schedule = Schedule::new([(interval, jitter)], 1, start);
+        assert_eq!(schedule.wake(), Some(start));
+        assert_eq!(schedule.start(start), Some(0));
+        schedule.ended(0, false);
+        assert_eq!(schedule.wake(), Some(start + jitter + interval));
+        assert_eq!(schedule.start(start + jitter + interval), Some(0));
+        schedule.ended(0, false);
+        assert_eq!(schedule.wake(), Some(start + jitter + interval * 2));
+    }
+
+    #[test]
+    fn an_empty_schedule_waits_for_ever() {
+        assert_eq!(Schedule::new([], 3, Instant::now()).wake(), None);
+    }
+}
