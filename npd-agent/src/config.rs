@@ -41,7 +41,7 @@ fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
         .filter(move |(of, ..)| *of == flag)
         .map(|(_, name, content)| ConfigFile {
             name: Arc::from(*name),
-            dir: PathBuf::new(),
+            dir: None,
             bytes: content.as_bytes().to_vec(),
         })
 }
@@ -49,7 +49,7 @@ fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
 fn read(path: &Path) -> anyhow::Result<ConfigFile> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).with_context(|| format!("reading the config file {name}"))?;
-    let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let dir = path.parent().map(Path::to_path_buf);
     Ok(ConfigFile {
         name: Arc::from(name),
         dir,

@@ -4,13 +4,17 @@
 
 pub mod plugin;
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tracing::warn;
 
+use crate::go::json::{self, ConfigError, UnknownKey};
 use crate::problem::{Forever, Healthy, Problem};
 use crate::reporter::Reporter;
 
@@ -25,10 +29,31 @@ pub type Monitors = Vec<Box<dyn Monitor>>;
 pub struct ConfigFile {
     /// Its path as given, or the name of a built-in one. Names it in messages and metrics.
     pub name: Arc<str>,
-    /// Relative paths in it start here.
-    pub dir: PathBuf,
+    /// Relative paths in it start here; `None` for a built-in one.
+    pub dir: Option<PathBuf>,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl ConfigFile {
+    /// The file's content. Keys that nobody asked for are warned about.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        let decoded = json::from_slice(&self.name, &self.bytes)?;
+        for UnknownKey { path, line, .. } in decoded.unknown_keys {
+            warn!(
+                file = &*self.name,
+                key = path,
+                line,
+                "Unknown key in config file"
+            );
+        }
+        Ok(decoded.value)
+    }
+
+    /// A complaint about the value at `path`, for example `rules[0].pattern`.
+    pub fn error(&self, path: &str, message: impl fmt::Display) -> ConfigError {
+        ConfigError::new(&self.name, &self.bytes, path, message)
+    }
 }
 
 /// A kind of monitor.
@@ -75,7 +100,7 @@ pub struct Declaration {
 
 /// A condition as NPD's config files write it. `status` and `transition` are overwritten at the
 /// start, but NPD refuses a `transition` that is no time.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ConditionConfig {
     /// The condition's type.

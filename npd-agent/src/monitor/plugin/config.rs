@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::go;
 use crate::go::duration::GoDuration;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
 use crate::problem::Problem;
@@ -216,7 +215,7 @@ fn yes() -> bool {
 
 /// Reads and checks a file, in the order in which NPD does.
 pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
-    let config: Config = go::json::from_slice(&file.name, &file.bytes)?;
+    let config: Config = file.decode()?;
     let settings = &config.plugin_config;
     for (index, rule) in config.rules.iter().enumerate() {
         let limit = settings.timeout.0;
@@ -247,7 +246,8 @@ pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
 }
 
 fn invalid(file: &ConfigFile, rule: usize, field: &str, message: &str) -> anyhow::Error {
-    anyhow::anyhow!("{}: rules[{rule}].{field}: {message}", file.name)
+    file.error(&format!("rules[{rule}].{field}"), message)
+        .into()
 }
 
 impl Config {
