@@ -2,6 +2,7 @@
 //!
 //! A new kind of monitor is one folder here and one line in [`KINDS`].
 
+pub mod ebpf;
 pub mod plugin;
 
 use std::fmt;

@@ -1,0 +1,240 @@
+//! What a probe is, what it is given, and how it tells what it saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use npd_ebpf::Header;
+use regex::Regex;
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::info;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::board::ProbeState;
+use crate::monitor::Task;
+use crate::node::wall_time;
+use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, SubjectKind, Witness};
+use crate::reporter::{Report, Reporter};
+
+/// Something that rules can name with `"probe"`.
+pub struct Probe {
+    /// Its name in config files, in `/status` and in metrics.
+    pub name: &'static str,
+    /// What it watches.
+    pub kind: SubjectKind,
+    /// The kernel programs that feed it. They are loaded only if a rule names the probe.
+    pub programs: &'static [Program],
+    /// Watches until it fails. Says with [`Watch::seen_by`] how it sees.
+    pub run: fn(Watch) -> Task<'static>,
+}
+
+/// A kernel program at a tracepoint.
+#[derive(Debug)]
+pub struct Program {
+    /// Its name in the eBPF object.
+    pub name: &'static str,
+    /// The tracepoint that it is attached to.
+    pub tracepoint: &'static str,
+    /// The records that it sends; one of [`npd_ebpf::id`].
+    pub record: u32,
+}
+
+/// Which programs are attached, by name, and why the others are not.
+pub type Attached = BTreeMap<&'static str, Result<(), String>>;
+
+/// What a probe is given.
+pub struct Watch {
+    /// Who it is.
+    pub probe: &'static Probe,
+    /// The rules that name it.
+    pub rules: Vec<Rule>,
+    /// The knobs of the config files.
+    pub settings: Settings,
+    /// What its programs send.
+    pub records: mpsc::Receiver<Record>,
+    /// Its programs, as they are now: one that could not be attached is tried again now and then,
+    /// because the module with its tracepoint may come later.
+    pub attached: watch::Receiver<Attached>,
+    /// Asks to try that at once.
+    pub attach_now: Arc<Notify>,
+    /// The way out.
+    pub reporter: Reporter,
+}
+
+/// The knobs of a config file's `pluginConfig`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a task may be in uninterruptible sleep before it counts as hung.
+    pub hung_task_threshold: Duration,
+}
+
+/// A rule of a config file that names a probe.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The config file.
+    pub monitor: Arc<str>,
+    /// Its `source`.
+    pub source: Arc<str>,
+    /// Tells the rule apart from the file's others.
+    pub claimant: String,
+    /// What it reports; lasting if it has a condition.
+    pub problem: Arc<Problem>,
+    /// The names of tasks that it is about; `None` for any.
+    pub comm: Option<Regex>,
+    /// The paths whose file systems it is about; none for any.
+    pub mount_points: Vec<PathBuf>,
+}
+
+/// What a probe saw.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// What it is about.
+    pub subject: Subject,
+    /// When it was, or was noticed.
+    pub timestamp: Timestamp,
+    /// For people.
+    pub message: String,
+    /// The pod that was hit.
+    pub pod: Option<Pod>,
+}
+
+/// A record as it came out of the ring buffer.
+#[derive(Clone, Debug)]
+pub struct Record(pub Box<[u8]>);
+
+impl Record {
+    /// The record's beginning; `None` if it is too short.
+    pub fn header(&self) -> Option<Header> {
+        self.decode()
+    }
+
+    /// The record as a struct of `npd_ebpf`; `None` if it is too short. Every bit pattern is valid.
+    pub fn decode<T: FromBytes + KnownLayout + Immutable>(&self) -> Option<T> {
+        T::read_from_prefix(&self.0).ok().map(|(record, _)| record)
+    }
+}
+
+/// The text of a field that the kernel ended with a zero. What is not UTF-8 becomes U+FFFD.
+pub fn text(field: &[u8]) -> String {
+    let end = field.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&field[..end.unwrap_or(field.len())]).into_owned()
+}
+
+/// When a record's event was, by the wall clock.
+pub fn timestamp(header: &Header) -> Timestamp {
+    wall_time(Duration::from_nanos(header.time))
+}
+
+impl Watch {
+    /// Reports something that happened: an Event for each temporary rule that is concerned.
+    pub async fn happened(
+        &self,
+        sighting: &Sighting,
+        concerned: impl Fn(&Rule) -> bool,
+    ) -> anyhow::Result<()> {
+        self.report(sighting, |rule| {
+            rule.problem.condition.is_none() && concerned(rule)
+        })
+        .await
+    }
+
+    /// Reports something that lasts: a condition for each permanent rule that is concerned, until
+    /// [`Self::recovered`].
+    pub async fn lasts(
+        &self,
+        sighting: &Sighting,
+        concerned: impl Fn(&Rule) -> bool,
+    ) -> anyhow::Result<()> {
+        self.report(sighting, |rule| {
+            rule.problem.condition.is_some() && concerned(rule)
+        })
+        .await
+    }
+
+    async fn report(
+        &self,
+        sighting: &Sighting,
+        concerned: impl Fn(&Rule) -> bool,
+    ) -> anyhow::Result<()> {
+        for rule in self.rules.iter().filter(|rule| concerned(rule)) {
+            let finding = Finding {
+                monitor: Arc::clone(&rule.monitor),
+                source: Arc::clone(&rule.source),
+                problem: Arc::clone(&rule.problem),
+                present: ConditionStatus::True,
+                timestamp: sighting.timestamp,
+                message: sighting.message.clone(),
+                claimant: rule.claimant.clone(),
+                subject: Some(sighting.subject.clone()),
+                witness: Witness::Kernel,
+                pod: sighting.pod.clone(),
+            };
+            let labels = [&*rule.monitor, &*rule.problem.reason];
+            self.reporter
+                .metrics
+                .rule_matches
+                .with_label_values(&labels)
+                .inc();
+            self.reporter.found(finding).await?;
+        }
+        Ok(())
+    }
+
+    /// Reports that the subject is well again: every claim about it is withdrawn.
+    pub async fn recovered(&self, subject: Subject) -> anyhow::Result<()> {
+        let Some(rule) = self.rules.first() else {
+            return Ok(());
+        };
+        let recovered = Report::Recovered {
+            source: Arc::clone(&rule.source),
+            subject,
+            timestamp: Timestamp::now(),
+        };
+        self.reporter.send(recovered).await
+    }
+
+    /// Tells the hub that this probe answers for its subjects: kernel text only confirms them.
+    pub async fn answers(&self) -> anyhow::Result<()> {
+        let conditions = self
+            .rules
+            .iter()
+            .filter_map(|rule| rule.problem.condition.clone());
+        let watching = Report::Watching {
+            kind: self.probe.kind,
+            conditions: conditions.collect::<BTreeSet<_>>(),
+        };
+        self.reporter.send(watching).await
+    }
+
+    /// Says how the probe sees (`raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`), and why not
+    /// in a better way.
+    pub fn seen_by(&self, backend: &'static str, reason: Option<String>) {
+        let name = self.probe.name;
+        let family = &self.reporter.metrics.probe_backend;
+        self.reporter.board.update(|shown| {
+            let state = ProbeState {
+                backend,
+                reason: reason.clone(),
+            };
+            if let Some(before) = shown.probes.insert(name.to_owned(), state)
+                && before.backend != backend
+            {
+                family.with_label_values(&[name, before.backend]).set(0);
+            }
+        });
+        family.with_label_values(&[name, backend]).set(1);
+        let reason = reason.unwrap_or_default();
+        info!(probe = name, backend, reason, "Probe is watching");
+    }
+
+    /// Counts a record that made no sense.
+    pub fn malformed(&self) {
+        self.reporter
+            .metrics
+            .records_malformed
+            .with_label_values(&["ebpf"])
+            .inc();
+    }
+}
