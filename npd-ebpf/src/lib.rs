@@ -1,10 +1,12 @@
 //! The layout of what crosses the boundary to the kernel programs, in both directions.
 //!
-//! Records go up: one struct a kind, each beginning with a [`Header`]. A [`Layout`] goes down: where
+//! Records go up: one struct a kind, each beginning with a [`Header`]. A [`layout`] goes down: where
 //! the running kernel keeps what the programs read.
 //!
 //! Deriving zerocopy's traits makes implicit padding a compile error and decoding safe.
 #![no_std]
+
+pub mod layout;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -22,6 +24,16 @@ pub mod id {
     pub const XFS_SHUTDOWN: u32 = 4;
     /// How many kinds there are.
     pub const COUNT: u32 = 5;
+}
+
+/// The names of the maps in the eBPF object.
+pub mod map {
+    /// The ring buffer that carries every record.
+    pub const RECORDS: &str = "RECORDS";
+    /// An array: how many records of each kind found the ring full.
+    pub const DROPS: &str = "DROPS";
+    /// An array of one: `xfs_mount.m_super`, which is known only once the module is there.
+    pub const XFS_SUPER: &str = "XFS_SUPER";
 }
 
 /// How many bytes the ring buffer holds: about 180 OOM kills.
@@ -54,8 +66,8 @@ pub struct Task {
     pub uid: u32,
     /// Zero.
     pub reserved: u32,
-    /// When the task started, in nanoseconds of `CLOCK_MONOTONIC`; tells two tasks with one pid apart.
-    pub start_time: u64,
+    /// When it started, in nanoseconds of `CLOCK_BOOTTIME`; tells two tasks with one pid apart.
+    pub start: u64,
     /// The task's name, ended by a zero.
     pub comm: [u8; COMM_BYTES],
     /// Where it belongs.
@@ -99,25 +111,20 @@ pub struct Oom {
     pub header: Header,
     /// The victim.
     pub task: Task,
-    /// The size of its address space, in bytes.
+    /// The size of its address space, in pages.
     pub total_vm: u64,
-    /// Its resident anonymous memory, in bytes.
-    pub anon_rss: u64,
-    /// Its resident file memory, in bytes.
-    pub file_rss: u64,
-    /// Its resident shared memory, in bytes.
-    pub shmem_rss: u64,
+    /// Its resident anonymous memory, in pages.
+    pub anon_rss: i64,
+    /// Its resident file memory, in pages.
+    pub file_rss: i64,
+    /// Its resident shared memory, in pages.
+    pub shmem_rss: i64,
     /// Its page tables, in bytes.
     pub page_tables: u64,
     /// Its `oom_score_adj`.
     pub oom_score_adj: i32,
     /// Why; see [`scope`].
     pub scope: u32,
-    /// 1 if the kernel counted the kill in `/proc/vmstat`; 0 if the victim was dying anyway, which
-    /// the kernel neither counts nor prints.
-    pub counted: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// The kernel's detector found a task that has not run for too long.
@@ -140,8 +147,8 @@ pub struct Sleeper {
     pub pid: u32,
     /// The process's id in the initial pid namespace.
     pub tgid: u32,
-    /// When the task started, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub start_time: u64,
+    /// When it started, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub start: u64,
     /// How often it was switched out, voluntarily or not.
     pub switches: u64,
     /// The task's name, ended by a zero.

@@ -1,0 +1,126 @@
+//! Probe `oom`: the kernel has chosen a victim and sent it SIGKILL.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_snprintf};
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use npd_ebpf::{Oom, id, scope};
+
+use super::{Kernel, layout, pid, send, task};
+
+/// How far up the stack is looked. The functions that matter are among the first nine.
+const FRAMES: usize = 16;
+
+/// Prints the symbol of an address.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata")]
+static SYMBOL: [u8; 4] = *b"%ps\0";
+
+/// `oom:mark_victim`, in the task that ran out of memory.
+#[raw_tracepoint]
+fn oom(context: RawTracePointContext) {
+    let victim = if layout!(pid.needed) != 0 {
+        pid::task(context.arg(0))
+    } else {
+        Kernel(context.arg(0))
+    };
+    let (scope, killed) = reason(&context);
+    // A task that dies anyway is marked too, so that it may use the reserves. Nobody killed it.
+    if !killed {
+        return;
+    }
+    // SAFETY: every field is written.
+    unsafe {
+        send::<Oom>(id::OOM, |record| {
+            task::describe(victim, &raw mut (*record).task);
+            if victim.is_null() {
+                (*record).task.pid = context.arg(0);
+            }
+            (*record).scope = scope;
+            memory(victim, record);
+        });
+    }
+}
+
+/// Copies the figures that the kernel prints.
+#[inline(always)]
+unsafe fn memory(victim: Kernel, record: *mut Oom) {
+    let known = layout!(memory.known) != 0 && !victim.is_null();
+    let mm = if known {
+        victim.follow(layout!(memory.mm))
+    } else {
+        Kernel(0)
+    };
+    // SAFETY: `record` is valid for writes; the fields need no drop.
+    unsafe {
+        (*record).total_vm = 0;
+        (*record).anon_rss = 0;
+        (*record).file_rss = 0;
+        (*record).shmem_rss = 0;
+        (*record).page_tables = 0;
+        (*record).oom_score_adj = 0;
+        if !mm.is_null() {
+            (*record).total_vm = mm.read(layout!(memory.total_vm));
+            (*record).anon_rss = mm.read(layout!(memory.anon));
+            (*record).file_rss = mm.read(layout!(memory.file));
+            (*record).shmem_rss = mm.read(layout!(memory.shmem));
+            (*record).page_tables = mm.read(layout!(memory.page_tables));
+        }
+        if known {
+            let signal = victim.follow(layout!(memory.signal));
+            let adjustment: i16 = signal.read(layout!(memory.oom_score_adj));
+            (*record).oom_score_adj = i32::from(adjustment);
+        }
+    }
+}
+
+/// Whose memory was exhausted, and whether the victim was killed for it. The tracepoint does not
+/// say, but who called it does.
+#[inline(always)]
+fn reason(context: &RawTracePointContext) -> (u32, bool) {
+    if layout!(has_snprintf) == 0 {
+        return (scope::UNKNOWN, true);
+    }
+    let mut frames = [0_u64; FRAMES];
+    let bytes = size_of_val(&frames) as u32;
+    // SAFETY: the helper writes at most `bytes` bytes, which is the size of `frames`.
+    let written = unsafe { bpf_get_stack(context.as_ptr(), frames.as_mut_ptr().cast(), bytes, 0) };
+    let mut scope = scope::UNKNOWN;
+    let mut killed = written <= 0;
+    for frame in &mut frames {
+        if *frame == 0 {
+            break;
+        }
+        let mut name = [0_u64; 6];
+        // SAFETY: the lengths are those of `name` and `frame`, and the format takes one value.
+        unsafe {
+            bpf_snprintf(
+                name.as_mut_ptr().cast(),
+                size_of_val(&name) as u32,
+                SYMBOL.as_ptr().cast(),
+                frame,
+                8,
+            );
+        }
+        if begins(&name, b"__oom_kill_proce") {
+            killed = true;
+        } else if begins(&name, b"mem_cgroup_out_of_memory") {
+            scope = scope::CGROUP;
+            break;
+        } else if begins(&name, b"out_of_m") {
+            scope = scope::NODE;
+        }
+    }
+    (scope, killed)
+}
+
+/// Whether a symbol begins so. Words, because the verifier counts every comparison.
+#[inline(always)]
+fn begins<const N: usize>(name: &[u64; 6], with: &[u8; N]) -> bool {
+    let (words, _) = with.as_chunks::<8>();
+    let mut same = true;
+    for (word, with) in name.iter().zip(words) {
+        same &= *word == u64::from_ne_bytes(*with);
+    }
+    same
+}
