@@ -1,0 +1,102 @@
+//! One Event for the first of many: a broken file system can report an error a thousand times a
+//! second, and each time the same.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long repeats are only counted before they are told in one Event.
+pub const WINDOW: Duration = Duration::from_mins(1);
+
+/// How many different things are told apart at a time.
+const KEYS_KEPT: usize = 256;
+
+/// Folds repeats of things, told apart by their key.
+#[derive(Debug)]
+pub struct Fold<K> {
+    open: BTreeMap<K, Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    until: Instant,
+    repeats: u64,
+}
+
+/// What to tell about a thing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Telling<K> {
+    /// It happened.
+    First(K),
+    /// It happened so many more times within the last [`WINDOW`].
+    Again(K, u64),
+}
+
+impl<K: Ord + Clone> Fold<K> {
+    /// Takes note that `key` happened so many times.
+    pub fn note(&mut self, key: K, times: u64, now: Instant) -> Vec<Telling<K>> {
+        if let Some(window) = self.open.get_mut(&key) {
+            window.repeats += times;
+            return Vec::new();
+        }
+        let mut tellings = Vec::new();
+        if self.open.len() >= KEYS_KEPT
+            && let Some(oldest) = self.oldest()
+            && let Some(Window { repeats, .. }) = self.open.remove(&oldest)
+            && repeats > 0
+        {
+            tellings.push(Telling::Again(oldest, repeats));
+        }
+        let window = Window {
+            until: now + WINDOW,
+            repeats: times.saturating_sub(1),
+        };
+        self.open.insert(key.clone(), window);
+        tellings.push(Telling::First(key));
+        tellings
+    }
+
+    /// What has been counted in windows that are over.
+    pub fn due(&mut self, now: Instant) -> Vec<Telling<K>> {
+        let mut tellings = Vec::new();
+        self.open.retain(|key, window| {
+            if window.until > now {
+                return true;
+            }
+            let repeats = window.repeats;
+            if repeats > 0 {
+                tellings.push(Telling::Again(key.clone(), repeats));
+                window.until = now + WINDOW;
+                window.repeats = 0;
+            }
+            repeats > 0
+        });
+        tellings
+    }
+
+    /// When the next window is over.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.open.values().map(|window| window.until).min()
+    }
+
+    /// Ends the windows of the keys that `over` picks, and tells what was counted in them.
+    pub fn end(&mut self, over: impl Fn(&K) -> bool) -> Vec<Telling<K>> {
+        let ended = self.open.extract_if(.., |key, _| over(key));
+        let counted = ended.filter(|(_, window)| window.repeats > 0);
+        counted
+            .map(|(key, window)| Telling::Again(key, window.repeats))
+            .collect()
+    }
+
+    fn oldest(&self) -> Option<K> {
+        let oldest = self.open.iter().min_by_key(|(_, window)| window.until);
+        oldest.map(|(key, _)| key.clone())
+    }
+}
+
+impl<K> Default for Fold<K> {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What sysfs and procfs know of a file system. All of it is printed from memory: nothing here
+//! touches the file system itself, which may never answer again.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::mounts::{Device, Superblock};
+use crate::node::Roots;
+
+/// Tells one superblock from every other, also from the next one on the same device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The device's name as the kernel's log has it, for example `dm-0`.
+    pub name: String,
+    /// The inode of `/sys/fs/TYPE/NAME`, a folder that ext4, XFS and f2fs make and remove with the
+    /// superblock, and whose number is not used again. Mount ids are: a file system that is
+    /// unmounted and mounted again gets the id that it had.
+    pub instance: Option<u64>,
+}
+
+impl Identity {
+    /// Identifies a mounted superblock.
+    pub fn read(roots: &Roots, device: Device, superblock: &Superblock) -> Self {
+        let name = name(roots, device)
+            .or_else(|| {
+                // btrfs spans devices and has no number of its own.
+                let path = superblock.source.strip_prefix("/dev/")?;
+                Some(path.rsplit('/').next()?.to_owned())
+            })
+            .unwrap_or_else(|| device.to_string());
+        let driver = driver(&superblock.fs_type);
+        // FUSE lets users choose what comes after `fuse.`; no path may be made of that.
+        let known = (!driver.contains('/')).then(|| roots.sys.join("fs").join(driver).join(&name));
+        let instance = known.and_then(|path| Some(fs::symlink_metadata(path).ok()?.ino()));
+        Self { name, instance }
+    }
+}
+
+/// The block device's name, also for one that is mounted nowhere in sight.
+pub fn name(roots: &Roots, device: Device) -> Option<String> {
+    let link = roots.sys.join("dev/block").join(device.to_string());
+    let target = fs::read_link(link).ok()?;
+    Some(target.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Whether the kernel makes the file system read-only when it finds an error in it.
+pub fn remounts_on_error(roots: &Roots, name: &str, superblock: &Superblock) -> bool {
+    superblock.errors_remount_ro || {
+        // The mount table leaves out what is the file system's own default; this list does not.
+        let path = roots.proc.join("fs/ext4").join(name).join("options");
+        let options = fs::read_to_string(path).unwrap_or_default();
+        options.lines().any(|option| option == "errors=remount-ro")
+    }
+}
+
+/// How many errors ext4 has counted in the file system since it was last checked, over mounts and
+/// reboots; `None` for other file systems.
+pub fn error_count(roots: &Roots, name: &str, superblock: &Superblock) -> Option<u64> {
+    let is_ext4 = driver(&superblock.fs_type) == "ext4";
+    let count = is_ext4.then(|| ext4_attribute(roots, name, "errors_count"))??;
+    count.parse().ok()
+}
+
+/// Where in the kernel ext4 last found an error in the file system, as `function:line`.
+pub fn last_error(roots: &Roots, name: &str) -> String {
+    let function = ext4_attribute(roots, name, "last_error_func").filter(|name| !name.is_empty());
+    let line = ext4_attribute(roots, name, "last_error_line");
+    function.zip(line).map_or_else(
+        || "an unknown place".to_owned(),
+        |(function, line)| format!("{function}:{line}"),
+    )
+}
+
+fn ext4_attribute(roots: &Roots, name: &str, attribute: &str) -> Option<String> {
+    let path = roots.sys.join("fs/ext4").join(name).join(attribute);
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// The kernel's ext4 driver also mounts the older two.
+fn driver(fs_type: &str) -> &str {
+    match fs_type {
+        "ext2" | "ext3" => "ext4",
+        other => other,
+    }
+}

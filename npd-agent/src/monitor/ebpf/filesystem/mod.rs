@@ -1,0 +1,304 @@
+//! The `filesystem` probe: errors in ext4, shutdowns of ext4 and XFS, and file systems that become
+//! read-only, by the kernel or by an operator.
+//!
+//! Three tracepoints tell what happens: `ext4:ext4_error`, `ext4:ext4_shutdown`,
+//! `xfs:xfs_force_shutdown`. The mount table tells what is: [`state`] decides from both which file
+//! systems are at fault, and until when. Without the tracepoints the mount table and ext4's own
+//! count of errors are read more often; a shutdown of XFS then shows nowhere but in the kernel's
+//! log.
+//!
+//! Nothing here touches a file system itself: a call on a broken one may never return.
+
+pub mod fold;
+pub mod kernel;
+pub mod mountinfo;
+pub mod mounts;
+mod report;
+pub mod state;
+pub mod wording;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use npd_ebpf::{Filesystem as FilesystemRecord, id};
+use tokio::time::{Instant, sleep_until};
+
+use self::fold::Fold;
+use self::mountinfo::Mountinfo;
+use self::mounts::Device;
+use self::report::Claim;
+use self::state::{Changes, State};
+use super::probe::{self, Probe, Program, Record, Watch};
+use crate::monitor::Task;
+use crate::problem::{Forever, SubjectKind};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "filesystem",
+    kind: SubjectKind::Filesystem,
+    programs: &[
+        Program {
+            name: EXT4_ERROR,
+            tracepoint: "ext4_error",
+            record: id::EXT4_ERROR,
+        },
+        Program {
+            name: "ext4_shutdown",
+            tracepoint: "ext4_shutdown",
+            record: id::EXT4_SHUTDOWN,
+        },
+        Program {
+            name: "xfs_force_shutdown",
+            tracepoint: "xfs_force_shutdown",
+            record: id::XFS_SHUTDOWN,
+        },
+    ],
+    run,
+};
+
+const EXT4_ERROR: &str = "ext4_error";
+
+/// The mount table's name in metrics and in `/status`.
+const SOURCE: &str = "mountinfo";
+
+/// How often the mount table is read though nothing was mounted: the kernel makes file systems
+/// read-only silently.
+const PACE: Duration = Duration::from_secs(5);
+/// The same while no tracepoint tells of errors.
+const PACE_BLIND: Duration = Duration::from_secs(2);
+/// The same while something is at fault, which may end silently too; and how often ext4's counts of
+/// errors are compared.
+const PACE_FAULTY: Duration = Duration::from_secs(1);
+/// How soon it is read after a record: the kernel tells first and acts then.
+const PACE_RECORD: Duration = Duration::from_millis(50);
+
+/// Looking takes at most one part in so many of a CPU's time, however long the table is and
+/// however often it changes.
+const REST: u32 = 50;
+
+fn run(watch: Watch) -> Task<'static> {
+    Box::pin(watch_filesystems(watch))
+}
+
+async fn watch_filesystems(mut watch: Watch) -> Forever {
+    for path in watch.rules.iter_mut().flat_map(|r| &mut r.mount_points) {
+        // Without a slash at the end.
+        *path = path.components().collect();
+    }
+    let mut filesystems = Filesystems::new(&watch);
+    filesystems.look(&watch).await?;
+    filesystems.say_how(&watch).await?;
+    loop {
+        let due = filesystems.next_due();
+        tokio::select! {
+            record = watch.records.recv() => {
+                let record = record.context("waiting for records, which have ended")?;
+                filesystems.take(&watch, &record).await?;
+            }
+            () = changed(filesystems.mountinfo.as_ref()) => filesystems.hurry(Duration::ZERO),
+            attached = watch.attached.changed() => {
+                attached.context("waiting for programs to be attached, which has ended")?;
+                filesystems.say_how(&watch).await?;
+            }
+            () = sleep_until(due) => filesystems.tick(&watch).await?,
+        }
+    }
+}
+
+async fn changed(mountinfo: Option<&Mountinfo>) {
+    match mountinfo {
+        Some(mountinfo) => mountinfo.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the probe knows between two events.
+struct Filesystems {
+    state: State,
+    /// The paths that rules name.
+    paths: Vec<PathBuf>,
+    mountinfo: Option<Mountinfo>,
+    source_is_up: Option<bool>,
+    /// When to read the mount table next, and before when not to.
+    due: Instant,
+    not_before: Instant,
+    /// Devices that were looked for in vain, outside of the pace.
+    strangers: BTreeSet<Device>,
+    /// When ext4's counts of errors were last compared.
+    counted: Option<Instant>,
+    /// Whether any program is attached, and whether the one for errors in ext4 is.
+    sees: bool,
+    sees_errors: bool,
+    /// What was reported as lasting.
+    claims: BTreeMap<Device, Claim>,
+    /// Errors and shutdowns, by device and wording.
+    happenings: Fold<(Device, String)>,
+}
+
+impl Filesystems {
+    fn new(watch: &Watch) -> Self {
+        let paths = watch
+            .rules
+            .iter()
+            .flat_map(|rule| rule.mount_points.clone());
+        let now = Instant::now();
+        Self {
+            state: State::new(watch.reporter.node.roots.clone()),
+            paths: paths.collect(),
+            mountinfo: None,
+            source_is_up: None,
+            due: now,
+            not_before: now,
+            strangers: BTreeSet::new(),
+            counted: None,
+            sees: false,
+            sees_errors: false,
+            claims: BTreeMap::new(),
+            happenings: Fold::default(),
+        }
+    }
+
+    /// Says which of the programs are attached.
+    async fn say_how(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let attached = watch.attached.borrow().clone();
+        let failed = attached.iter().filter_map(|(name, result)| {
+            let reason = result.as_ref().err()?;
+            Some(format!("{name}: {reason}"))
+        });
+        let reason = failed.collect::<Vec<_>>().join("; ");
+        self.sees = attached.values().any(Result::is_ok);
+        self.sees_errors = attached.get(EXT4_ERROR).is_some_and(Result::is_ok);
+        let backend = if self.sees { "raw_tracepoint" } else { "poll" };
+        watch.seen_by(backend, (!reason.is_empty()).then_some(reason));
+        self.answer(watch).await
+    }
+
+    /// Has the mount table read within `pause`.
+    fn hurry(&mut self, pause: Duration) {
+        let soon = self.not_before.max(Instant::now() + pause);
+        self.due = self.due.min(soon);
+    }
+
+    /// When there is something to do though nothing happens.
+    fn next_due(&self) -> Instant {
+        let summary = self.happenings.next_due().map(Instant::from_std);
+        summary.map_or(self.due, |summary| summary.min(self.due))
+    }
+
+    /// Does what is due.
+    async fn tick(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let now = Instant::now();
+        for repeated in self.happenings.due(now.into_std()) {
+            self.tell(watch, &repeated, Timestamp::now()).await?;
+        }
+        if self.due <= now {
+            self.strangers.clear();
+            self.look(watch).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the mount table, compares counts, and reports what is news.
+    async fn look(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let now = Instant::now();
+        match self.read(watch).await {
+            Ok(changes) => {
+                for (device, name) in changes.ended {
+                    self.ended(watch, device, name).await?;
+                }
+                if changes.begun {
+                    // The module that brings the tracepoint came with the first mount.
+                    watch.attach_now.notify_one();
+                }
+            }
+            Err(error) => {
+                if self.source_is_up.replace(false) != Some(false) {
+                    let reason = format!("{error:#}");
+                    watch.reporter.source_down(SOURCE, false, reason);
+                }
+            }
+        }
+        self.compare_counts(watch, now).await?;
+        self.settle(watch).await?;
+        let cost = now.elapsed();
+        let pace = match (self.claims.is_empty(), self.sees_errors) {
+            (false, _) => PACE_FAULTY,
+            (true, true) => PACE,
+            (true, false) => PACE_BLIND,
+        };
+        self.not_before = now + cost * REST;
+        self.due = self.not_before.max(now + pace);
+        Ok(())
+    }
+
+    async fn read(&mut self, watch: &Watch) -> anyhow::Result<Changes> {
+        let mut mountinfo = match self.mountinfo.take() {
+            Some(mountinfo) => mountinfo,
+            None => Mountinfo::open(&self.state.roots.proc)?,
+        };
+        let table = mountinfo.read(&self.paths).await?;
+        if self.source_is_up.replace(true) != Some(true) {
+            watch.reporter.source_up(SOURCE, false);
+        }
+        self.mountinfo = Some(mountinfo);
+        let malformed = &watch.reporter.metrics.records_malformed;
+        malformed
+            .with_label_values(&[SOURCE])
+            .inc_by(table.malformed);
+        Ok(self.state.observe(table))
+    }
+
+    /// Finds errors that no record told of.
+    async fn compare_counts(&mut self, watch: &Watch, now: Instant) -> anyhow::Result<()> {
+        if self.counted.is_some_and(|last| now < last + PACE_FAULTY) {
+            return Ok(());
+        }
+        self.counted = Some(now);
+        for (device, missed) in self.state.count_errors(self.sees_errors) {
+            if self.sees_errors {
+                let family = &watch.reporter.metrics.probe_missed;
+                family.with_label_values(&[watch.probe.name]).inc_by(missed);
+            }
+            let place = self.state.get(device).and_then(|known| known.error.clone());
+            let what = wording::error(&place.unwrap_or_default());
+            self.happened(watch, device, what, missed, Timestamp::now())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the kernel told.
+    async fn take(&mut self, watch: &Watch, record: &Record) -> anyhow::Result<()> {
+        let Some(record) = record.decode::<FilesystemRecord>() else {
+            watch.malformed();
+            return Ok(());
+        };
+        let device = Device::from_kernel(record.device);
+        if self.state.get(device).is_none() && self.strangers.insert(device) {
+            // Perhaps it was mounted a moment ago.
+            self.look(watch).await?;
+        }
+        let what = if record.header.id == id::EXT4_ERROR {
+            let place = wording::place(&record);
+            let what = wording::error(&place);
+            self.state.reported_error(device, place);
+            what
+        } else {
+            let cause = wording::cause(&record);
+            let what = wording::shutdown(&cause);
+            self.state.reported_shutdown(device, cause);
+            what
+        };
+        let timestamp = probe::timestamp(&record.header);
+        self.happened(watch, device, what, 1, timestamp).await?;
+        self.settle(watch).await?;
+        self.hurry(PACE_RECORD);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! What the probe tells, and takes back.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::fold::Telling;
+use super::mounts::Device;
+use super::state::{Fault, Filesystem};
+use super::{Filesystems, kernel, wording};
+use crate::monitor::ebpf::probe::{Rule, Sighting, Watch};
+use crate::problem::{Pod, Subject};
+use crate::reporter::Report;
+
+/// A fault that was reported, and must be taken back when it is over.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// The file system's name then.
+    name: String,
+    /// Which permanent rules it concerns, by their place in the list.
+    rules: Vec<usize>,
+}
+
+impl Filesystems {
+    /// Tells that something happened so many times, unless the same has just been told.
+    pub(super) async fn happened(
+        &mut self,
+        watch: &Watch,
+        device: Device,
+        what: String,
+        times: u64,
+        timestamp: Timestamp,
+    ) -> anyhow::Result<()> {
+        for telling in self
+            .happenings
+            .note((device, what), times, Instant::now().into_std())
+        {
+            self.tell(watch, &telling, timestamp).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells what happened, or how often it did.
+    pub(super) async fn tell(
+        &self,
+        watch: &Watch,
+        telling: &Telling<(Device, String)>,
+        timestamp: Timestamp,
+    ) -> anyhow::Result<()> {
+        let (Telling::First((device, _)) | Telling::Again((device, _), _)) = telling;
+        let (name, described, pod) = if let Some(known) = self.state.get(*device) {
+            let name = known.identity.name.clone();
+            (name, wording::name(known), pod(known))
+        } else {
+            let name = kernel::name(&self.state.roots, *device);
+            let name = name.unwrap_or_else(|| device.to_string());
+            let described = wording::name_out_of_sight(&name);
+            (name, described, None)
+        };
+        let sighting = Sighting {
+            subject: Subject::Filesystem(name),
+            timestamp,
+            message: wording::happening(&described, telling),
+            pod,
+        };
+        let concerned = |rule: &Rule| self.concerns(rule, *device);
+        watch.happened(&sighting, concerned).await
+    }
+
+    /// Takes back whatever anyone said of a file system that is gone.
+    pub(super) async fn ended(
+        &mut self,
+        watch: &Watch,
+        device: Device,
+        name: String,
+    ) -> anyhow::Result<()> {
+        for repeated in self.happenings.end(|(of, _)| *of == device) {
+            self.tell(watch, &repeated, Timestamp::now()).await?;
+        }
+        self.claims.remove(&device);
+        watch.recovered(Subject::Filesystem(name)).await
+    }
+
+    /// Tells the hub what the kernel's log need not be believed about.
+    pub(super) async fn answer(&self, watch: &Watch) -> anyhow::Result<()> {
+        if self.sees {
+            return watch.answers().await;
+        }
+        // Only the log tells of shutdowns of XFS then: its conditions hold until they are taken back.
+        let watching = Report::Watching {
+            kind: watch.probe.kind,
+            conditions: BTreeSet::new(),
+        };
+        watch.reporter.send(watching).await
+    }
+
+    /// Brings what was reported as lasting in line with what is.
+    pub(super) async fn settle(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let mut over = Vec::new();
+        self.claims.retain(|device, claim| {
+            let known = self.state.get(*device);
+            let same = known.filter(|known| known.identity.name == claim.name);
+            let lasts = same.is_some_and(|known| known.fault().is_some());
+            if !lasts {
+                over.push(claim.name.clone());
+            }
+            lasts
+        });
+        for name in over {
+            watch.recovered(Subject::Filesystem(name)).await?;
+        }
+        let faults = self.state.iter().filter_map(|(device, known)| {
+            let fault = known.fault()?;
+            Some((device, fault, known))
+        });
+        for (device, fault, known) in faults {
+            let name = &known.identity.name;
+            let concerned = |rule: &Rule| {
+                rule.problem.condition.is_some() && self.state.backs(device, &rule.mount_points)
+            };
+            let rules = watch.rules.iter().enumerate();
+            let rules = rules.filter_map(|(place, rule)| concerned(rule).then_some(place));
+            let rules = rules.collect::<Vec<_>>();
+            let before = self.claims.get(&device);
+            if before.is_some_and(|claim| claim.rules == rules) {
+                continue;
+            }
+            if before.is_some_and(|claim| !claim.rules.is_empty()) {
+                // It backs other paths than before.
+                watch.recovered(Subject::Filesystem(name.clone())).await?;
+            }
+            let sighting = sighting(known, fault);
+            watch.lasts(&sighting, concerned).await?;
+            let told = known.error.is_some() || known.shutdown.is_some();
+            if before.is_none() && rules.is_empty() && !told {
+                let concerned = |rule: &Rule| self.concerns(rule, device);
+                watch.happened(&sighting, concerned).await?;
+            }
+            let name = name.clone();
+            self.claims.insert(device, Claim { name, rules });
+        }
+        Ok(())
+    }
+
+    fn concerns(&self, rule: &Rule, device: Device) -> bool {
+        self.state.backs(device, &rule.mount_points)
+    }
+}
+
+fn sighting(known: &Filesystem, fault: Fault) -> Sighting {
+    Sighting {
+        subject: Subject::Filesystem(known.identity.name.clone()),
+        timestamp: Timestamp::now(),
+        message: wording::fault(known, fault),
+        pod: pod(known),
+    }
+}
+
+/// The pod whose volume it is, as its mount point below the kubelet's folder tells.
+fn pod(known: &Filesystem) -> Option<Pod> {
+    let uid = known.superblock.mount_points.iter().find_map(|point| {
+        let (_, rest) = point.split_once("/pods/")?;
+        let (uid, rest) = rest.split_once('/')?;
+        let volume = rest.starts_with("volumes/") || rest.starts_with("volume-subpaths/");
+        volume.then_some(uid)
+    });
+    uid.map(|uid| Pod {
+        uid: uid.to_owned(),
+        name: None,
+    })
+}

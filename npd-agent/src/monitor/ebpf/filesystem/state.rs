@@ -1,0 +1,247 @@
+//! Which file systems are at fault, from what the kernel shows and what it told.
+//!
+//! The mount table shows most faults, and their end, but not all: nothing in it says that an XFS
+//! was shut down, or, from Linux 6.12 to 6.14, that ext4 stopped writing after an error. What only
+//! a record told is therefore remembered for as long as that very superblock exists.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::kernel::{self, Identity};
+use super::mounts::{Access, Device, Superblock, Table};
+use crate::node::Roots;
+
+/// What is wrong with a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The kernel refuses writes, after an error or because someone pressed `SysRq`-U.
+    ReadOnly,
+    /// Someone remounted it.
+    RemountedReadOnly,
+    /// It refuses everything.
+    Shutdown,
+}
+
+/// The file systems in sight.
+#[derive(Debug)]
+pub struct State {
+    /// Where /proc and /sys are.
+    pub roots: Roots,
+    backing: BTreeMap<PathBuf, Device>,
+    known: BTreeMap<Device, Filesystem>,
+}
+
+/// What is different from the mount table before.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// File systems that are gone, or replaced by another one on the device, and their names.
+    pub ended: Vec<(Device, String)>,
+    /// Whether a file system came into sight.
+    pub begun: bool,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Filesystem {
+    /// Which superblock this is.
+    pub identity: Identity,
+    /// As the mount table shows it, or last did.
+    pub superblock: Superblock,
+    /// Whether the table shows it now.
+    pub mounted: bool,
+    /// Where in the kernel an error was last found in it, if one was reported.
+    pub error: Option<String>,
+    /// Why it was shut down, if that was reported.
+    pub shutdown: Option<String>,
+    /// Whether it must be read-only since an error, although the table has never shown that.
+    unseen_read_only: bool,
+    /// Who made it read-only, if it was not so when first seen.
+    turned: Option<Fault>,
+    errors: Errors,
+}
+
+/// Compares ext4's count of errors with the reports.
+#[derive(Debug, Default)]
+struct Errors {
+    /// What the count should be: as first seen, and one for each report since.
+    expected: Option<u64>,
+    /// How far the count was ahead when last compared.
+    ahead: u64,
+}
+
+impl State {
+    /// Nothing is known yet.
+    pub fn new(roots: Roots) -> Self {
+        Self {
+            roots,
+            backing: BTreeMap::new(),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in the mount table as it is now.
+    pub fn observe(&mut self, table: Table) -> Changes {
+        let mut changes = Changes::default();
+        self.known.retain(|device, filesystem| {
+            let mounted = table.superblocks.contains_key(device);
+            if std::mem::replace(&mut filesystem.mounted, mounted) && !mounted {
+                changes
+                    .ended
+                    .push((*device, filesystem.identity.name.clone()));
+            }
+            // Unmounted here, a broken superblock may live on in a container or behind an open
+            // file; the next mount of the device would be the same one, as broken.
+            filesystem.mounted || filesystem.is_remembered(&self.roots, *device)
+        });
+        for (device, superblock) in &table.superblocks {
+            let identity = Identity::read(&self.roots, *device, superblock);
+            match self.known.get_mut(device) {
+                Some(filesystem) if filesystem.identity == identity => {
+                    filesystem.update(superblock);
+                }
+                _ => {
+                    changes.begun = true;
+                    let filesystem = Filesystem::new(identity, superblock.clone(), &self.roots);
+                    let before = self.known.insert(*device, filesystem);
+                    if let Some(before) = before.filter(|before| before.mounted) {
+                        changes.ended.push((*device, before.identity.name));
+                    }
+                }
+            }
+        }
+        self.backing = table.backing;
+        changes
+    }
+
+    /// The file system on `device`, if the mount table shows it.
+    pub fn get(&self, device: Device) -> Option<&Filesystem> {
+        self.known.get(&device).filter(|known| known.mounted)
+    }
+
+    /// Every file system that the mount table shows.
+    pub fn iter(&self) -> impl Iterator<Item = (Device, &Filesystem)> {
+        let known = self.known.iter().map(|(device, known)| (*device, known));
+        known.filter(|(_, known)| known.mounted)
+    }
+
+    /// The kernel reported an error, found at `place`.
+    pub fn reported_error(&mut self, device: Device, place: String) {
+        if let Some(known) = self.known.get_mut(&device) {
+            known.errors.expected = known.errors.expected.map(|count| count + 1);
+            known.found_error(place, &self.roots);
+        }
+    }
+
+    /// The kernel reported a shutdown.
+    pub fn reported_shutdown(&mut self, device: Device, cause: String) {
+        if let Some(known) = self.known.get_mut(&device) {
+            known.shutdown = Some(cause);
+        }
+    }
+
+    /// Compares ext4's own counts of errors with the reports, and returns how many nobody reported.
+    /// A report may be on its way: `patient`, an error is missed when it is missing a second time.
+    pub fn count_errors(&mut self, patient: bool) -> Vec<(Device, u64)> {
+        let mounted = self.known.iter_mut().filter(|(_, known)| known.mounted);
+        let counted =
+            mounted.map(|(device, known)| (*device, known.count_errors(patient, &self.roots)));
+        counted.filter(|(_, missed)| *missed > 0).collect()
+    }
+
+    /// Whether `device` backs one of `paths`, or any if there are none.
+    pub fn backs(&self, device: Device, paths: &[PathBuf]) -> bool {
+        paths.is_empty()
+            || paths
+                .iter()
+                .any(|path| self.backing.get(path) == Some(&device))
+    }
+}
+
+impl Filesystem {
+    fn new(identity: Identity, superblock: Superblock, roots: &Roots) -> Self {
+        // Mounted read-only on purpose, every mount would be so too (but for `remount,bind,rw`):
+        // the kernel did this, before we looked. Others than those that know `errors=remount-ro`
+        // may have no other way to be, like squashfs.
+        let by_kernel = superblock.access == Access::ReadOnly
+            && superblock.read_only_mounts < superblock.mounts
+            && kernel::remounts_on_error(roots, &identity.name, &superblock);
+        Self {
+            identity,
+            superblock,
+            mounted: true,
+            error: None,
+            shutdown: None,
+            unseen_read_only: false,
+            turned: by_kernel.then_some(Fault::ReadOnly),
+            errors: Errors::default(),
+        }
+    }
+
+    fn update(&mut self, now: &Superblock) {
+        let before = std::mem::replace(&mut self.superblock, now.clone());
+        match now.access {
+            Access::Writable => self.turned = None,
+            Access::ReadOnly if before.access == Access::Writable => {
+                // `mount -o remount,ro` marks mount and superblock; the kernel only the latter.
+                let remounted = now.read_only_mounts > before.read_only_mounts;
+                self.turned = Some(if remounted {
+                    Fault::RemountedReadOnly
+                } else {
+                    Fault::ReadOnly
+                });
+            }
+            Access::ReadOnly | Access::Emergency | Access::Shutdown => {}
+        }
+        if now.access != Access::Writable {
+            // This kernel shows it, and will show when it is over.
+            self.unseen_read_only = false;
+        }
+    }
+
+    fn count_errors(&mut self, patient: bool, roots: &Roots) -> u64 {
+        let name = &self.identity.name;
+        let Some(count) = kernel::error_count(roots, name, &self.superblock) else {
+            return 0;
+        };
+        let Errors { expected, ahead } = &mut self.errors;
+        let before = *ahead;
+        let wanted = expected.get_or_insert(count);
+        *ahead = count.saturating_sub(*wanted);
+        let missed = if patient { before.min(*ahead) } else { *ahead };
+        *ahead -= missed;
+        *wanted += missed;
+        if !patient {
+            // It may have been set back. With reports, one may be ahead of the count instead.
+            *wanted = count;
+        }
+        if missed > 0 {
+            self.found_error(kernel::last_error(roots, &self.identity.name), roots);
+        }
+        missed
+    }
+
+    fn found_error(&mut self, place: String, roots: &Roots) {
+        self.error = Some(place);
+        self.unseen_read_only |= self.superblock.access == Access::Writable
+            && kernel::remounts_on_error(roots, &self.identity.name, &self.superblock);
+    }
+
+    /// What is wrong with it now.
+    pub fn fault(&self) -> Option<Fault> {
+        match self.superblock.access {
+            Access::Shutdown => Some(Fault::Shutdown),
+            _ if self.shutdown.is_some() => Some(Fault::Shutdown),
+            Access::Emergency => Some(Fault::ReadOnly),
+            _ if self.unseen_read_only => Some(Fault::ReadOnly),
+            Access::ReadOnly => self.turned,
+            Access::Writable => None,
+        }
+    }
+
+    /// Whether it must not be forgotten although it is out of sight.
+    fn is_remembered(&self, roots: &Roots, device: Device) -> bool {
+        (self.shutdown.is_some() || self.unseen_read_only)
+            && self.identity.instance.is_some()
+            && Identity::read(roots, device, &self.superblock) == self.identity
+    }
+}

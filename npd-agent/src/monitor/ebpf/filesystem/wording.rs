@@ -1,0 +1,90 @@
+//! What is said of a file system.
+
+use npd_ebpf::{Filesystem as Record, id};
+
+use super::fold::{Telling, WINDOW};
+use super::mounts::Superblock;
+use super::state::{Fault, Filesystem};
+use crate::monitor::ebpf::probe::text;
+
+/// Names a file system: `sda1 (ext4 on /var and 2 more)`.
+pub fn name(filesystem: &Filesystem) -> String {
+    let Superblock {
+        fs_type,
+        mount_points,
+        mounts,
+        ..
+    } = &filesystem.superblock;
+    let places = mount_points.join(", ");
+    let name = &filesystem.identity.name;
+    match mounts.saturating_sub(mount_points.len()) {
+        0 => format!("{name} ({fs_type} on {places})"),
+        more => format!("{name} ({fs_type} on {places} and {more} more)"),
+    }
+}
+
+/// Names a file system that the node's own mount table does not show.
+pub fn name_out_of_sight(name: &str) -> String {
+    format!("{name} (not in the node's own mount table)")
+}
+
+/// What is wrong with `filesystem`.
+pub fn fault(filesystem: &Filesystem, fault: Fault) -> String {
+    let name = name(filesystem);
+    match (fault, &filesystem.error, &filesystem.shutdown) {
+        (Fault::ReadOnly, Some(place), _) => {
+            format!("{name} is read-only after an error in {place}")
+        }
+        (Fault::ReadOnly, None, _) => format!("{name} was made read-only by the kernel"),
+        (Fault::RemountedReadOnly, ..) => format!("{name} was remounted read-only by an operator"),
+        (Fault::Shutdown, _, Some(cause)) => format!("{name} {}", shutdown(cause)),
+        (Fault::Shutdown, _, None) => format!("{name} was shut down"),
+    }
+}
+
+/// What happened to a file system, without its name: an error.
+pub fn error(place: &str) -> String {
+    format!("has an error, found in {place}")
+}
+
+/// What happened to a file system, without its name: a shutdown.
+pub fn shutdown(cause: &str) -> String {
+    format!("was shut down {cause}")
+}
+
+/// Tells what happened to the file system called `name`.
+pub fn happening<D>(name: &str, telling: &Telling<(D, String)>) -> String {
+    match telling {
+        Telling::First((_, what)) => format!("{name} {what}"),
+        Telling::Again((_, what), times) => {
+            let window = WINDOW.as_secs();
+            format!("{name} {what}: {times} more times in {window} s")
+        }
+    }
+}
+
+/// Where in the kernel's source a record comes from: `function:line`.
+pub fn place(record: &Record) -> String {
+    match text(&record.function) {
+        function if function.is_empty() => "an unknown place".to_owned(),
+        function => format!("{function}:{}", record.line),
+    }
+}
+
+/// Why a file system was shut down.
+pub fn cause(record: &Record) -> String {
+    let cause = match (record.header.id, record.flags) {
+        (id::EXT4_SHUTDOWN, _) => "on request",
+        // SHUTDOWN_* in fs/xfs/xfs_mount.h.
+        (_, flags) if flags & 0x20 != 0 => "because its device was removed",
+        (_, flags) if flags & 0x04 != 0 => "on request",
+        (_, flags) if flags & 0x18 != 0 => "because its metadata is corrupt",
+        (_, flags) if flags & 0x02 != 0 => "after an I/O error in its log",
+        (_, flags) if flags & 0x01 != 0 => "after an I/O error in its metadata",
+        _ => "for a reason that the kernel does not tell",
+    };
+    match text(&record.function) {
+        function if function.is_empty() => cause.to_owned(),
+        function => format!("{cause} ({function}:{})", record.line),
+    }
+}
