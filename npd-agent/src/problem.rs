@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// The result of a task that ends only by failing. Dropping the task stops it.
 pub type Forever = anyhow::Result<Infallible>;
+
+/// A running task that ends only by failing.
+pub type Task<'a> = Pin<Box<dyn Future<Output = Forever> + Send + 'a>>;
 
 /// How bad an [`Event`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

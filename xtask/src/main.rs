@@ -7,6 +7,7 @@ mod build;
 mod build_ebpf;
 mod debian;
 mod ebpf;
+mod lint;
 mod run;
 mod test;
 mod workspace;
@@ -32,6 +33,7 @@ const COMMANDS: &[Command] = &[
     build::COMMAND,
     run::COMMAND,
     test::COMMAND,
+    lint::COMMAND,
 ];
 
 fn main() -> ExitCode {

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use crate::board::Board;
 use crate::flags::Options;
 use crate::metrics::Metrics;
-use crate::monitor::Task;
 use crate::node::Node;
-use crate::problem::Status;
+use crate::problem::{Status, Task};
 
 /// What an exporter is built from.
 pub struct Setting<'a> {

@@ -6,9 +6,7 @@ pub mod ebpf;
 pub mod plugin;
 
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -16,11 +14,9 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::go::json::{self, ConfigError, UnknownKey};
-use crate::problem::{Forever, Healthy, Problem};
+pub use crate::problem::Task;
+use crate::problem::{Healthy, Problem};
 use crate::reporter::Reporter;
-
-/// A running task that ends only by failing.
-pub type Task<'a> = Pin<Box<dyn Future<Output = Forever> + Send + 'a>>;
 
 /// What the config files of one kind make.
 pub type Monitors = Vec<Box<dyn Monitor>>;

@@ -45,6 +45,19 @@ pub(super) fn find_or_install(shell: &Shell) -> anyhow::Result<Compiler> {
     )
 }
 
+/// The clippy that belongs to `compiler`. Debian's is installed where it is missing, if that may be.
+pub(super) fn find_or_install_clippy(shell: &Shell, compiler: &Compiler) -> Option<PathBuf> {
+    let clippy = compiler.rustc.with_file_name("clippy-driver");
+    let is_debian = compiler.rustc.starts_with("/usr/bin") && debian::is_here(shell);
+    if is_debian && !clippy.exists() {
+        let packages = [package("rust-web-clippy", "lints for the eBPF programs")];
+        if let Err(error) = debian::install(shell, &packages) {
+            say(format_args!("{error:#}"));
+        }
+    }
+    clippy.exists().then_some(clippy)
+}
+
 /// The first usable one: rustup's nightly, then the distribution's compiler.
 fn find(shell: &Shell) -> Option<Compiler> {
     let nightly = cmd!(shell, "rustup which rustc --toolchain nightly")

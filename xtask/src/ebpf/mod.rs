@@ -9,8 +9,9 @@ mod compiler;
 mod linker;
 
 use anyhow::Context as _;
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
 
+use self::compiler::Compiler;
 use crate::workspace::say;
 
 /// Where the agent's build script looks for the object.
@@ -27,26 +28,49 @@ const LOG_FLAGS: &str = "-Cdebuginfo=2\x1f-Clink-arg=--btf";
 pub(crate) fn build(shell: &Shell, log: bool) -> anyhow::Result<()> {
     let compiler = compiler::find_or_install(shell)?;
     let linker = linker::find_or_install(shell, &compiler)?;
-    let compiler::Compiler { rustc, cargo, .. } = compiler;
     let (features, flags): (&[&str], _) = if log {
         (&["--features", "ebpf-log"], LOG_FLAGS)
     } else {
         (&[], "")
     };
+    cargo(shell, &compiler, "build")
+        .args(features)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .run()
+        .context("building the eBPF programs")?;
+    publish(shell)
+}
+
+/// Lints the programs, which the host's clippy does not see, with the clippy that belongs to
+/// their compiler. Warnings are errors.
+pub(crate) fn clippy(shell: &Shell) -> anyhow::Result<()> {
+    let compiler = compiler::find_or_install(shell)?;
+    let Some(clippy) = compiler::find_or_install_clippy(shell, &compiler) else {
+        say("the eBPF programs are not linted: their compiler has no clippy");
+        return Ok(());
+    };
+    cargo(shell, &compiler, "check")
+        .args(["-Z", "warnings", "--config", "build.warnings=\"deny\""])
+        .env("CARGO_ENCODED_RUSTFLAGS", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", clippy)
+        .run()
+        .context("linting the eBPF programs")
+}
+
+/// A cargo command for the programs. It must set `CARGO_ENCODED_RUSTFLAGS`, even if to nothing:
+/// `RUSTFLAGS` are meant for the host.
+fn cargo<'a>(shell: &'a Shell, compiler: &Compiler, command: &str) -> Cmd<'a> {
+    let Compiler { rustc, cargo, .. } = compiler;
     cmd!(
         shell,
-        "{cargo} build --locked --package npd-ebpf --bin npd-ebpf --release {features...}
+        "{cargo} {command} --locked --package npd-ebpf --bin npd-ebpf --release
          -Z build-std=core --target bpfel-unknown-none --target-dir target/bpf"
     )
     .env("RUSTC", rustc)
     .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z
-    .env("CARGO_ENCODED_RUSTFLAGS", flags) // even if empty: RUSTFLAGS is meant for the host
-    .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
-    .env_remove("RUSTC_WORKSPACE_WRAPPER")
     .quiet()
-    .run()
-    .context("building the eBPF programs")?;
-    publish(shell)
 }
 
 /// Copies the object to its stable place unless it is there already: a new time stamp would

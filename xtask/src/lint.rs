@@ -1,0 +1,53 @@
+//! `cargo xtask lint`
+
+use anyhow::{Context as _, bail};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::workspace::{cargo_path, say};
+use crate::{Command, ebpf};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "lint",
+    args: "",
+    help: "Checks what can be checked without running the agent: formatting, tidiness\n\
+           (xtask/tests/tidy), clippy for the agent and for the eBPF programs, documentation.",
+    run,
+};
+
+fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    if !args.is_empty() {
+        bail!("usage: cargo xtask lint");
+    }
+    let cargo = cargo_path();
+    step("formatting", cmd!(shell, "{cargo} fmt --all --check"))?;
+    step(
+        "tidiness",
+        cmd!(
+            shell,
+            "{cargo} test --locked --quiet --package xtask --test tidy"
+        ),
+    )?;
+    ebpf::build(shell, false)?; // the agent does not compile without
+    say("clippy for the eBPF programs");
+    ebpf::clippy(shell)?;
+    step(
+        "clippy",
+        cmd!(
+            shell,
+            "{cargo} clippy --locked --workspace --all-targets -- -Dwarnings"
+        ),
+    )?;
+    step(
+        "documentation",
+        cmd!(
+            shell,
+            "{cargo} doc --locked --workspace --no-deps --document-private-items"
+        )
+        .env("RUSTDOCFLAGS", "-Dwarnings"),
+    )
+}
+
+fn step(name: &'static str, command: Cmd<'_>) -> anyhow::Result<()> {
+    say(name);
+    command.quiet().run().context(name)
+}
