@@ -23,6 +23,7 @@ pub mod csv;
 pub mod duration;
 pub mod json;
 pub mod quote;
+pub mod regex;
 
 #[cfg(test)]
 mod vectors;

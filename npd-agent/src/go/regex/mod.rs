@@ -1,0 +1,109 @@
+//! Patterns in Go's syntax.
+//!
+//! Go's `regexp` and the `regex` crate are both RE2's children: linear time, leftmost-first, no
+//! look-around, no back-references. What they find is the same; how it is written is not. So a
+//! pattern is [translated](translate) from Go's syntax, and what Go rejects is rejected in Go's
+//! words.
+//!
+//! | in a pattern | Go | `regex` |
+//! | --- | --- | --- |
+//! | `\d`, `\s`, `\w`, `\b` | ASCII, `\s` without `\v` | Unicode |
+//! | `{` that repeats nothing | itself | error |
+//! | `[`, `&&`, `--`, `~~` in a class | themselves | set operations |
+//! | `\<`, `\>` | `<`, `>` | word boundaries |
+//! | `\Q…\E`, `\101`, `\p{^Greek}` | supported | error |
+//! | `a**`, `a{1001}`, `(?x)`, `\u00e9` | error | supported |
+//!
+//! Names of groups are dropped: NPD counts groups, and Go lets two have the same name. Accepted
+//! although Go does not: other spellings of a script (`\p{Grek}`, `\p{Old_Italic}`). Not accepted
+//! although Go does: what compiles to more than 10 MB or nests deeper than 250 levels, the `regex`
+//! crate's bounds.
+
+mod class;
+mod escape;
+mod group;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+pub use translate::translate;
+
+/// Why Go would not take a pattern: `` error parsing regexp: missing closing ): `(a` ``.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("error parsing regexp: {kind}: `{fragment}`")]
+pub struct Error {
+    /// What is wrong.
+    pub kind: Kind,
+    /// The part of the pattern that is.
+    pub fragment: String,
+}
+
+impl Error {
+    fn new(kind: Kind, fragment: &str) -> Self {
+        Self {
+            kind,
+            fragment: fragment.to_owned(),
+        }
+    }
+}
+
+/// What can be wrong with a pattern; the codes of Go's `regexp/syntax`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Kind {
+    /// `[b-a]`, `[[:unknown:]]` or `\p{Unknown}`.
+    #[error("invalid character class range")]
+    CharRange,
+    /// `\8`, `\u00e9`, `\Z`; back-references too.
+    #[error("invalid escape sequence")]
+    Escape,
+    /// A group's name is not of letters, digits and underscores; look-behind looks like that.
+    #[error("invalid named capture")]
+    NamedCapture,
+    /// `(?=…)`, `(?x)` and whatever else may follow `(?` in Perl.
+    #[error("invalid or unsupported Perl syntax")]
+    PerlSyntax,
+    /// `a**`.
+    #[error("invalid nested repetition operator")]
+    RepeatOperator,
+    /// More than a thousand repetitions, nested ones multiplied; or `{2,1}`.
+    #[error("invalid repeat count")]
+    RepeatCount,
+    /// `[a`.
+    #[error("missing closing ]")]
+    MissingBracket,
+    /// `(a`.
+    #[error("missing closing )")]
+    MissingParenthesis,
+    /// `a)`.
+    #[error("unexpected )")]
+    UnexpectedParenthesis,
+    /// `*a`.
+    #[error("missing argument to repetition operator")]
+    RepeatArgument,
+    /// `a\`.
+    #[error("trailing backslash at end of expression")]
+    TrailingBackslash,
+    /// Too many levels.
+    #[error("expression nests too deeply")]
+    NestingDepth,
+    /// Compiles to too much.
+    #[error("expression too large")]
+    TooLarge,
+}
+
+/// Compiles a pattern as Go's `regexp.Compile` does.
+pub fn compile(pattern: &str) -> Result<regex::Regex, Error> {
+    regex::Regex::new(&translate(pattern)?).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => Error::new(Kind::TooLarge, pattern),
+        // The translation is sound, so its depth is all that the parser can refuse.
+        _ => Error::new(Kind::NestingDepth, pattern),
+    })
+}
+
+/// Compiles a rule's pattern as NPD does: with `\z` appended to its text.
+///
+/// So of a top-level alternation only the last branch is anchored, and an unterminated `\Q` quotes
+/// the anchor. The translated text ([`regex::Regex::as_str`]) can go into a [`regex::RegexSet`].
+pub fn compile_anchored(pattern: &str) -> Result<regex::Regex, Error> {
+    compile(&format!(r"{pattern}\z"))
+}
