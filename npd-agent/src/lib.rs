@@ -16,6 +16,7 @@ pub mod ledger;
 
 pub mod board;
 pub mod exec;
+pub mod fd;
 pub mod metrics;
 pub mod node;
 pub mod reporter;
