@@ -10,7 +10,18 @@ use tracing::warn;
 use crate::monitor::{ConfigFile, KINDS, Monitors};
 
 /// What runs when no config file is named: flag, name and content.
-const BUILT_IN: &[(&str, &str, &str)] = &[];
+const BUILT_IN: &[(&str, &str, &str)] = &[
+    (
+        "config.system-log-monitor",
+        "built-in kernel-monitor.json",
+        include_str!("../../deploy/config/kernel-monitor.json"),
+    ),
+    (
+        "config.system-log-monitor",
+        "built-in readonly-monitor.json",
+        include_str!("../../deploy/config/readonly-monitor.json"),
+    ),
+];
 
 /// Makes the monitors of the named files, or the built-in ones if none is named.
 /// `configs` has a list for each of [`KINDS`].

@@ -3,6 +3,7 @@
 //! A new kind of monitor is one folder here and one line in [`KINDS`].
 
 pub mod ebpf;
+pub mod log;
 pub mod plugin;
 
 use std::fmt;
@@ -67,7 +68,7 @@ pub struct Kind {
 }
 
 /// Every kind of monitor, in the order of `--help`.
-pub const KINDS: &[Kind] = &[plugin::KIND];
+pub const KINDS: &[Kind] = &[log::KIND, plugin::KIND];
 
 /// Something that watches the node.
 pub trait Monitor: Send {

@@ -1,0 +1,180 @@
+//! The last entries of a log, as one text that a pattern may span.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+/// How many bytes of an entry's memory are used again, so that one long line does not keep its own.
+const MEMORY_KEPT: usize = 4096;
+
+/// The last entries of a log. A pattern sees them joined by newlines, oldest first.
+///
+/// A ring that is not full yet has empty slots before its oldest entry, and these are joined too:
+/// its text starts with a newline for each. NPD's patterns can tell, so it is kept.
+#[derive(Debug)]
+pub(super) struct Ring {
+    capacity: usize,
+    entries: VecDeque<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    timestamp: Timestamp,
+    text: String,
+}
+
+/// The entries that a pattern matched.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Matched {
+    /// That of the first entry.
+    pub(super) timestamp: Timestamp,
+    /// The entries, whole, joined by newlines.
+    pub(super) text: String,
+}
+
+impl Ring {
+    /// A ring of `capacity` entries, at least one.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            entries: VecDeque::new(),
+        }
+    }
+
+    /// Adds the newest entry; the oldest goes when the ring is full, and lends its memory.
+    pub(super) fn push(&mut self, timestamp: Timestamp, text: &str) {
+        let full = self.entries.len() == self.capacity;
+        let oldest = full.then(|| self.entries.pop_front()).flatten();
+        let mut memory = oldest.map(|entry| entry.text).unwrap_or_default();
+        memory.clear();
+        memory.shrink_to(MEMORY_KEPT);
+        memory.push_str(text);
+        self.entries.push_back(Entry {
+            timestamp,
+            text: memory,
+        });
+    }
+
+    /// Writes the joined text into `joined`.
+    pub(super) fn join(&self, joined: &mut String) {
+        joined.clear();
+        joined.extend(std::iter::repeat_n(
+            '\n',
+            self.capacity - self.entries.len(),
+        ));
+        for (index, entry) in self.entries.iter().enumerate() {
+            if index > 0 {
+                joined.push('\n');
+            }
+            joined.push_str(&entry.text);
+        }
+    }
+
+    /// The entries of a match that starts at `start` in the joined text, which is `length` long,
+    /// and reaches to its end.
+    ///
+    /// A match that starts on a newline does not include the entry before it, and an empty match at
+    /// the very end still includes the newest entry. `None` only if the ring is empty.
+    pub(super) fn matched(&self, start: usize, length: usize) -> Option<Matched> {
+        let mut covered = 0;
+        let mut first = self.entries.len().checked_sub(1)?;
+        loop {
+            covered += self.entries[first].text.len() + 1;
+            if first == 0 || covered + start >= length {
+                break;
+            }
+            first -= 1;
+        }
+        let texts: Vec<_> = self
+            .entries
+            .range(first..)
+            .map(|entry| entry.text.as_str())
+            .collect();
+        Some(Matched {
+            timestamp: self.entries[first].timestamp,
+            text: texts.join("\n"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn ring(capacity: usize, texts: &[&str]) -> Ring {
+        let mut ring = Ring::new(capacity);
+        for (second, text) in (1..).zip(texts) {
+            ring.push(Timestamp::from_second(second).unwrap(), text);
+        }
+        ring
+    }
+
+    fn joined(ring: &Ring) -> String {
+        let mut joined = "what was there before".to_owned();
+        ring.join(&mut joined);
+        joined
+    }
+
+    #[track_caller]
+    fn check_joined(capacity: usize, texts: &[&str], expect: &Expect) {
+        expect.assert_eq(&format!("{:?}", joined(&ring(capacity, texts))));
+    }
+
+    #[test]
+    fn empty_slots_are_joined_too() {
+        check_joined(3, &[], &expect![[r#""\n\n\n""#]]);
+        check_joined(3, &["a"], &expect![[r#""\n\na""#]]);
+        check_joined(3, &["a", "b"], &expect![[r#""\na\nb""#]]);
+        check_joined(3, &["a", "b", "c"], &expect![[r#""a\nb\nc""#]]);
+        check_joined(3, &["a", "b", "c", "d"], &expect![[r#""b\nc\nd""#]]);
+        check_joined(1, &["a", "b"], &expect![[r#""b""#]]);
+    }
+
+    #[track_caller]
+    fn check_matched(ring: &Ring, from: &str, expect: &Expect) {
+        let text = joined(ring);
+        let start = text.find(from).unwrap();
+        let shown = match ring.matched(start, text.len()) {
+            Some(Matched { timestamp, text }) => format!("{}s {text:?}", timestamp.as_second()),
+            None => "nothing".to_owned(),
+        };
+        expect.assert_eq(&shown);
+    }
+
+    #[test]
+    fn a_match_is_whole_entries_with_the_first_ones_time() {
+        let ring = ring(4, &["out", "one a", "two b", "three c"]);
+        check_matched(&ring, "c", &expect![[r#"4s "three c""#]]);
+        check_matched(&ring, "three", &expect![[r#"4s "three c""#]]);
+        check_matched(&ring, "b\nthree", &expect![[r#"3s "two b\nthree c""#]]);
+        check_matched(&ring, "a\ntwo", &expect![[r#"2s "one a\ntwo b\nthree c""#]]);
+        check_matched(
+            &ring,
+            "out",
+            &expect![[r#"1s "out\none a\ntwo b\nthree c""#]],
+        );
+    }
+
+    #[test]
+    fn a_match_from_a_separator_leaves_out_the_entry_before_it() {
+        let ring = ring(4, &["out", "one a", "two b", "three c"]);
+        check_matched(&ring, "\nthree", &expect![[r#"4s "three c""#]]);
+        check_matched(&ring, "\ntwo", &expect![[r#"3s "two b\nthree c""#]]);
+    }
+
+    #[test]
+    fn a_match_from_an_empty_slot_starts_at_the_oldest_entry() {
+        let ring = ring(4, &["one", "two"]);
+        check_matched(&ring, "\n\none", &expect![[r#"1s "one\ntwo""#]]);
+    }
+
+    #[test]
+    fn an_empty_match_at_the_end_is_the_newest_entry() {
+        let full = ring(2, &["one", "two"]);
+        assert_eq!(full.matched(7, 7).unwrap().text, "two");
+        assert_eq!(ring(1, &[""]).matched(0, 0).unwrap().text, "");
+        assert_eq!(ring(2, &[]).matched(1, 1), None);
+    }
+}

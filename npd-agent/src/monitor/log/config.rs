@@ -1,0 +1,295 @@
+//! A system log monitor's config file: NPD's JSON, checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regex::Regex;
+use serde::{Deserialize, Deserializer, de};
+
+use super::matcher::Matcher;
+use super::rule_set::{Rule, RuleSet, Window};
+use crate::go::duration::GoDuration;
+use crate::go::json::ConfigError;
+use crate::go::regex::compile_anchored;
+use crate::monitor::{ConditionConfig, ConfigFile};
+use crate::problem::Problem;
+
+/// Which log a config file reads.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// The kernel's log. Always `/dev/kmsg`, as in NPD: `logPath` does not count.
+    Kmsg,
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    plugin: Plugin,
+    #[serde(default, rename = "pluginConfig")]
+    _plugin_config: BTreeMap<String, String>,
+    #[serde(default, rename = "logPath")]
+    _log_path: String,
+    #[serde(default)]
+    lookback: Nanoseconds,
+    #[serde(default)]
+    delay: Nanoseconds,
+    #[serde(default)]
+    skip_list: Vec<String>,
+    #[serde(default)]
+    buffer_size: BufferSize,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    conditions: Vec<ConditionConfig>,
+    #[serde(default)]
+    rules: Vec<RuleConfig>,
+    #[serde(default = "yes")]
+    metrics_reporting: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Plugin {
+    Kmsg,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleConfig {
+    r#type: RuleType,
+    #[serde(default)]
+    condition: String,
+    #[serde(default)]
+    reason: String,
+    pattern: Pattern,
+    #[serde(default)]
+    pattern_generated_message_suffix: String,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum RuleType {
+    Temporary,
+    Permanent,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A Go duration, in nanoseconds. Empty means zero.
+#[derive(Clone, Copy, Default)]
+struct Nanoseconds(i64);
+
+impl<'de> Deserialize<'de> for Nanoseconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(Self(0));
+        }
+        let duration: GoDuration = text.parse().map_err(de::Error::custom)?;
+        Ok(Self(duration.as_nanos()))
+    }
+}
+
+/// How many entries a pattern may span.
+#[derive(Clone, Copy)]
+struct BufferSize(usize);
+
+impl Default for BufferSize {
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
+impl<'de> Deserialize<'de> for BufferSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let size = i64::deserialize(deserializer)?;
+        match usize::try_from(size) {
+            Ok(0) => Ok(Self::default()),
+            Ok(size) => Ok(Self(size)),
+            Err(_) => Err(de::Error::custom(format_args!(
+                "{size} entries: it cannot be negative"
+            ))),
+        }
+    }
+}
+
+/// A Go regular expression that has to match up to the end of the newest entry.
+struct Pattern(Regex);
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let pattern = compile_anchored(&text).map_err(de::Error::custom)?;
+        Ok(Self(pattern))
+    }
+}
+
+/// Checks a config file. Pure: the log that it names is not opened.
+pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError> {
+    let config: File = file.decode()?;
+    let source = match config.plugin {
+        Plugin::Kmsg => Source::Kmsg,
+    };
+    let healthy = config.conditions.into_iter().map(ConditionConfig::healthy);
+    let conditions: Vec<_> = healthy.collect();
+    let mut rules = Vec::new();
+    let mut patterns = Vec::new();
+    for (index, rule) in config.rules.into_iter().enumerate() {
+        let path = format!("rules[{index}].condition");
+        let declared = |condition: &str| conditions.iter().any(|known| *known.r#type == *condition);
+        let condition = match rule.r#type {
+            RuleType::Temporary => None,
+            RuleType::Permanent if declared(&rule.condition) => Some(Arc::from(rule.condition)),
+            RuleType::Permanent => {
+                let message = format!("{:?} is not declared in conditions", rule.condition);
+                return Err(file.error(&path, message));
+            }
+        };
+        patterns.push(rule.pattern.0);
+        rules.push(Rule {
+            problem: Arc::new(Problem {
+                reason: Arc::from(rule.reason),
+                condition,
+                message_is_news: false,
+                metrics: config.metrics_reporting,
+            }),
+            suffix: rule.pattern_generated_message_suffix,
+        });
+    }
+    let matcher = Matcher::new(patterns, config.buffer_size.0);
+    let set = RuleSet {
+        monitor: Arc::clone(&file.name),
+        source: Arc::from(config.source),
+        conditions,
+        rules,
+        matcher: matcher.map_err(|error| file.error("rules", error))?,
+        window: Window {
+            lookback: config.lookback.0,
+            delay: config.delay.0,
+        },
+        skip_list: config.skip_list,
+    };
+    Ok((source, set))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expect: &Expect) {
+        let file = ConfigFile {
+            name: Arc::from("x.json"),
+            dir: None,
+            bytes: json.as_bytes().to_vec(),
+        };
+        let shown = match parse(&file) {
+            Ok((source, set)) => format!("{source:?} {set:#?}"),
+            Err(error) => error.to_string(),
+        };
+        expect.assert_eq(&shown);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (json, expect) in [
+            ("", expect!["x.json:1:1: EOF while parsing a value"]),
+            ("{}", expect!["x.json:1:1: missing field `plugin`"]),
+            (
+                r#"{"plugin": "kmsgs"}"#,
+                expect!["x.json:1:12: plugin: unknown variant `kmsgs`, expected `kmsg`"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "lookback": 5}"#,
+                expect!["x.json:1:32: lookback: invalid type: integer `5`, expected a string"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "lookback": "5"}"#,
+                expect![[r#"x.json:1:32: lookback: time: missing unit in duration "5""#]],
+            ),
+            (
+                r#"{"plugin": "kmsg", "delay": "1d"}"#,
+                expect![[r#"x.json:1:29: delay: time: unknown unit "d" in duration "1d""#]],
+            ),
+            (
+                r#"{"plugin": "kmsg", "bufferSize": -1}"#,
+                expect!["x.json:1:34: bufferSize: -1 entries: it cannot be negative"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "bufferSize": "1"}"#,
+                expect![[r#"x.json:1:34: bufferSize: invalid type: string "1", expected i64"#]],
+            ),
+            (
+                r#"{"plugin": "kmsg", "pluginConfig": {"a": 1}}"#,
+                expect![
+                    "x.json:1:42: pluginConfig.a: invalid type: integer `1`, expected a string"
+                ],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [null]}"#,
+                expect!["x.json:1:30: rules[0]: invalid type: null, expected struct RuleConfig"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporay"}]}"#,
+                expect![
+                    "x.json:1:39: rules[0].type: unknown variant `temporay`, expected `temporary` or `permanent`"
+                ],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "("}]}"#,
+                expect![[r"
+                    x.json:1:63: rules[0].pattern: regex parse error:
+                        (\z
+                        ^
+                    error: unclosed group"]],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporary"}]}"#,
+                expect!["x.json:1:30: rules[0]: missing field `pattern`"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
+                "rules": [{"type": "permanent", "condition": "B", "pattern": "x"}]}"#,
+                expect![[r#"x.json:2:62: rules[0].condition: "B" is not declared in conditions"#]],
+            ),
+            (
+                r#"{"plugin": "kmsg", "conditions": [{"type": "A", "transition": "now"}]}"#,
+                expect![
+                    "x.json:1:63: conditions[0].transition: expected four digit year (or leading sign for six digit year), but found end of input"
+                ],
+            ),
+        ] {
+            check(json, &expect);
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_go_reads_it() {
+        let json = r#"{"PLUGIN": "kmsg", "lookback": null, "delay": "", "bufferSize": 0, "novelty": 1,
+            "rules": [{"type": "temporary", "reason": "R", "condition": "Ignored", "pattern": ""}]}"#;
+        let file = ConfigFile {
+            name: Arc::from("x.json"),
+            dir: None,
+            bytes: json.as_bytes().to_vec(),
+        };
+        let (source, set) = parse(&file).unwrap();
+        assert_eq!(source, Source::Kmsg);
+        assert_eq!(
+            set.window,
+            Window {
+                lookback: 0,
+                delay: 0
+            }
+        );
+        let problem = &set.rules[0].problem;
+        assert_eq!(
+            (&*problem.reason, &problem.condition, problem.metrics),
+            ("R", &None, true)
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! `--config.system-log-monitor`: reads logs and looks for patterns.
+//!
+//! Sees what someone wrote down: the kernel (`kmsg`), a program through the journal (`journald`) or
+//! into a file (`filelog`). It cannot see what was never printed, or was printed in other words than
+//! the rule's; where the kernel can be asked itself, the `ebpf` monitor does that.
+//!
+//! One reader feeds the rules of every config file on its source.
+
+mod buffer;
+mod config;
+mod matcher;
+mod rule_set;
+mod source;
+mod subject;
+
+use crate::monitor::{ConfigFile, Kind, Monitors};
+use crate::problem::Finding;
+use crate::reporter::Reporter;
+
+use self::config::Source;
+use self::source::kmsg::KernelLog;
+
+/// `--config.system-log-monitor`.
+pub const KIND: Kind = Kind {
+    flag: "config.system-log-monitor",
+    deprecated: Some("system-log-monitors"),
+    help: "Config files of monitors that look for patterns in logs",
+    load,
+};
+
+fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+    let mut kmsg = Vec::new();
+    for file in files {
+        match config::parse(file)? {
+            (Source::Kmsg, set) => kmsg.push(set),
+        }
+    }
+    let mut monitors = Monitors::new();
+    if !kmsg.is_empty() {
+        monitors.push(Box::new(KernelLog::new(kmsg)));
+    }
+    Ok(monitors)
+}
+
+/// Hands over what a rule set has found.
+async fn report(reporter: &Reporter, findings: Vec<Finding>) -> anyhow::Result<()> {
+    for finding in findings {
+        let labels = [&*finding.monitor, &*finding.problem.reason];
+        reporter
+            .metrics
+            .rule_matches
+            .with_label_values(&labels)
+            .inc();
+        reporter.found(finding).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Reading `/dev/kmsg` without blocking.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc::O_NONBLOCK;
+use nix::unistd::read;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::fd;
+
+/// Where records are read: `/dev/kmsg`, or a test's list.
+pub(super) trait Device: Send {
+    /// Waits for a record and reads it, with the errors of `devkmsg_read` (`EPIPE`, `EINVAL`).
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// The kernel's device.
+pub(super) struct Kmsg(AsyncFd<OwnedFd>);
+
+impl Kmsg {
+    /// Opens the device at its oldest record.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(O_NONBLOCK)
+            .open(path)?;
+        Ok(Self(fd::readable(file.into())?))
+    }
+}
+
+impl Device for Kmsg {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = |fd: &OwnedFd| loop {
+            match read(fd, buffer) {
+                Err(Errno::EINTR) => {}
+                result => return Ok(result?),
+            }
+        };
+        self.0.async_io(Interest::READABLE, read).await
+    }
+}
