@@ -5,6 +5,7 @@
 pub mod ebpf;
 pub mod log;
 pub mod plugin;
+pub mod stats;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ pub struct Kind {
 }
 
 /// Every kind of monitor, in the order of `--help`.
-pub const KINDS: &[Kind] = &[log::KIND, plugin::KIND];
+pub const KINDS: &[Kind] = &[log::KIND, plugin::KIND, stats::KIND];
 
 /// Something that watches the node.
 pub trait Monitor: Send {

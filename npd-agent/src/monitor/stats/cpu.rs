@@ -1,0 +1,162 @@
+//! `cpu`: load, and where the processors' time went.
+
+use anyhow::Context;
+
+use super::files::read;
+use super::metric::{Collect, Metric, Pass};
+use super::store::Label;
+use crate::node::Roots;
+
+/// What this collector can measure.
+pub const METRICS: &[Metric] = &[
+    Metric::gauge(
+        "cpu/runnable_task_count",
+        &[],
+        "The average number of runnable tasks in the run-queue during the last minute",
+    ),
+    Metric::gauge("cpu/load_1m", &[], "CPU average load (1m)"),
+    Metric::gauge("cpu/load_5m", &[], "CPU average load (5m)"),
+    Metric::gauge("cpu/load_15m", &[], "CPU average load (15m)"),
+    Metric::counter("cpu/usage_time", &["state"], "CPU usage, in seconds"),
+    Metric::counter("system/processes_total", &[], "Number of forks since boot."),
+    Metric::gauge(
+        "system/procs_running",
+        &[],
+        "Number of processes currently running.",
+    ),
+    Metric::gauge(
+        "system/procs_blocked",
+        &[],
+        "Number of processes currently blocked.",
+    ),
+    Metric::counter(
+        "system/interrupts_total",
+        &[],
+        "Total number of interrupts serviced (cumulative).",
+    ),
+    Metric::counter(
+        "system/cpu_stat",
+        &["cpu", "stage"],
+        "Cumulative time each cpu spent in various stages.",
+    ),
+];
+
+/// The columns of a `cpu` line in `/proc/stat`: the state of `cpu/usage_time` and the stage of
+/// `system/cpu_stat`, as NPD names them.
+const COLUMNS: [(&str, &str); 10] = [
+    ("user", "user"),
+    ("nice", "nice"),
+    ("system", "system"),
+    ("idle", "idle"),
+    ("iowait", "iowait"),
+    ("irq", "iRQ"),
+    ("softirq", "softIRQ"),
+    ("steal", "steal"),
+    ("guest", "guest"),
+    ("guest_nice", "guestNice"),
+];
+
+/// `USER_HZ`. Since Linux 2.6 the kernel scales to 100 on every architecture that Kubernetes runs on.
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// Reads `/proc/loadavg` and `/proc/stat`.
+pub struct Cpu {
+    states: [Label; 10],
+    stages: [Label; 10],
+    /// `cpu0`, `cpu1`, …: made once, not on every pass.
+    cpus: Vec<Label>,
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self {
+            states: COLUMNS.map(|(state, _)| Label::from(state)),
+            stages: COLUMNS.map(|(_, stage)| Label::from(stage)),
+            cpus: Vec::new(),
+        }
+    }
+}
+
+impl Collect for Cpu {
+    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let stat = read(&roots.proc.join("stat"))?;
+        let mut index = 0;
+        for line in stat.lines() {
+            let (key, values) = line.split_once(' ').unwrap_or((line, ""));
+            match key {
+                "cpu" => self.usage(values, pass)?,
+                "intr" => count(pass, "system/interrupts_total", values)?,
+                "processes" => count(pass, "system/processes_total", values)?,
+                "procs_running" => count(pass, "system/procs_running", values)?,
+                "procs_blocked" => count(pass, "system/procs_blocked", values)?,
+                _ if key.starts_with("cpu") => {
+                    self.stages(index, key, values, pass)?;
+                    index += 1;
+                }
+                _ => {}
+            }
+        }
+        load(roots, pass)
+    }
+}
+
+impl Cpu {
+    fn usage(&self, values: &str, pass: &mut Pass) -> anyhow::Result<()> {
+        for (state, ticks) in self.states.iter().zip(values.split_whitespace()) {
+            let label = [Label::clone(state)];
+            pass.set("cpu/usage_time", &label, ticks_to_seconds(ticks)?);
+        }
+        Ok(())
+    }
+
+    fn stages(
+        &mut self,
+        index: usize,
+        cpu: &str,
+        values: &str,
+        pass: &mut Pass,
+    ) -> anyhow::Result<()> {
+        if self.cpus.get(index).is_none_or(|known| **known != *cpu) {
+            self.cpus.truncate(index);
+            self.cpus.push(Label::from(cpu));
+        }
+        let cpu = &self.cpus[index];
+        for (stage, ticks) in self.stages.iter().zip(values.split_whitespace()) {
+            let labels = [Label::clone(cpu), Label::clone(stage)];
+            pass.set("system/cpu_stat", &labels, ticks_to_seconds(ticks)?);
+        }
+        Ok(())
+    }
+}
+
+/// procfs reads loads as `f32`, in which 2.18 becomes 2.1800000667572.
+fn load(roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+    let text = read(&roots.proc.join("loadavg"))?;
+    let ids = ["cpu/load_1m", "cpu/load_5m", "cpu/load_15m"];
+    for (id, word) in ids.into_iter().zip(text.split_whitespace()) {
+        let load = word
+            .parse()
+            .with_context(|| format!("reading the load {word:?}"))?;
+        if id == "cpu/load_1m" {
+            pass.set("cpu/runnable_task_count", &[], load);
+        }
+        pass.set(id, &[], load);
+    }
+    Ok(())
+}
+
+fn count(pass: &mut Pass, id: &str, values: &str) -> anyhow::Result<()> {
+    let first = values.split_whitespace().next().unwrap_or_default();
+    let value = first
+        .parse()
+        .with_context(|| format!("reading {id} from {values:.40?}"))?;
+    pass.count(id, &[], value);
+    Ok(())
+}
+
+fn ticks_to_seconds(ticks: &str) -> anyhow::Result<f64> {
+    let ticks: f64 = ticks
+        .parse()
+        .with_context(|| format!("reading the ticks {ticks:?}"))?;
+    Ok(ticks / TICKS_A_SECOND)
+}

@@ -1,0 +1,152 @@
+//! `host`: which system this is, and since when it runs.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use nix::sys::utsname::uname;
+
+use super::files::read;
+use super::metric::{Collect, Metric, Pass};
+use super::store::Label;
+use crate::node::Roots;
+
+/// What this collector can measure.
+pub const METRICS: &[Metric] = &[
+    Metric::gauge(
+        "host/uptime",
+        &["kernel_version", "os_version"],
+        "The uptime of the operating system",
+    ),
+    Metric::gauge(
+        "host/boot_time",
+        &[],
+        "When the kernel was booted, in seconds since the epoch",
+    ),
+    Metric::gauge(
+        "host/boot_id",
+        &["boot_id"],
+        "Always 1; the label changes with every boot",
+    ),
+];
+
+/// Reads `/proc/uptime` and `/etc/os-release`. NPD ends on systems that it does not know; here they
+/// show as what they say of themselves.
+#[derive(Default)]
+pub struct Host {
+    versions: Option<[Label; 2]>,
+}
+
+impl Collect for Host {
+    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let text = read(&roots.proc.join("uptime"))?;
+        let first = text.split('.').next().unwrap_or_default();
+        let seconds = first
+            .parse()
+            .with_context(|| format!("reading the uptime from {text:?}"))?;
+        let versions = self
+            .versions
+            .get_or_insert_with(|| [kernel_version(), os_version(roots)]);
+        pass.count("host/uptime", versions, seconds);
+        let random = roots.proc.join("sys/kernel/random");
+        if let Ok(boot_id) = read(&random.join("boot_id")) {
+            pass.count("host/boot_id", &[Label::from(boot_id.trim())], 1);
+        }
+        if let Some(seconds) = boot_time(roots) {
+            pass.count("host/boot_time", &[], seconds);
+        }
+        Ok(())
+    }
+}
+
+fn kernel_version() -> Label {
+    let release = uname()
+        .ok()
+        .map(|names| names.release().to_string_lossy().into_owned());
+    Label::from(release.unwrap_or_default())
+}
+
+fn boot_time(roots: &Roots) -> Option<u64> {
+    let stat = read(&roots.proc.join("stat")).ok()?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    line.trim().parse().ok()
+}
+
+/// `debian 12 (bookworm)`, worded as NPD words it.
+fn os_version(roots: &Roots) -> Label {
+    // The host's own file where its root can be seen, else the image's.
+    let files = [
+        roots.proc.join("1/root/etc/os-release"),
+        PathBuf::from("/etc/os-release"),
+    ];
+    let text = files
+        .iter()
+        .find_map(|file| read(file).ok())
+        .unwrap_or_default();
+    Label::from(os_version_from(&text))
+}
+
+fn os_version_from(text: &str) -> String {
+    let value = |key: &str| {
+        let assignment = |line: &str| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == key).then(|| unquote(value.trim()))
+        };
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .find_map(assignment)
+            .unwrap_or_default()
+    };
+    let (id, version) = (value("ID"), value("VERSION"));
+    match &*id {
+        "" => "unknown".to_owned(),
+        "cos" => format!("cos {version}-{}", value("BUILD_ID")),
+        _ if version.is_empty() => id,
+        _ => format!("{id} {version}"),
+    }
+}
+
+/// Shell quoting, as far as os-release(5) allows it.
+fn unquote(value: &str) -> String {
+    let quoted = |quote| {
+        value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+    };
+    let Some(inner) = quoted('"').or_else(|| quoted('\'')) else {
+        return value.to_owned();
+    };
+    let mut plain = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' {
+            chars.next().unwrap_or(c)
+        } else {
+            c
+        });
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::os_version_from;
+
+    #[test]
+    fn versions_read_as_npd_words_them() {
+        for (text, expected) in [
+            (
+                "ID=debian\nVERSION=\"12 (bookworm)\"\n",
+                "debian 12 (bookworm)",
+            ),
+            (
+                "# a comment\nID=cos\nVERSION=105\nBUILD_ID=17412.1\n",
+                "cos 105-17412.1",
+            ),
+            ("ID=talos\nVERSION=\"say \\\"hi\\\"\"", "talos say \"hi\""),
+            ("ID=alpine", "alpine"),
+            ("garbage", "unknown"),
+        ] {
+            assert_eq!(os_version_from(text), expected, "{text:?}");
+        }
+    }
+}

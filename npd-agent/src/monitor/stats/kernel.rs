@@ -1,0 +1,59 @@
+//! `kernel`: what the kernel itself counts of its troubles.
+
+use super::files::{read, read_number};
+use super::metric::{Collect, Metric, Pass};
+use crate::node::Roots;
+
+/// What this collector can measure. A kernel that does not count something shows no series of it.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(
+        "kernel/oom_kills",
+        &[],
+        "Processes killed for want of memory",
+    ),
+    Metric::counter(
+        "kernel/hung_tasks",
+        &[],
+        "Reports of hanging tasks (Linux 6.13)",
+    ),
+    Metric::counter("kernel/oopses", &[], "Oopses (Linux 6.2)"),
+    Metric::counter("kernel/warnings", &[], "Kernel warnings (Linux 6.2)"),
+    Metric::counter("kernel/soft_lockups", &[], "Soft lockups (Linux 6.16)"),
+    Metric::counter("kernel/hard_lockups", &[], "Hard lockups (Linux 6.16)"),
+    Metric::counter("kernel/rcu_stalls", &[], "RCU stalls (Linux 6.16)"),
+    Metric::gauge(
+        "kernel/tainted",
+        &[],
+        "The kernel's taint flags, as a bit mask",
+    ),
+];
+
+/// Reads `/proc/vmstat`, `/proc/sys/kernel` and `/sys/kernel`.
+pub struct Kernel;
+
+impl Collect for Kernel {
+    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let (sysctl, sysfs) = (roots.proc.join("sys/kernel"), roots.sys.join("kernel"));
+        for (id, path) in [
+            ("kernel/hung_tasks", sysctl.join("hung_task_detect_count")),
+            ("kernel/oopses", sysfs.join("oops_count")),
+            ("kernel/warnings", sysfs.join("warn_count")),
+            ("kernel/soft_lockups", sysfs.join("softlockup_count")),
+            ("kernel/hard_lockups", sysfs.join("hardlockup_count")),
+            ("kernel/rcu_stalls", sysfs.join("rcu_stall_count")),
+            ("kernel/tainted", sysctl.join("tainted")),
+        ] {
+            if let Some(value) = pass.wants(id).then(|| read_number(&path)).flatten() {
+                pass.count(id, &[], value);
+            }
+        }
+        let vmstat = read(&roots.proc.join("vmstat"))?;
+        let kills = vmstat
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        if let Some(kills) = kills.and_then(|kills| kills.trim().parse().ok()) {
+            pass.count("kernel/oom_kills", &[], kills);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! `net`: what each interface received and sent.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::config::SectionConfig;
+use super::files::read;
+use super::metric::{Collect, Metric, Pass};
+use super::store::Label;
+use crate::go;
+use crate::node::Roots;
+
+const INTERFACE: &[&str] = &["interface_name"];
+
+/// What this collector can measure, in the order of the columns of `/proc/net/dev`.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(
+        "net/rx_bytes",
+        INTERFACE,
+        "Cumulative count of bytes received.",
+    ),
+    Metric::counter(
+        "net/rx_packets",
+        INTERFACE,
+        "Cumulative count of packets received.",
+    ),
+    Metric::counter(
+        "net/rx_errors",
+        INTERFACE,
+        "Cumulative count of receive errors encountered.",
+    ),
+    Metric::counter(
+        "net/rx_dropped",
+        INTERFACE,
+        "Cumulative count of packets dropped while receiving.",
+    ),
+    Metric::counter(
+        "net/rx_fifo",
+        INTERFACE,
+        "Cumulative count of FIFO buffer errors.",
+    ),
+    Metric::counter(
+        "net/rx_frame",
+        INTERFACE,
+        "Cumulative count of packet framing errors.",
+    ),
+    Metric::counter(
+        "net/rx_compressed",
+        INTERFACE,
+        "Cumulative count of compressed packets received by the device driver.",
+    ),
+    Metric::counter(
+        "net/rx_multicast",
+        INTERFACE,
+        "Cumulative count of multicast frames received by the device driver.",
+    ),
+    Metric::counter(
+        "net/tx_bytes",
+        INTERFACE,
+        "Cumulative count of bytes transmitted.",
+    ),
+    Metric::counter(
+        "net/tx_packets",
+        INTERFACE,
+        "Cumulative count of packets transmitted.",
+    ),
+    Metric::counter(
+        "net/tx_errors",
+        INTERFACE,
+        "Cumulative count of transmit errors encountered.",
+    ),
+    Metric::counter(
+        "net/tx_dropped",
+        INTERFACE,
+        "Cumulative count of packets dropped while transmitting.",
+    ),
+    Metric::counter(
+        "net/tx_fifo",
+        INTERFACE,
+        "Cumulative count of FIFO buffer errors.",
+    ),
+    Metric::counter(
+        "net/tx_collisions",
+        INTERFACE,
+        "Cumulative count of collisions detected on the interface.",
+    ),
+    Metric::counter(
+        "net/tx_carrier",
+        INTERFACE,
+        "Cumulative count of carrier losses detected by the device driver.",
+    ),
+    Metric::counter(
+        "net/tx_compressed",
+        INTERFACE,
+        "Cumulative count of compressed packets transmitted by the device driver.",
+    ),
+];
+
+/// Reads `/proc/net/dev`. procfs's parser fails as a whole on one odd line.
+pub struct Net {
+    /// Interfaces to leave out.
+    exclude: Option<Regex>,
+}
+
+/// Makes the collector.
+pub fn new(
+    config: &SectionConfig,
+    _dir: Option<&Path>,
+) -> Result<Box<dyn Collect>, (&'static str, String)> {
+    let pattern = Some(&config.exclude_interface_regexp).filter(|pattern| !pattern.is_empty());
+    let exclude = pattern
+        .map(|pattern| go::regex::compile(pattern))
+        .transpose()
+        .map_err(|error| ("excludeInterfaceRegexp", error.to_string()))?;
+    Ok(Box::new(Net { exclude }))
+}
+
+impl Collect for Net {
+    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        // `/proc/net` is the reader's own network namespace; the first process has the node's.
+        let text =
+            read(&roots.proc.join("1/net/dev")).or_else(|_| read(&roots.proc.join("net/dev")))?;
+        for line in text.lines().skip(2) {
+            // An interface may have colons in its name; the last one ends it.
+            let Some((name, columns)) = line.rsplit_once(':') else {
+                continue;
+            };
+            let name = name.trim();
+            if self
+                .exclude
+                .as_ref()
+                .is_some_and(|exclude| exclude.is_match(name))
+            {
+                continue;
+            }
+            let label = [Label::from(name)];
+            let values = columns.split_whitespace().map(str::parse);
+            for (metric, value) in METRICS.iter().zip(values) {
+                if let Ok(value) = value {
+                    pass.count(metric.id, &label, value);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! `pressure`: how long tasks waited for processors, memory and disks (PSI, since Linux 4.20).
+
+use anyhow::{Context, ensure};
+
+use super::files::read;
+use super::metric::{Collect, Metric, Pass};
+use super::store::Label;
+use crate::node::Roots;
+
+const LABELS: &[&str] = &["resource", "share"];
+
+/// What this collector can measure.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(
+        "pressure/stalled_seconds",
+        LABELS,
+        "Time in which some or all tasks waited for the resource, in seconds",
+    ),
+    Metric::gauge(
+        "pressure/avg10",
+        LABELS,
+        "Share of the last 10 seconds in which some or all tasks waited for the resource, in percent",
+    ),
+    Metric::gauge(
+        "pressure/avg60",
+        LABELS,
+        "Share of the last 60 seconds in which some or all tasks waited for the resource, in percent",
+    ),
+];
+
+/// Reads `/proc/pressure/*`. Absent with `psi=0`, and on kernels that need `psi=1`.
+pub struct Pressure;
+
+impl Collect for Pressure {
+    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        for resource in ["cpu", "memory", "io"] {
+            let path = roots.proc.join("pressure").join(resource);
+            for line in read(&path)?.lines() {
+                record(resource, line, pass)
+                    .with_context(|| format!("reading {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`. procfs wants both lines, and the kernel
+/// prints no `full` for cpu before 5.13.
+fn record(resource: &str, line: &str, pass: &mut Pass) -> anyhow::Result<()> {
+    let mut words = line.split_whitespace();
+    let share = words.next().unwrap_or_default();
+    ensure!(matches!(share, "some" | "full"), "unexpected line {line:?}");
+    let labels = [Label::from(resource), Label::from(share)];
+    for (key, value) in words.filter_map(|word| word.split_once('=')) {
+        let number: f64 = value.parse().with_context(|| format!("in {line:?}"))?;
+        match key {
+            "avg10" => pass.set("pressure/avg10", &labels, number),
+            "avg60" => pass.set("pressure/avg60", &labels, number),
+            "total" => pass.set("pressure/stalled_seconds", &labels, number / 1e6),
+            _ => {}
+        }
+    }
+    Ok(())
+}
