@@ -9,18 +9,30 @@ use tracing::warn;
 
 use crate::monitor::{ConfigFile, KINDS, Monitors};
 
-/// What runs when no config file is named: flag, name and content.
-const BUILT_IN: &[(&str, &str, &str)] = &[
-    (
-        "config.system-log-monitor",
-        "built-in kernel-monitor.json",
-        include_str!("../../deploy/config/kernel-monitor.json"),
-    ),
-    (
-        "config.system-log-monitor",
-        "built-in readonly-monitor.json",
-        include_str!("../../deploy/config/readonly-monitor.json"),
-    ),
+/// A config file that is part of the agent.
+struct BuiltIn {
+    /// The flag that would name it.
+    flag: &'static str,
+    name: &'static str,
+    content: &'static str,
+}
+
+/// The one in `deploy/config`, as NPD or we ship it.
+macro_rules! built_in {
+    ($flag:literal, $file:literal) => {
+        BuiltIn {
+            flag: $flag,
+            name: concat!("built-in ", $file),
+            content: include_str!(concat!("../../deploy/config/", $file)),
+        }
+    };
+}
+
+/// What runs when no config file is named.
+const BUILT_IN: &[BuiltIn] = &[
+    built_in!("config.system-log-monitor", "kernel-monitor.json"),
+    built_in!("config.system-log-monitor", "readonly-monitor.json"),
+    built_in!("config.system-stats-monitor", "system-stats-monitor.json"),
 ];
 
 /// Makes the monitors of the named files, or the built-in ones if none is named.
@@ -47,14 +59,12 @@ pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Monitors> {
 }
 
 fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
-    BUILT_IN
-        .iter()
-        .filter(move |(of, ..)| *of == flag)
-        .map(|(_, name, content)| ConfigFile {
-            name: Arc::from(*name),
-            dir: None,
-            bytes: content.as_bytes().to_vec(),
-        })
+    let files = BUILT_IN.iter().filter(move |file| file.flag == flag);
+    files.map(|file| ConfigFile {
+        name: Arc::from(file.name),
+        dir: None,
+        bytes: file.content.as_bytes().to_vec(),
+    })
 }
 
 fn read(path: &Path) -> anyhow::Result<ConfigFile> {

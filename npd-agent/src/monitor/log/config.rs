@@ -242,11 +242,7 @@ mod tests {
             ),
             (
                 r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "("}]}"#,
-                expect![[r"
-                    x.json:1:63: rules[0].pattern: regex parse error:
-                        (\z
-                        ^
-                    error: unclosed group"]],
+                expect![[r#"x.json:1:63: rules[0].pattern: error parsing regexp: missing closing ): `(\z`"#]],
             ),
             (
                 r#"{"plugin": "kmsg", "rules": [{"type": "temporary"}]}"#,
