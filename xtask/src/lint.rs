@@ -43,7 +43,11 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
             shell,
             "{cargo} doc --locked --workspace --no-deps --document-private-items"
         )
-        .env("RUSTDOCFLAGS", "-Dwarnings"),
+        // Nothing is published: who reads it has the source, private items and all.
+        .env(
+            "RUSTDOCFLAGS",
+            "-Dwarnings -Arustdoc::private-intra-doc-links",
+        ),
     )
 }
 
