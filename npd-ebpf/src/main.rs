@@ -1,6 +1,23 @@
 //! The kernel programs. On the host this is an empty program, so that
 //! `cargo check --workspace` works without a BPF toolchain.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::needless_pass_by_value,
+        reason = "aya's macros hand a program its context by value"
+    ),
+    expect(
+        clippy::inline_always,
+        reason = "what is inlined needs no verifier state and no stack frame of its own"
+    ),
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "helpers take sizes of a few bytes as u32 and return what has been checked as i64"
+    )
+)]
 
 #[cfg(target_arch = "bpf")]
 mod programs;
