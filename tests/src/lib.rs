@@ -1,3 +1,5 @@
 //! What the tests of the built agent share.
 
+pub mod agent;
+pub mod faults;
 pub mod harness;

@@ -1,0 +1,96 @@
+//! Running out of memory.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::{Alias, left_behind, read, retry, write};
+
+/// What the cgroup's processes may use: enough to start a small program.
+const LIMIT: &str = "20971520";
+
+/// A cgroup in which memory runs out, of version 1 or 2, whichever the machine has.
+pub struct MemoryCgroup {
+    folder: PathBuf,
+    hog: Alias,
+}
+
+impl MemoryCgroup {
+    /// The name of the processes that are killed.
+    pub const VICTIM: &str = "npd-test-hog";
+
+    /// Makes the cgroup.
+    pub fn new(name: &str) -> anyhow::Result<Self> {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let v2 = Path::new("/sys/fs/cgroup");
+        let (root, limit) = if v1.join("memory.limit_in_bytes").exists() {
+            (v1, "memory.limit_in_bytes")
+        } else {
+            // Already so wherever systemd runs.
+            write(&v2.join("cgroup.subtree_control"), "+memory")?;
+            (v2, "memory.max")
+        };
+        let hog = Alias::new("tail", Self::VICTIM)?;
+        let folder = root.join(name);
+        std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let cgroup = Self { folder, hog };
+        write(&cgroup.folder.join(limit), LIMIT)?;
+        // With swap the hog would be slow to die. Not every kernel counts swap.
+        let swap = cgroup.folder.join("memory.swap.max");
+        if swap.exists() {
+            write(&swap, "0")?;
+        }
+        Ok(cgroup)
+    }
+
+    /// The cgroup's path below the root of its hierarchy.
+    pub fn path(&self) -> PathBuf {
+        let name = self.folder.file_name().unwrap_or_default();
+        Path::new("/").join(name)
+    }
+
+    /// Starts a process that takes memory until the kernel kills it.
+    pub fn start_hog(&self) -> anyhow::Result<Child> {
+        // `tail` keeps everything in memory until the end of the file, and there is none.
+        let script = r#"echo $$ > "$0" && exec "$1" /dev/zero"#;
+        Command::new("sh")
+            .args(["-c", script])
+            .arg(self.folder.join("cgroup.procs"))
+            .arg(self.hog.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("starting a process that takes memory")
+    }
+
+    /// Lets a process be killed for want of memory, and returns its pid.
+    pub fn kill_one(&self) -> anyhow::Result<u32> {
+        let mut hog = self.start_hog()?;
+        let pid = hog.id();
+        let status = hog.wait().context("waiting for the kill")?;
+        ensure!(status.signal() == Some(9), "the hog ended with {status}");
+        Ok(pid)
+    }
+}
+
+impl Drop for MemoryCgroup {
+    fn drop(&mut self) {
+        let removed = retry(Duration::from_secs(5), || {
+            std::fs::remove_dir(&self.folder).context("removing the cgroup")
+        });
+        left_behind(&self.folder.display().to_string(), removed);
+    }
+}
+
+/// How many processes the kernel has killed for want of memory since it booted.
+pub fn oom_kills() -> anyhow::Result<u64> {
+    let counters = read(Path::new("/proc/vmstat"))?;
+    for line in counters.lines() {
+        if let Some(count) = line.strip_prefix("oom_kill ") {
+            return count.parse().context("reading oom_kill in /proc/vmstat");
+        }
+    }
+    bail!("/proc/vmstat does not count OOM kills")
+}

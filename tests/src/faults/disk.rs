@@ -1,0 +1,146 @@
+//! File systems that break.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use super::{left_behind, retry, run, write};
+
+/// The file systems that can be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Reports errors and becomes read-only.
+    Ext4,
+    /// Shuts itself down.
+    Xfs,
+}
+
+/// A loop device with a file system on it.
+pub struct Disk {
+    device: String,
+    r#type: Type,
+    /// Holds the image and the mount points.
+    folder: TempDir,
+}
+
+/// A mounted [`Disk`].
+pub struct Mount<'a> {
+    disk: &'a Disk,
+    point: PathBuf,
+}
+
+/// A mounted file system that lets every writer wait.
+pub struct Frozen<'a>(&'a Mount<'a>);
+
+impl Disk {
+    /// Makes a file system on a loop device of its own.
+    pub fn new(r#type: Type) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("making a folder")?;
+        let image = folder.path().join("image");
+        let image_name = image.display().to_string();
+        let (size, mkfs) = match r#type {
+            Type::Ext4 => (32 << 20, "mkfs.ext4"),
+            // mkfs.xfs refuses smaller ones.
+            Type::Xfs => (320 << 20, "mkfs.xfs"),
+        };
+        let file = std::fs::File::create(&image).context("making an image")?;
+        file.set_len(size).context("sizing an image")?;
+        run(mkfs, &["-q", &image_name])?;
+        // Another process may take the free device that losetup found.
+        let device = retry(Duration::from_secs(2), || {
+            run("losetup", &["--find", "--show", &image_name])
+        })?;
+        Ok(Self {
+            device,
+            r#type,
+            folder,
+        })
+    }
+
+    /// The device's name, for example `loop0`.
+    pub fn name(&self) -> &str {
+        self.device.trim_start_matches("/dev/")
+    }
+
+    /// Where [`Self::mount`] mounts it.
+    pub fn mount_point(&self) -> PathBuf {
+        self.folder.path().join("mount")
+    }
+
+    /// Mounts it.
+    pub fn mount(&self, options: &str) -> anyhow::Result<Mount<'_>> {
+        let point = self.mount_point();
+        std::fs::create_dir_all(&point).context("making a mount point")?;
+        let place = point.display().to_string();
+        run("mount", &["-o", options, &self.device, &place])?;
+        Ok(Mount { disk: self, point })
+    }
+
+    /// Repairs it while it is not mounted.
+    pub fn repair(&self) -> anyhow::Result<()> {
+        let (program, arguments) = match self.r#type {
+            // It exits with 1 when it has corrected something.
+            Type::Ext4 => ("sh", ["-c", r#"e2fsck -fy "$0" || [ $? = 1 ]"#].as_slice()),
+            Type::Xfs => ("xfs_repair", [].as_slice()),
+        };
+        run(program, &[arguments, &[&self.device]].concat()).map(drop)
+    }
+}
+
+impl Mount<'_> {
+    /// Where it is.
+    pub fn point(&self) -> &Path {
+        &self.point
+    }
+
+    /// Makes ext4 believe that it has found an error.
+    pub fn ext4_error(&self) -> anyhow::Result<()> {
+        let folder = Path::new("/sys/fs/ext4").join(self.disk.name());
+        write(&folder.join("trigger_fs_error"), "a test")
+    }
+
+    /// Shuts XFS down, as it does itself when its log cannot be written.
+    pub fn xfs_shutdown(&self) -> anyhow::Result<()> {
+        let point = self.point.display().to_string();
+        run("xfs_io", &["-x", "-c", "shutdown -f", &point]).map(drop)
+    }
+
+    /// Does what an operator does with `mount -o remount,…`.
+    pub fn remount(&self, options: &str) -> anyhow::Result<()> {
+        let point = self.point.display().to_string();
+        let options = format!("remount,{options}");
+        run("mount", &["-o", &options, &point]).map(drop)
+    }
+
+    /// Lets every writer wait until the guard is dropped.
+    pub fn freeze(&self) -> anyhow::Result<Frozen<'_>> {
+        let point = self.point.display().to_string();
+        run("fsfreeze", &["--freeze", &point])?;
+        Ok(Frozen(self))
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let point = self.0.point.display().to_string();
+        left_behind(&point, run("fsfreeze", &["--unfreeze", &point]));
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let point = self.point.display().to_string();
+        // Who was just let go may still be busy there.
+        let unmounted = retry(Duration::from_secs(10), || run("umount", &[&point]));
+        left_behind(&point, unmounted);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let detached = run("losetup", &["--detach", &self.device]);
+        left_behind(&self.device, detached);
+    }
+}

@@ -1,0 +1,62 @@
+//! Tasks that hang.
+
+use std::process::{Child, Command};
+
+use anyhow::Context as _;
+
+use super::Alias;
+use super::disk::Mount;
+use super::sysctl::Sysctl;
+
+/// Lets the kernel's detector speak up after a few seconds instead of two minutes.
+pub struct ImpatientDetector {
+    _knobs: [Sysctl; 3],
+}
+
+impl ImpatientDetector {
+    /// The detector looks each second for tasks that have hung for 2 s, and prints so many more
+    /// reports; further ones it keeps to itself.
+    pub fn new(warnings: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            _knobs: [
+                Sysctl::set("kernel/hung_task_warnings", &warnings.to_string())?,
+                Sysctl::set("kernel/hung_task_check_interval_secs", "1")?,
+                Sysctl::set("kernel/hung_task_timeout_secs", "2")?,
+            ],
+        })
+    }
+}
+
+/// A process that waits for a frozen file system, in uninterruptible sleep.
+pub struct HungTask {
+    child: Child,
+    _alias: Alias,
+}
+
+impl HungTask {
+    /// Starts it under this name. It hangs until the file system is thawed: drop [`Frozen`] first.
+    ///
+    /// [`Frozen`]: super::disk::Frozen
+    pub fn start(mount: &Mount<'_>, name: &'static str) -> anyhow::Result<Self> {
+        let alias = Alias::new("touch", name)?;
+        let child = Command::new(alias.path())
+            .arg(mount.point().join(name))
+            .spawn()
+            .context("starting a process that hangs")?;
+        Ok(Self {
+            child,
+            _alias: alias,
+        })
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for HungTask {
+    fn drop(&mut self) {
+        super::left_behind("a hung task", self.child.wait().context("waiting for it"));
+    }
+}
