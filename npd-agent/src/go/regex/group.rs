@@ -1,30 +1,33 @@
-//! What may follow `(?`.
+//! What an opening parenthesis starts.
 
 use super::{Error, Kind};
 
-/// What a `(?…` starts.
-pub(super) enum Opening {
-    /// A group with a name. The name is not kept.
-    Capture,
-    /// Flags switched on and off, for the group that starts here or for the rest of the current one.
-    Flags {
-        on: String,
-        off: String,
-        group: bool,
-    },
-    /// `(?)` changes nothing.
-    Nothing,
+/// `(`, `(?:`, `(?i-s:`, `(?i)` or `(?P<name>`.
+pub(super) struct Opening {
+    /// How the `regex` crate writes it; without the name.
+    pub(super) text: String,
+    /// False if it only sets flags for the rest of the group that it stands in.
+    pub(super) is_group: bool,
 }
 
 impl Opening {
-    /// Splits `(?:`, `(?i-s:`, `(?i)` or `(?P<name>` off.
     pub(super) fn split(token: &str) -> Result<(Self, &str), Error> {
+        if !token.starts_with("(?") {
+            return Ok((Self::capture(), &token[1..]));
+        }
         let name = token
             .strip_prefix("(?P<")
             .or_else(|| token.strip_prefix("(?<"));
         match name {
             Some(name) if !name.is_empty() => split_name(token, name),
             _ => split_flags(token),
+        }
+    }
+
+    fn capture() -> Self {
+        Self {
+            text: "(".to_owned(),
+            is_group: true,
         }
     }
 }
@@ -39,7 +42,7 @@ fn split_name<'p>(token: &'p str, name: &'p str) -> Result<(Opening, &'p str), E
             &token[..token.len() - rest.len()],
         ));
     }
-    Ok((Opening::Capture, rest))
+    Ok((Opening::capture(), rest))
 }
 
 fn split_flags(token: &str) -> Result<(Opening, &str), Error> {
@@ -49,20 +52,25 @@ fn split_flags(token: &str) -> Result<(Opening, &str), Error> {
     for c in chars.by_ref().skip("(?".len()) {
         match c {
             'i' | 'm' | 's' | 'U' => {
-                // Go lets a flag be repeated, and the last word counts.
+                // Go takes a flag several times, and the last word counts.
                 on.retain(|flag| flag != c);
                 off.retain(|flag| flag != c);
                 if negated { off.push(c) } else { on.push(c) }
             }
             '-' if !negated => negated = true,
             ':' | ')' if !negated || !off.is_empty() => {
-                let group = c == ':';
-                let opening = if on.is_empty() && off.is_empty() && !group {
-                    Opening::Nothing
-                } else {
-                    Opening::Flags { on, off, group }
+                let minus = if negated { "-" } else { "" };
+                let text = match format!("(?{on}{minus}{off}{c}") {
+                    text if text == "(?)" => String::new(),
+                    text => text,
                 };
-                return Ok((opening, chars.as_str()));
+                return Ok((
+                    Opening {
+                        text,
+                        is_group: c == ':',
+                    },
+                    chars.as_str(),
+                ));
             }
             _ => break,
         }

@@ -16,7 +16,7 @@ pub fn translate(pattern: &str) -> Result<String, Error> {
         rest: pattern,
         out: String::with_capacity(pattern.len() + 16),
         outer: Vec::new(),
-        group: Group::at(0),
+        group: Group::EMPTY,
     };
     translator.run()
 }
@@ -31,34 +31,26 @@ struct Translator<'p> {
     group: Group,
 }
 
-/// A group that is still open.
+/// A group that is still open, or the whole pattern.
 struct Group {
-    /// Where it starts in the output.
-    start: usize,
-    /// What a repetition would apply to.
-    atom: Option<Atom>,
-    /// How often its most repeated part occurs.
+    /// What a repetition would apply to: in how many copies its most repeated part occurs.
+    atom: Option<usize>,
+    /// The same for the most repeated part of all before the atom.
     copies: usize,
 }
 
 impl Group {
-    fn at(start: usize) -> Self {
-        Self {
-            start,
-            atom: None,
-            copies: 1,
+    const EMPTY: Self = Self {
+        atom: None,
+        copies: 1,
+    };
+
+    /// Moves on: from here no repetition reaches the atom before.
+    fn set_atom(&mut self, atom: Option<usize>) {
+        if let Some(last) = std::mem::replace(&mut self.atom, atom) {
+            self.copies = self.copies.max(last);
         }
     }
-}
-
-/// The smallest thing that a repetition can apply to.
-struct Atom {
-    /// Where it stands in the output.
-    start: usize,
-    end: usize,
-    /// How often its most repeated part occurs.
-    copies: usize,
-    repeated: bool,
 }
 
 impl<'p> Translator<'p> {
@@ -67,15 +59,14 @@ impl<'p> Translator<'p> {
         let mut last_repeat = None;
         while let Some(c) = self.rest.chars().next() {
             let token = self.rest;
-            let rest = &token[c.len_utf8()..];
-            self.rest = rest;
+            self.rest = &token[c.len_utf8()..];
             let mut repeat = None;
             match c {
                 '(' => self.open_group(token)?,
                 ')' => self.close_group()?,
                 '|' => {
                     self.out.push('|');
-                    self.group.atom = None;
+                    self.group.set_atom(None);
                 }
                 '^' | '$' | '.' => self.push_atom(|out| out.push(c)),
                 '[' => {
@@ -111,14 +102,8 @@ impl<'p> Translator<'p> {
     }
 
     fn push_atom(&mut self, write: impl FnOnce(&mut String)) {
-        let start = self.out.len();
         write(&mut self.out);
-        self.group.atom = Some(Atom {
-            start,
-            end: self.out.len(),
-            copies: 1,
-            repeated: false,
-        });
+        self.group.set_atom(Some(1));
     }
 
     fn push_literal(&mut self, c: char) {
@@ -126,33 +111,15 @@ impl<'p> Translator<'p> {
     }
 
     fn open_group(&mut self, token: &'p str) -> Result<(), Error> {
-        let start = self.out.len();
-        if token.starts_with("(?") {
-            let (opening, rest) = Opening::split(token)?;
-            self.rest = rest;
-            match opening {
-                Opening::Capture => self.out.push('('),
-                Opening::Flags { on, off, group } => {
-                    self.out.push_str("(?");
-                    self.out.push_str(&on);
-                    if !off.is_empty() {
-                        self.out.push('-');
-                        self.out.push_str(&off);
-                    }
-                    if !group {
-                        // They hold for what follows, and are no atom.
-                        self.out.push(')');
-                        return Ok(());
-                    }
-                    self.out.push(':');
-                }
-                Opening::Nothing => return Ok(()),
-            }
+        let (opening, rest) = Opening::split(token)?;
+        self.rest = rest;
+        self.out.push_str(&opening.text);
+        if opening.is_group {
+            self.outer
+                .push(std::mem::replace(&mut self.group, Group::EMPTY));
         } else {
-            self.out.push('(');
+            self.group.set_atom(None);
         }
-        self.outer
-            .push(std::mem::replace(&mut self.group, Group::at(start)));
         Ok(())
     }
 
@@ -161,50 +128,48 @@ impl<'p> Translator<'p> {
             .outer
             .pop()
             .ok_or_else(|| Error::new(Kind::UnexpectedParenthesis, self.pattern))?;
-        let Group { start, copies, .. } = std::mem::replace(&mut self.group, outer);
+        let mut inner = std::mem::replace(&mut self.group, outer);
+        inner.set_atom(None);
         self.out.push(')');
-        self.group.copies = self.group.copies.max(copies);
-        self.group.atom = Some(Atom {
-            start,
-            end: self.out.len(),
-            copies,
-            repeated: false,
-        });
+        self.group.set_atom(Some(inner.copies));
         Ok(())
     }
 
     fn escape(&mut self, token: &'p str) -> Result<(), Error> {
-        let mut rest = self.rest.chars();
-        match rest.next() {
-            Some(c @ ('A' | 'z')) => self.push_atom(|out| out.extend(['\\', c])),
-            Some('b') => self.push_atom(|out| out.push_str(r"(?-u:\b)")),
-            Some('B') => self.push_atom(|out| out.push_str(r"(?-u:\B)")),
+        let mut chars = self.rest.chars();
+        let text = match chars.next() {
+            Some('A') => r"\A",
+            Some('z') => r"\z",
+            Some('b') => r"(?-u:\b)",
+            Some('B') => r"(?-u:\B)",
             Some('C') => return Err(Error::new(Kind::Escape, r"\C")),
             Some('Q') => {
-                let quoted = rest.as_str();
+                let quoted = chars.as_str();
                 let (literal, rest) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
-                for c in literal.chars() {
-                    self.push_literal(c);
-                }
+                self.group.set_atom(None);
+                literal.chars().for_each(|c| self.push_literal(c));
                 self.rest = rest;
                 return Ok(());
             }
-            _ => {
-                if let Some((class, rest)) = class::split_escape(token)? {
-                    self.push_atom(|out| out.push_str(&class));
-                    self.rest = rest;
-                } else {
-                    let (point, rest) = escape::split(token)?;
-                    self.push_atom(|out| match char::from_u32(point) {
-                        Some(c) => escape::push_literal(out, c),
-                        None => out.push_str(class::NOTHING),
-                    });
-                    self.rest = rest;
-                }
-                return Ok(());
-            }
+            _ => return self.escaped_class_or_char(token),
+        };
+        self.push_atom(|out| out.push_str(text));
+        self.rest = chars.as_str();
+        Ok(())
+    }
+
+    fn escaped_class_or_char(&mut self, token: &'p str) -> Result<(), Error> {
+        if let Some((class, rest)) = class::split_escape(token)? {
+            self.push_atom(|out| out.push_str(&class));
+            self.rest = rest;
+            return Ok(());
         }
-        self.rest = rest.as_str();
+        let (point, rest) = escape::split(token)?;
+        match char::from_u32(point) {
+            Some(c) => self.push_literal(c),
+            None => self.push_atom(|out| out.push_str(class::NOTHING)),
+        }
+        self.rest = rest;
         Ok(())
     }
 
@@ -223,20 +188,11 @@ impl<'p> Translator<'p> {
         let Some(atom) = &mut self.group.atom else {
             return Err(Error::new(Kind::RepeatArgument, operator));
         };
-        atom.copies = count.times(atom.copies);
-        if atom.copies > MAX_COPIES {
+        *atom = count.times(*atom);
+        if *atom > MAX_COPIES {
             return Err(Error::new(Kind::RepeatCount, operator));
         }
-        self.group.copies = self.group.copies.max(atom.copies);
-        if atom.repeated {
-            // Something that is no atom stood between this operator and the one before.
-            self.out.insert(atom.end, ')');
-            self.out.insert_str(atom.start, "(?:");
-            atom.end += "(?:)".len();
-        }
-        self.out.insert_str(atom.end, operator);
-        atom.end += operator.len();
-        atom.repeated = true;
+        self.out.push_str(operator);
         Ok(())
     }
 }
@@ -247,6 +203,7 @@ fn read<'p>(from: &'p str, to: &str) -> &'p str {
 }
 
 /// `{2}`, `{2,}` or `{2,3}`.
+#[derive(Clone, Copy)]
 struct Count {
     min: usize,
     max: Option<usize>,
@@ -267,7 +224,7 @@ impl Count {
         Some((Self { min, max }, rest.strip_prefix('}')?))
     }
 
-    fn is_valid(&self) -> bool {
+    fn is_valid(self) -> bool {
         self.min <= MAX_COPIES
             && self
                 .max
@@ -275,7 +232,7 @@ impl Count {
     }
 
     /// The copies of something that occurs so often within what is repeated.
-    fn times(&self, copies: usize) -> usize {
+    fn times(self, copies: usize) -> usize {
         match self.max.unwrap_or(self.min.max(1)) {
             // What does not occur at all is not counted at all.
             0 => 1,
