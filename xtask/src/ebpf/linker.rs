@@ -45,38 +45,17 @@ fn fits(shell: &Shell, llvm: u32) -> bool {
 
 fn install(shell: &Shell, llvm: u32, root: &Path) -> anyhow::Result<()> {
     let prefix_name = format!("LLVM_SYS_{llvm}1_PREFIX"); // what the crate llvm-sys asks for
-    let prefix = std::env::var_os(&prefix_name).map_or_else(
-        || PathBuf::from(format!("/usr/lib/llvm-{llvm}")),
-        PathBuf::from,
-    );
-    let packages = vec![
-        package(
-            format!("llvm-{llvm}-dev"),
-            "the LLVM that bpf-linker links with",
-        ),
-        package(format!("libpolly-{llvm}-dev"), "a part of that LLVM"),
-        package("libzstd-dev", "a library that LLVM links with"),
-        package("g++", "the C++ library that LLVM links with"),
-    ];
-    let packages = if debian::is_here(shell) {
-        debian::missing(shell, packages)
+    let prefix = if let Some(prefix) = std::env::var_os(&prefix_name) {
+        PathBuf::from(prefix)
     } else {
-        Vec::new()
+        install_llvm(shell, llvm).with_context(|| {
+            format!(
+                "bpf-linker needs LLVM {llvm}. Or set {prefix_name} to where it is, or fetch a \
+                 published linker: cargo binstall bpf-linker@{VERSION} --root {ROOT}"
+            )
+        })?;
+        PathBuf::from(format!("/usr/lib/llvm-{llvm}"))
     };
-    let prepared = debian::install(shell, &packages);
-    if let Err(error) = prepared {
-        // A hand-built LLVM will do as well.
-        ensure!(
-            prefix.join("bin/llvm-config").exists(),
-            "{error:#}, or: {}",
-            binstall()
-        );
-    }
-    ensure!(
-        prefix.join("bin/llvm-config").exists(),
-        "bpf-linker needs LLVM {llvm}: install its development files and set {prefix_name}, or: {}",
-        binstall()
-    );
     say(format_args!(
         "building bpf-linker {VERSION} for LLVM {llvm} into {ROOT} (about a minute)"
     ));
@@ -100,7 +79,15 @@ fn install(shell: &Shell, llvm: u32, root: &Path) -> anyhow::Result<()> {
     .context("building bpf-linker")
 }
 
-/// The command that fetches a published binary instead.
-fn binstall() -> String {
-    format!("cargo binstall bpf-linker@{VERSION} --root {ROOT}")
+fn install_llvm(shell: &Shell, llvm: u32) -> anyhow::Result<()> {
+    let packages = vec![
+        package(
+            format!("llvm-{llvm}-dev"),
+            "the LLVM that bpf-linker links with",
+        ),
+        package(format!("libpolly-{llvm}-dev"), "a part of that LLVM"),
+        package("libzstd-dev", "a library that LLVM links with"),
+        package("g++", "the C++ library that LLVM links with"),
+    ];
+    debian::install(shell, &debian::missing(shell, packages))
 }
