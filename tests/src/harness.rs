@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use crate::cluster;
+
 /// A test.
 #[derive(Clone, Copy)]
 pub struct Test {
@@ -32,6 +34,12 @@ pub enum Need {
     Btf,
     /// A cgroup hierarchy that limits memory.
     MemoryCgroup,
+    /// A Kubernetes cluster to read and write: see [`cluster::connect`].
+    Cluster,
+    /// What [`cluster::ApiServer`] is made of.
+    ApiServer,
+    /// What [`cluster::Node`] is made of.
+    Node,
     /// A program on the `PATH`.
     Tool(&'static str),
     /// A file or a folder.
@@ -81,6 +89,9 @@ impl Need {
     /// Why it is not there, if it is not.
     fn unmet(self) -> Option<String> {
         let (is_met, reason) = match self {
+            Self::Cluster => return cluster::connect_missing(),
+            Self::ApiServer => return cluster::api_server_missing(),
+            Self::Node => return cluster::node_missing(),
             Self::Agent => (
                 agent().is_ok(),
                 "no agent to test; `cargo xtask test` builds it".into(),

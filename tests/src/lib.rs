@@ -1,5 +1,6 @@
 //! What the tests of the built agent share.
 
 pub mod agent;
+pub mod cluster;
 pub mod faults;
 pub mod harness;

@@ -1,0 +1,161 @@
+//! Where kube-apiserver and its kin come from.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use sha2::{Digest, Sha256};
+
+/// The version of Kubernetes in `tests/cluster/go.mod`.
+const VERSION: &str = "v1.36.3";
+
+/// The programs of a cluster: separate ones that the machine has, or all in one from `tests/cluster`.
+#[derive(Clone, Debug)]
+pub(super) enum Components {
+    /// `$KUBEBUILDER_ASSETS` or directories of `$PATH`, where each has its own binary.
+    Separate(Vec<PathBuf>),
+    /// The directory of the built `cluster` and `pause`.
+    Linked(PathBuf),
+}
+
+impl Components {
+    /// The separate `programs`, if the machine has all of them; else the linked ones, built the
+    /// first time (four minutes, from Go modules) and kept in `target/cluster`.
+    pub(super) fn find(programs: &[&str]) -> anyhow::Result<Self> {
+        match separate(programs) {
+            Some(directories) => Ok(Self::Separate(directories)),
+            None => Ok(Self::Linked(linked()?)),
+        }
+    }
+
+    /// A command that runs `program`, such as `kube-apiserver`.
+    pub(super) fn command(&self, program: &str) -> Command {
+        match self {
+            Self::Separate(directories) => Command::new(
+                find_program(directories, program).unwrap_or_else(|| PathBuf::from(program)),
+            ),
+            Self::Linked(directory) => {
+                let mut command = Command::new(directory.join("cluster"));
+                command.arg(program);
+                command
+            }
+        }
+    }
+}
+
+/// Why [`Components::find`] cannot succeed, if so.
+pub(super) fn missing(programs: &[&str]) -> Option<String> {
+    let is_there = separate(programs).is_some() || linked_missing().is_none();
+    (!is_there).then(|| format!("no Go to build Kubernetes, no {}", programs.join(", no ")))
+}
+
+/// Why there can be no linked programs, if so.
+pub(super) fn linked_missing() -> Option<String> {
+    let is_built = build_directory().is_ok_and(|directory| directory.exists());
+    (!is_built && !has_program("go")).then(|| "no Go to build the cluster's programs".to_owned())
+}
+
+/// The static `pause` of `tests/cluster/pause`.
+pub(super) fn pause() -> anyhow::Result<PathBuf> {
+    Ok(linked()?.join("pause"))
+}
+
+/// Whether a directory of `$PATH` has `program`.
+pub(super) fn has_program(program: &str) -> bool {
+    find_program(&search_path(), program).is_some()
+}
+
+fn separate(programs: &[&str]) -> Option<Vec<PathBuf>> {
+    let directories = search_path();
+    let complete = programs
+        .iter()
+        .all(|program| find_program(&directories, program).is_some());
+    complete.then_some(directories)
+}
+
+fn search_path() -> Vec<PathBuf> {
+    let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    assets.into_iter().chain(env::split_paths(&path)).collect()
+}
+
+fn find_program(directories: &[PathBuf], program: &str) -> Option<PathBuf> {
+    directories
+        .iter()
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
+}
+
+fn linked() -> anyhow::Result<PathBuf> {
+    let directory = build_directory()?;
+    let lock = File::create(cache()?.join("lock"))?;
+    lock.lock()
+        .context("waiting for another test's build of the cluster")?;
+    if !directory.exists() {
+        build(&directory).context("building tests/cluster")?;
+    }
+    Ok(directory)
+}
+
+/// `target/cluster/HASH`, where HASH covers all that the build reads.
+fn build_directory() -> anyhow::Result<PathBuf> {
+    let mut hash = Sha256::new();
+    for file in ["go.mod", "go.sum", "main.go", "pause/main.go"] {
+        hash.update(fs::read(sources().join(file)).with_context(|| format!("reading {file}"))?);
+    }
+    let mut name = hex(&hash.finalize());
+    name.truncate(16);
+    Ok(cache()?.join(name))
+}
+
+fn build(directory: &Path) -> anyhow::Result<()> {
+    let unfinished = directory.with_extension("unfinished");
+    fs::create_dir_all(&unfinished)?;
+    let version = format!("-s -w -X k8s.io/component-base/version.gitVersion={VERSION}");
+    let status = Command::new("go")
+        .current_dir(sources())
+        .env("CGO_ENABLED", "0")
+        .args([
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            &version,
+            "-o",
+        ])
+        .arg(&unfinished)
+        .args([".", "./pause"])
+        .status()
+        .context("starting go")?;
+    ensure!(status.success(), "go build ended with {status}");
+    fs::rename(&unfinished, directory)?;
+    Ok(())
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+/// `target/cluster`, which is there.
+pub(super) fn cache() -> anyhow::Result<PathBuf> {
+    let cache = package().join("../target/cluster");
+    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    Ok(cache.canonicalize()?)
+}
+
+fn sources() -> PathBuf {
+    package().join("cluster")
+}
+
+/// The folder of this package: Cargo knows at run time where the tree has been moved.
+fn package() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}

@@ -1,0 +1,18 @@
+//! A real Kubernetes for the tests, on loopback only.
+//!
+//! [`ApiServer`] is kube-apiserver with its etcd, for tests of what the agent writes. [`Node`] is a
+//! whole one-node cluster, for tests of what the kernel, the kubelet and the agent's pod do together.
+//! Everything stops and is put back when the value is dropped, and also when the test is killed.
+
+mod apiserver;
+mod client;
+mod components;
+mod image;
+mod node;
+mod server;
+
+pub use apiserver::{ApiServer, connect, connect_missing, missing as api_server_missing};
+pub use client::Client;
+pub use image::{Image, PAUSE};
+pub use node::{Node, missing as node_missing};
+pub use server::{eventually, free_port};
