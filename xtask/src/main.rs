@@ -6,6 +6,7 @@ mod agent;
 mod build;
 mod build_ebpf;
 mod debian;
+mod e2e;
 mod ebpf;
 mod lint;
 mod run;
@@ -33,6 +34,7 @@ const COMMANDS: &[Command] = &[
     build::COMMAND,
     run::COMMAND,
     test::COMMAND,
+    e2e::COMMAND,
     lint::COMMAND,
 ];
 

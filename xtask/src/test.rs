@@ -23,10 +23,17 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xfsprogs", "XFS file systems to break"),
     ("mount", "loop devices to put them on"),
     ("util-linux", "freezing them, so that tasks hang"),
+    ("containerd", "a Kubernetes node's pods"),
+    ("runc", "their containers"),
     ("python3-minimal", "processes that run out of memory"),
 ];
 
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    run_tests(shell, &["--workspace"], args)
+}
+
+/// Runs the tests that `selection`, flags of `cargo test`, names, with what they need.
+pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> anyhow::Result<()> {
     if let Err(error) = install_packages(shell) {
         say(format_args!("some tests will be skipped: {error:#}"));
     }
@@ -34,7 +41,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     let cargo = workspace::cargo_path();
     cmd!(
         shell,
-        "{cargo} test --locked --workspace --no-fail-fast -- {args...}"
+        "{cargo} test --locked --no-fail-fast {selection...} -- {args...}"
     )
     .env("NPD_AGENT", agent)
     .quiet()
