@@ -1,209 +1,227 @@
-//! The built agent, running.
+//! The built agent, started and watched as a user would.
 
+use std::cell::{Cell, RefCell};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::NamedTempFile;
 
 use crate::harness;
 
-/// How long the agent may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything that should happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running agent, which is killed when this is dropped.
+/// A running agent. Dropping it kills it.
+#[derive(Debug)]
 pub struct Agent {
-    child: Child,
+    process: Child,
     lines: Receiver<Line>,
-    /// The lines that have been received.
-    seen: Vec<Line>,
+    /// The lines that have been received, and how many of them [`Agent::report`] has passed.
+    seen: RefCell<Vec<Line>>,
+    passed: Cell<usize>,
     port: u16,
     prometheus_port: u16,
-    /// Holds what the agent logs.
-    folder: TempDir,
+    /// What the agent logs.
+    log: NamedTempFile,
 }
 
-/// A line that the agent printed.
+/// A report of the agent: a line of its terminal exporter.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// When it came.
     pub at: Instant,
     /// What it says.
-    pub json: Value,
+    pub report: Value,
 }
 
 impl Agent {
-    /// Starts the agent, on ports of its own, and waits until it answers.
-    pub fn start(args: &[&str]) -> anyhow::Result<Self> {
-        Self::start_through(&[], args)
+    /// Starts the agent in `folder`. What it reports is taken from its terminal exporter.
+    pub fn start(folder: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let agent = harness::agent()?;
+        Self::run(Command::new(agent), folder, arguments)
     }
 
-    /// Starts the agent through a program that starts programs, like `setpriv`.
-    pub fn start_through(prefix: &[&str], args: &[&str]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("making a folder")?;
-        let log = std::fs::File::create(folder.path().join("log")).context("making a log")?;
+    /// Starts the agent with a program that starts programs, like `setpriv`: as `command`, followed
+    /// by the agent's path.
+    pub fn start_with(
+        mut command: Command,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        command.arg(harness::agent()?);
+        Self::run(command, folder, arguments)
+    }
+
+    fn run(mut command: Command, folder: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let log = NamedTempFile::new().context("making a file for its log")?;
         let (port, prometheus_port) = (free_port()?, free_port()?);
-        let program = harness::agent()?;
-        let mut words = prefix.iter().map(PathBuf::from).chain([program]);
-        let first = words.next().unwrap_or_default();
-        let mut child = Command::new(&first)
-            .args(words)
+        let mut process = command
             .arg("--exporter.terminal=json")
             .arg(format!("--port={port}"))
             .arg(format!("--prometheus-port={prometheus_port}"))
-            .args(args)
+            .args(arguments)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(log.reopen().context("opening its log")?)
             .spawn()
-            .with_context(|| format!("starting {}", first.display()))?;
-        let output = child.stdout.take().context("taking the agent's output")?;
+            .context("starting the agent")?;
+        let output = process.stdout.take().context("reading its output")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || read_lines(output, &sender));
-        let mut agent = Self {
-            child,
+        Ok(Self {
+            process,
             lines,
-            seen: Vec::new(),
+            seen: RefCell::default(),
+            passed: Cell::new(0),
             port,
             prometheus_port,
-            folder,
-        };
-        agent.wait("the agent to answer", PATIENCE, |agent| {
-            Ok(agent.status().ok())
-        })?;
-        Ok(agent)
+            log,
+        })
     }
 
-    /// The agent's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
-    /// What the agent has logged.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    /// Waits for a report that `wanted` says yes to; others are passed over.
+    pub fn report(&self, mut wanted: impl FnMut(&Value) -> bool) -> anyhow::Result<Value> {
+        let found = self.wait_from(self.passed.get(), "a report", PATIENCE, |line| {
+            wanted(&line.report)
+        });
+        let (place, line) = found?;
+        self.passed.set(place + 1);
+        Ok(line.report)
     }
 
-    /// Waits for a line that is as wanted, and returns the first such line.
+    /// Waits for an event, and gives back its reason and message.
+    pub fn event(&self) -> anyhow::Result<(String, String)> {
+        let report = self.report(|report| report.get("event").is_some())?;
+        let text = |key: &str| report["event"][key].as_str().unwrap_or_default().to_owned();
+        Ok((text("reason"), text("message")))
+    }
+
+    /// Waits for a line that is as wanted, and gives back the first one ever.
     pub fn wait_for(
-        &mut self,
+        &self,
         what: &str,
         patience: Duration,
-        wanted: impl Fn(&Line) -> bool,
+        wanted: impl FnMut(&Line) -> bool,
     ) -> anyhow::Result<Line> {
+        let (_, line) = self.wait_from(0, what, patience, wanted)?;
+        Ok(line)
+    }
+
+    fn wait_from(
+        &self,
+        mut place: usize,
+        what: &str,
+        patience: Duration,
+        mut wanted: impl FnMut(&Line) -> bool,
+    ) -> anyhow::Result<(usize, Line)> {
         let deadline = Instant::now() + patience;
-        let mut checked = 0;
         loop {
-            while let Some(line) = self.seen.get(checked) {
+            for line in &self.seen.borrow()[place..] {
                 if wanted(line) {
-                    return Ok(line.clone());
+                    return Ok((place, line.clone()));
                 }
-                checked += 1;
+                place += 1;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Timeout) => bail!("{}", self.missing(what)),
+                Ok(line) => self.seen.borrow_mut().push(line),
+                Err(RecvTimeoutError::Timeout) => bail!(self.in_vain(what)),
                 Err(RecvTimeoutError::Disconnected) => bail!("the agent has ended: {}", self.log()),
             }
         }
     }
 
     /// Every line so far.
-    pub fn lines(&mut self) -> &[Line] {
-        self.seen.extend(self.lines.try_iter());
-        &self.seen
+    pub fn lines(&self) -> Vec<Line> {
+        let mut seen = self.seen.borrow_mut();
+        seen.extend(self.lines.try_iter());
+        seen.clone()
     }
 
     /// Waits until `look` finds something.
-    pub fn wait<T>(
-        &mut self,
+    pub fn wait_until<T>(
+        &self,
         what: &str,
         patience: Duration,
-        mut look: impl FnMut(&mut Self) -> anyhow::Result<Option<T>>,
+        mut look: impl FnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(found) = look(self)? {
+            if let Some(found) = look()? {
                 return Ok(found);
             }
-            let ended = self.child.try_wait().context("looking after the agent")?;
-            if let Some(status) = ended {
-                bail!("the agent has ended with {status}: {}", self.log());
-            }
-            if Instant::now() > deadline {
-                bail!("{}", self.missing(what));
-            }
+            ensure!(Instant::now() < deadline, self.in_vain(what));
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn missing(&mut self, what: &str) -> String {
-        let lines = self.lines().iter().map(|line| line.json.to_string());
-        let lines = lines.collect::<Vec<_>>().join("\n");
-        format!(
-            "waited in vain for {what}\nit printed:\n{lines}\nit logged:\n{}",
-            self.log()
-        )
+    fn in_vain(&self, what: &str) -> String {
+        let lines = self.lines();
+        let lines = lines.iter().map(|line| format!("{}\n", line.report));
+        let lines = lines.collect::<String>();
+        let log = self.log();
+        format!("waited in vain for {what}\nthe agent reported:\n{lines}and logged:\n{log}")
     }
 
-    /// `/status`.
-    pub fn status(&self) -> anyhow::Result<Value> {
-        self.get("/status")
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
-    /// `/events`.
-    pub fn events(&self) -> anyhow::Result<Vec<Value>> {
-        let events = self.get("/events")?;
-        events.as_array().cloned().context("/events is no list")
-    }
-
-    /// A condition in `/conditions`.
-    pub fn condition(&self, r#type: &str) -> anyhow::Result<Value> {
-        let conditions = self.get("/conditions")?;
-        let mut conditions = conditions.as_array().into_iter().flatten();
-        let found = conditions.find(|condition| condition["type"] == r#type);
-        found
-            .cloned()
-            .with_context(|| format!("there is no condition {type}"))
-    }
-
-    /// A sample in `/metrics`, written as there: `problem_counter{reason="OOMKilling"}`; 0 if there
-    /// is none.
-    pub fn metric(&self, sample: &str) -> anyhow::Result<f64> {
+    /// The value of a metric that counts, given by its name and labels as they are printed.
+    pub fn metric(&self, series: &str) -> anyhow::Result<u64> {
         let page = get(self.prometheus_port, "/metrics")?;
-        let mut values = page.lines().filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            (name == sample).then_some(value)
-        });
-        let value = values.next().unwrap_or("0");
-        value.parse().with_context(|| format!("reading {sample}"))
+        let line = page.lines().find_map(|line| line.strip_prefix(series));
+        let value = line.with_context(|| format!("{series} is not in\n{page}"))?;
+        value.trim().parse().context("reading a metric")
     }
 
-    fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let body = get(self.port, path)?;
-        serde_json::from_str(&body).with_context(|| format!("reading {path}: {body}"))
+    /// What a page says, for example `/conditions`.
+    pub fn page(&self, path: &str) -> anyhow::Result<Value> {
+        serde_json::from_str(&get(self.port, path)?).with_context(|| format!("reading {path}"))
+    }
+
+    /// One of the list on `/conditions`.
+    pub fn condition(&self, r#type: &str) -> anyhow::Result<Value> {
+        let page = self.page("/conditions")?;
+        let mut conditions = page.as_array().into_iter().flatten();
+        let condition = conditions.find(|condition| condition["type"] == r#type);
+        condition
+            .cloned()
+            .with_context(|| format!("{type} is not in {page}"))
+    }
+
+    /// Asks it to stop, and waits for that.
+    pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        kill(Pid::from_raw(self.id().cast_signed()), Signal::SIGTERM)?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("the agent did not stop on SIGTERM")
     }
 }
 
 impl Line {
-    /// Whether it tells of an event with this reason whose message contains `text`.
+    /// Whether it tells of an event; see [`is_event`].
     pub fn is_event(&self, reason: &str, text: &str) -> bool {
-        is_event(&self.json["event"], reason, text)
-    }
-
-    /// Whether it says that the condition has this status.
-    pub fn is_condition(&self, r#type: &str, status: &str) -> bool {
-        let conditions = self.json["conditions"].as_array();
-        conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == r#type && condition["status"] == status)
+        is_event(&self.report["event"], reason, text)
     }
 }
 
@@ -215,45 +233,43 @@ pub fn is_event(event: &Value, reason: &str, text: &str) -> bool {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let killed = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = killed {
-            eprintln!("LEFT BEHIND: the agent: {error}");
-        }
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 
 fn read_lines(output: ChildStdout, lines: &Sender<Line>) {
-    for line in BufReader::new(output).lines() {
-        let Ok(line) = line else { return };
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
         let at = Instant::now();
-        let json = serde_json::from_str(&line).unwrap_or(Value::String(line));
-        if lines.send(Line { at, json }).is_err() {
+        // What is no report fails the test that looks at it.
+        let report = serde_json::from_str(&line).unwrap_or(Value::String(line));
+        if lines.send(Line { at, report }).is_err() {
             return;
         }
     }
 }
 
-/// A port that nobody listened on a moment ago.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
-    Ok(listener.local_addr().context("looking for a port")?.port())
+    Ok(listener.local_addr()?.port())
 }
 
-/// Gets a page from a local server.
+/// The body of a page; asks again until the agent listens.
 fn get(port: u16, path: &str) -> anyhow::Result<String> {
-    let page = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Ok(stream) => break stream,
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
     };
-    let answer = page().with_context(|| format!("getting {path}"))?;
-    let (head, body) = answer
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let body = answer
         .split_once("\r\n\r\n")
-        .with_context(|| format!("{path}: no answer"))?;
-    ensure!(head.contains(" 200 "), "{path}: {head}\n{body}");
-    Ok(body.to_owned())
+        .context("an answer without a body")?;
+    Ok(body.1.to_owned())
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use npd_tests::agent::{Agent, is_event};
+use npd_tests::agent::{Agent, PATIENCE, is_event};
 use npd_tests::faults::cgroup::{MemoryCgroup, oom_kills};
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::hang::{HungTask, ImpatientDetector};
 use npd_tests::faults::kmsg::Flood;
 use npd_tests::harness::{self, Need, Test};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 const OOM: &[Need] = &[Need::Agent, Need::Root, Need::Btf, Need::MemoryCgroup];
@@ -102,7 +102,7 @@ const SETTLED: Duration = Duration::from_secs(7);
 
 /// Starts the agent with the built-in monitors.
 fn start() -> anyhow::Result<Agent> {
-    watching(Agent::start(&[])?)
+    watching(Agent::start(Path::new("/"), &[])?)
 }
 
 /// Starts the agent with the ebpf-monitor alone, for which this file system matters.
@@ -129,71 +129,68 @@ fn start_for(mount_point: &Path) -> anyhow::Result<(Agent, NamedTempFile)> {
     let mut file = NamedTempFile::new().context("making a config file")?;
     write!(file, "{config}").context("writing a config file")?;
     let flag = format!("--config.ebpf-monitor={}", file.path().display());
-    Ok((watching(Agent::start(&[&flag])?)?, file))
+    Ok((watching(Agent::start(Path::new("/"), &[&flag])?)?, file))
 }
 
 /// Waits until every probe is attached.
-fn watching(mut agent: Agent) -> anyhow::Result<Agent> {
-    agent.wait("probes to be attached", SOON, |agent| {
-        let status = agent.status()?;
+fn watching(agent: Agent) -> anyhow::Result<Agent> {
+    agent.wait_until("probes to be attached", PATIENCE, || {
+        let status = agent.page("/status")?;
         let probes = status["probes"].as_object().context("no probes")?;
-        let attached = probes
-            .values()
-            .all(|probe| probe["backend"] == "raw_tracepoint");
-        Ok((attached && !probes.is_empty()).then_some(()))
+        let attached = |probe: &Value| probe["backend"] == "raw_tracepoint";
+        Ok((!probes.is_empty() && probes.values().all(attached)).then_some(()))
     })?;
     Ok(agent)
 }
 
 /// Waits until the condition has this status, on the terminal and on `/conditions`.
-fn wait_for_condition(agent: &mut Agent, r#type: &str, status: &str) -> anyhow::Result<()> {
-    let what = format!("{type} to be {status}");
-    agent.wait(&what, SOON, |agent| {
-        let printed = agent.lines().iter().rev().find_map(|line| {
-            let statuses = ["True", "False", "Unknown"];
-            statuses
-                .into_iter()
-                .find(|status| line.is_condition(r#type, status))
+fn wait_for_condition(agent: &Agent, r#type: &str, status: &str) -> anyhow::Result<()> {
+    agent.wait_until(&format!("{type} to be {status}"), SOON, || {
+        let printed = agent.lines().into_iter().rev().find_map(|line| {
+            let mut conditions = line.report["conditions"].as_array().into_iter().flatten();
+            let condition = conditions.find(|condition| condition["type"] == r#type);
+            condition.cloned()
         });
+        let printed = printed.context("the terminal does not know it")?;
         let shown = agent.condition(r#type)?;
-        Ok((printed == Some(status) && shown["status"] == status).then_some(()))
+        Ok((printed == shown && shown["status"] == status).then_some(()))
     })
 }
 
-/// The events with this reason whose messages contain `text`, on the terminal. Checks that
-/// `/events` has as many.
-fn events(agent: &mut Agent, reason: &str, text: &str) -> anyhow::Result<usize> {
-    let printed = agent.lines().iter();
-    let printed = printed.filter(|line| line.is_event(reason, text)).count();
-    let shown = agent.events()?;
-    let shown = shown
-        .iter()
-        .filter(|event| is_event(event, reason, text))
-        .count();
+/// How many events have this reason and a message that contains `text`, on the terminal. Checks
+/// that `/events` has as many.
+fn count_events(agent: &Agent, reason: &str, text: &str) -> anyhow::Result<usize> {
+    let printed = agent.lines();
+    let printed = printed.iter().filter(|line| line.is_event(reason, text));
+    let printed = printed.count();
+    let shown = agent.page("/events")?;
+    let shown = shown.as_array().into_iter().flatten();
+    let shown = shown.filter(|event| is_event(event, reason, text)).count();
     ensure!(printed == shown, "{printed} printed, {shown} on /events");
     Ok(printed)
 }
 
 /// The user sees one line about a killed process, although the kernel's log tells of it too.
 fn an_oom_kill_is_reported_once() -> anyhow::Result<()> {
-    let mut agent = start()?;
+    let agent = start()?;
     let cgroup = MemoryCgroup::new("npd-test-one")?;
     let pid = cgroup.kill_one()?.to_string();
     let line = agent.wait_for("the kill", SOON, |line| line.is_event("OOMKilling", &pid))?;
-    let message = line.json["event"]["message"].to_string();
+    let message = line.report["event"]["message"].to_string();
     for expected in [MemoryCgroup::VICTIM, &cgroup.path().display().to_string()] {
         ensure!(message.contains(expected), "no {expected} in {message}");
     }
     std::thread::sleep(SETTLED);
-    ensure!(events(&mut agent, "OOMKilling", "")? == 1);
-    ensure!(agent.metric(r#"problem_counter{reason="OOMKilling"}"#)? == 1.0);
+    ensure!(count_events(&agent, "OOMKilling", "")? == 1);
+    ensure!(agent.metric(r#"problem_counter{reason="OOMKilling"}"#)? == 1);
     Ok(())
 }
 
 /// No kill is lost or told twice, however busy the kernel's log is.
 fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Result<()> {
-    const KILLS: u32 = 100;
-    let mut agent = start()?;
+    const KILLS: u64 = 100;
+    const TOLD: &str = r#"problem_counter{reason="OOMKilling"}"#;
+    let agent = start()?;
     let cgroup = MemoryCgroup::new("npd-test-many")?;
     let flood = Flood::start(20_000)?;
     let before = oom_kills()?;
@@ -203,17 +200,16 @@ fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Result<()> {
     }
     let counted = oom_kills()? - before;
     ensure!(flood.stop()? > 0);
-    ensure!(counted == u64::from(KILLS), "the kernel counted {counted}");
-    let counter = r#"problem_counter{reason="OOMKilling"}"#;
-    agent.wait("every kill to be counted", SOON, |agent| {
-        Ok((agent.metric(counter)? >= f64::from(KILLS)).then_some(()))
+    ensure!(counted == KILLS, "the kernel counted {counted}");
+    agent.wait_until("every kill to be counted", SOON, || {
+        Ok((agent.metric(TOLD)? >= KILLS).then_some(()))
     })?;
     std::thread::sleep(SETTLED);
-    let told = agent.metric(counter)?;
-    ensure!(told == f64::from(KILLS), "the agent counted {told}");
-    let lines = agent.lines().iter();
-    let messages = lines.filter_map(|line| {
-        let event = &line.json["event"];
+    let told = agent.metric(TOLD)?;
+    ensure!(told == KILLS, "the agent counted {told}");
+    let lines = agent.lines();
+    let messages = lines.iter().filter_map(|line| {
+        let event = &line.report["event"];
         is_event(event, "OOMKilling", "").then(|| event["message"].to_string())
     });
     let messages = messages.collect::<Vec<_>>();
@@ -232,7 +228,7 @@ fn a_hung_task_is_one_event_until_it_runs_again() -> anyhow::Result<()> {
     let _detector = ImpatientDetector::new(1)?;
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("rw")?;
-    let mut agent = start()?;
+    let agent = start()?;
     let (important, unimportant);
     {
         let _frozen = mount.freeze()?;
@@ -242,7 +238,7 @@ fn a_hung_task_is_one_event_until_it_runs_again() -> anyhow::Result<()> {
         agent.wait_for("the first task", patience, |line| {
             line.is_event("TaskHung", &pid)
         })?;
-        wait_for_condition(&mut agent, "KernelDeadlock", "True")?;
+        wait_for_condition(&agent, "KernelDeadlock", "True")?;
         // The log's only warning is spent.
         unimportant = HungTask::start(&mount, "npd-test-second")?;
         let pid = unimportant.pid().to_string();
@@ -251,33 +247,33 @@ fn a_hung_task_is_one_event_until_it_runs_again() -> anyhow::Result<()> {
         })?;
         // The detector reports both each second.
         std::thread::sleep(Duration::from_secs(5));
-        ensure!(events(&mut agent, "TaskHung", &format!("containerd-test"))? >= 1);
-        ensure!(events(&mut agent, "TaskHung", "npd-test-second")? == 1);
+        ensure!(count_events(&agent, "TaskHung", "containerd-test")? >= 1);
+        ensure!(count_events(&agent, "TaskHung", "npd-test-second")? == 1);
     }
-    wait_for_condition(&mut agent, "KernelDeadlock", "False")
+    wait_for_condition(&agent, "KernelDeadlock", "False")
 }
 
 /// What ext4 does with `errors=remount-ro`, seen from the error to the repaired file system.
 fn an_ext4_error_makes_the_file_system_read_only_until_unmounted() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("errors=remount-ro")?;
-    let (mut agent, _config) = start_for(mount.point())?;
+    let (agent, _config) = start_for(mount.point())?;
     mount.ext4_error()?;
     agent.wait_for("the error", SOON, |line| {
         line.is_event("FilesystemError", disk.name())
     })?;
-    wait_for_condition(&mut agent, "ReadonlyFilesystem", "True")?;
+    wait_for_condition(&agent, "ReadonlyFilesystem", "True")?;
     let gauge = r#"problem_gauge{reason="FilesystemIsReadOnly",type="ReadonlyFilesystem"}"#;
-    ensure!(agent.metric(gauge)? == 1.0);
-    ensure!(agent.metric(r#"problem_counter{reason="FilesystemError"}"#)? == 1.0);
+    ensure!(agent.metric(gauge)? == 1);
+    ensure!(agent.metric(r#"problem_counter{reason="FilesystemError"}"#)? == 1);
     drop(mount);
-    wait_for_condition(&mut agent, "ReadonlyFilesystem", "False")?;
-    ensure!(agent.metric(gauge)? == 0.0);
+    wait_for_condition(&agent, "ReadonlyFilesystem", "False")?;
+    ensure!(agent.metric(gauge)? == 0);
     disk.repair()?;
     let _mount = disk.mount("errors=remount-ro")?;
     std::thread::sleep(Duration::from_secs(2));
-    wait_for_condition(&mut agent, "ReadonlyFilesystem", "False")?;
-    ensure!(events(&mut agent, "FilesystemError", "")? == 1);
+    wait_for_condition(&agent, "ReadonlyFilesystem", "False")?;
+    ensure!(count_events(&agent, "FilesystemError", "")? == 1);
     Ok(())
 }
 
@@ -285,16 +281,16 @@ fn an_ext4_error_makes_the_file_system_read_only_until_unmounted() -> anyhow::Re
 fn an_operators_remount_lasts_until_the_next() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("rw")?;
-    let (mut agent, _config) = start_for(mount.point())?;
+    let (agent, _config) = start_for(mount.point())?;
     for _ in 0..2 {
         mount.remount("ro")?;
-        wait_for_condition(&mut agent, "ReadonlyFilesystem", "True")?;
+        wait_for_condition(&agent, "ReadonlyFilesystem", "True")?;
         let message = agent.condition("ReadonlyFilesystem")?["message"].to_string();
         ensure!(message.contains("operator"), "it says {message}");
         mount.remount("rw")?;
-        wait_for_condition(&mut agent, "ReadonlyFilesystem", "False")?;
+        wait_for_condition(&agent, "ReadonlyFilesystem", "False")?;
     }
-    ensure!(events(&mut agent, "FilesystemError", "")? == 0);
+    ensure!(count_events(&agent, "FilesystemError", "")? == 0);
     Ok(())
 }
 
@@ -302,19 +298,19 @@ fn an_operators_remount_lasts_until_the_next() -> anyhow::Result<()> {
 fn a_shut_down_xfs_is_at_fault_until_unmounted() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Xfs)?;
     let mount_point = disk.mount_point();
-    let (mut agent, _config) = start_for(&mount_point)?;
+    let (agent, _config) = start_for(&mount_point)?;
     let mount = disk.mount("rw")?;
     mount.xfs_shutdown()?;
     agent.wait_for("the shutdown", SOON, |line| {
         line.is_event("FilesystemError", disk.name())
     })?;
-    wait_for_condition(&mut agent, "ReadonlyFilesystem", "True")?;
+    wait_for_condition(&agent, "ReadonlyFilesystem", "True")?;
     std::thread::sleep(Duration::from_secs(3));
-    wait_for_condition(&mut agent, "ReadonlyFilesystem", "True")?;
+    wait_for_condition(&agent, "ReadonlyFilesystem", "True")?;
     drop(mount);
     let _mount = disk.mount("rw")?;
-    wait_for_condition(&mut agent, "ReadonlyFilesystem", "False")?;
-    ensure!(events(&mut agent, "FilesystemError", "")? == 1);
+    wait_for_condition(&agent, "ReadonlyFilesystem", "False")?;
+    ensure!(count_events(&agent, "FilesystemError", "")? == 1);
     Ok(())
 }
 
@@ -322,13 +318,14 @@ fn a_shut_down_xfs_is_at_fault_until_unmounted() -> anyhow::Result<()> {
 fn a_fault_of_an_unimportant_file_system_is_an_event_only() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("errors=remount-ro")?;
-    let mut agent = start()?;
+    let agent = start()?;
     mount.ext4_error()?;
     agent.wait_for("the error", SOON, |line| {
         line.is_event("FilesystemError", disk.name())
     })?;
     std::thread::sleep(SETTLED);
-    let shown = agent.events()?;
+    let shown = agent.page("/events")?;
+    let shown = shown.as_array().context("/events is no list")?;
     let about = shown
         .iter()
         .filter(|event| is_event(event, "FilesystemError", disk.name()));
@@ -343,16 +340,11 @@ fn a_fault_of_an_unimportant_file_system_is_an_event_only() -> anyhow::Result<()
 
 /// Nothing but `/proc` and `/sys` is left to it.
 fn without_privileges_the_agent_runs_and_says_what_it_cannot_see() -> anyhow::Result<()> {
-    let nobody = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--no-new-privs",
-    ];
-    let mut agent = Agent::start_through(&nobody, &[])?;
-    let probes = agent.wait("the probes to say how they see", SOON, |agent| {
-        let status = agent.status()?;
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let agent = Agent::start_with(setpriv, Path::new("/"), &[])?;
+    let probes = agent.wait_until("the probes to say how they see", SOON, || {
+        let status = agent.page("/status")?;
         let probes = status["probes"].as_object().cloned().unwrap_or_default();
         Ok((probes.len() >= 3).then_some(probes))
     })?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Seek as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::mounts::{Reading, Table};
+use crate::fd;
 
 /// How many lines are read before others get their turn: 10,000 take the kernel 20 ms to print.
 const LINES_AT_ONCE: usize = 256;
@@ -17,7 +19,7 @@ const LINES_AT_ONCE: usize = 256;
 pub struct Mountinfo {
     file: File,
     /// The same file, if the kernel lets us wait for it.
-    wakes: Option<AsyncFd<File>>,
+    wakes: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Mountinfo {
@@ -28,11 +30,7 @@ impl Mountinfo {
             .or_else(|_| of("self"))
             .context("opening the mount table")?;
         let waited_for = file.try_clone().context("opening the mount table twice")?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; a file keeps its descriptor while it is owned"
-        )]
-        let wakes = AsyncFd::with_interest(waited_for, Interest::PRIORITY).ok();
+        let wakes = fd::exceptional(waited_for.into()).ok();
         Ok(Self { file, wakes })
     }
 
