@@ -22,6 +22,7 @@ pub mod boolean;
 pub mod csv;
 pub mod duration;
 pub mod json;
+pub mod layout;
 pub mod quote;
 pub mod regex;
 

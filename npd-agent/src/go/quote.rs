@@ -30,10 +30,11 @@ pub fn quote(text: &str) -> String {
 
 /// Quotes a text as the errors of Go's `time` package do: `\xNN` for every byte that is not
 /// printable ASCII.
-pub(super) fn quote_bytes(text: &str) -> String {
+pub(super) fn quote_bytes(text: impl AsRef<[u8]>) -> String {
+    let text = text.as_ref();
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
-    for byte in text.bytes() {
+    for &byte in text {
         match byte {
             b'"' | b'\\' => out.extend(['\\', byte.into()]),
             // Go's test is `< ' '`: DEL passes as it is.

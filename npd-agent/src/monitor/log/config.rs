@@ -242,7 +242,9 @@ mod tests {
             ),
             (
                 r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "("}]}"#,
-                expect![[r#"x.json:1:63: rules[0].pattern: error parsing regexp: missing closing ): `(\z`"#]],
+                expect![[
+                    r#"x.json:1:63: rules[0].pattern: error parsing regexp: missing closing ): `(\z`"#
+                ]],
             ),
             (
                 r#"{"plugin": "kmsg", "rules": [{"type": "temporary"}]}"#,

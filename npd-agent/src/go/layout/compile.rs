@@ -1,0 +1,269 @@
+//! From the text of a layout to its fields.
+
+use std::ops::Range;
+
+use super::Layout;
+
+/// A field and the text before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Where the text before the field stands in the layout.
+    pub(super) prefix: Range<usize>,
+    /// Where the field itself does.
+    pub(super) element: Range<usize>,
+    pub(super) field: Field,
+}
+
+/// What a layout can ask for. `fixed` is for exactly as many digits as in the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// `2006`
+    Year,
+    /// `06`
+    ShortYear,
+    /// `January`
+    MonthName,
+    /// `Jan`
+    ShortMonthName,
+    /// `01`, `1`
+    Month { fixed: bool },
+    /// `Monday`; checked to be one, and ignored
+    WeekdayName,
+    /// `Mon`
+    ShortWeekdayName,
+    /// `02`, `2`, `_2`
+    Day { fixed: bool, padded: bool },
+    /// `002`, `__2`
+    DayOfYear { padded: bool },
+    /// `15`
+    Hour,
+    /// `03`, `3`
+    Hour12 { fixed: bool },
+    /// `04`, `4`
+    Minute { fixed: bool },
+    /// `05`, `5`; a fraction after it is read with it, unless the layout has that next
+    Second { fixed: bool, before_fraction: bool },
+    /// `.000`, `,000`: so many digits
+    Fraction { digits: usize },
+    /// `.999`, `,999`: any number of digits, or nothing at all
+    OptionalFraction,
+    /// `PM`, `pm`
+    HalfOfDay { lower: bool },
+    /// `-07`, `-0700`, `-07:00`, `-070000`, `-07:00:00`, and with `or_z` the same after a `Z`
+    Offset {
+        or_z: bool,
+        colons: bool,
+        parts: usize,
+    },
+    /// `MST`
+    ZoneName,
+}
+
+/// Fields that a fixed text stands for. Where one starts like another, the longer comes first.
+const FIELDS: &[(&str, Field)] = &[
+    ("January", Field::MonthName),
+    ("Monday", Field::WeekdayName),
+    ("MST", Field::ZoneName),
+    ("01", Field::Month { fixed: true }),
+    (
+        "02",
+        Field::Day {
+            fixed: true,
+            padded: false,
+        },
+    ),
+    ("03", Field::Hour12 { fixed: true }),
+    ("04", Field::Minute { fixed: true }),
+    (
+        "05",
+        Field::Second {
+            fixed: true,
+            before_fraction: false,
+        },
+    ),
+    ("06", Field::ShortYear),
+    ("002", Field::DayOfYear { padded: false }),
+    ("15", Field::Hour),
+    ("1", Field::Month { fixed: false }),
+    ("2006", Field::Year),
+    (
+        "2",
+        Field::Day {
+            fixed: false,
+            padded: false,
+        },
+    ),
+    (
+        "_2",
+        Field::Day {
+            fixed: false,
+            padded: true,
+        },
+    ),
+    ("__2", Field::DayOfYear { padded: true }),
+    ("3", Field::Hour12 { fixed: false }),
+    ("4", Field::Minute { fixed: false }),
+    (
+        "5",
+        Field::Second {
+            fixed: false,
+            before_fraction: false,
+        },
+    ),
+    ("PM", Field::HalfOfDay { lower: false }),
+    ("pm", Field::HalfOfDay { lower: true }),
+    (
+        "-070000",
+        Field::Offset {
+            or_z: false,
+            colons: false,
+            parts: 3,
+        },
+    ),
+    (
+        "-07:00:00",
+        Field::Offset {
+            or_z: false,
+            colons: true,
+            parts: 3,
+        },
+    ),
+    (
+        "-0700",
+        Field::Offset {
+            or_z: false,
+            colons: false,
+            parts: 2,
+        },
+    ),
+    (
+        "-07:00",
+        Field::Offset {
+            or_z: false,
+            colons: true,
+            parts: 2,
+        },
+    ),
+    (
+        "-07",
+        Field::Offset {
+            or_z: false,
+            colons: false,
+            parts: 1,
+        },
+    ),
+    (
+        "Z070000",
+        Field::Offset {
+            or_z: true,
+            colons: false,
+            parts: 3,
+        },
+    ),
+    (
+        "Z07:00:00",
+        Field::Offset {
+            or_z: true,
+            colons: true,
+            parts: 3,
+        },
+    ),
+    (
+        "Z0700",
+        Field::Offset {
+            or_z: true,
+            colons: false,
+            parts: 2,
+        },
+    ),
+    (
+        "Z07:00",
+        Field::Offset {
+            or_z: true,
+            colons: true,
+            parts: 2,
+        },
+    ),
+    (
+        "Z07",
+        Field::Offset {
+            or_z: true,
+            colons: false,
+            parts: 1,
+        },
+    ),
+];
+
+impl Layout {
+    /// Compiles a layout. Every text is one; what is no field stands for itself.
+    pub fn new(layout: &str) -> Self {
+        let mut steps: Vec<Step> = Vec::new();
+        let (mut prefix, mut at) = (0, 0);
+        while at < layout.len() {
+            let Some((field, length)) = field_at(&layout.as_bytes()[at..]) else {
+                at += 1;
+                continue;
+            };
+            let is_fraction = matches!(field, Field::Fraction { .. } | Field::OptionalFraction);
+            if let Some(Step {
+                field: Field::Second {
+                    before_fraction, ..
+                },
+                ..
+            }) = steps.last_mut()
+            {
+                *before_fraction = is_fraction;
+            }
+            steps.push(Step {
+                prefix: prefix..at,
+                element: at..at + length,
+                field,
+            });
+            at += length;
+            prefix = at;
+        }
+        Self {
+            text: layout.to_owned(),
+            steps,
+            suffix: prefix..layout.len(),
+        }
+    }
+}
+
+/// The field that a layout starts with, and its length.
+fn field_at(layout: &[u8]) -> Option<(Field, usize)> {
+    // `_2006` is an underscore and a year.
+    if layout.starts_with(b"_2006") {
+        return None;
+    }
+    let short_name = |name: &[u8], field| {
+        // `Month` and `Janus` are words.
+        let is_word = layout.get(name.len()).is_some_and(u8::is_ascii_lowercase);
+        (layout.starts_with(name) && !is_word).then_some((field, name.len()))
+    };
+    let fixed = FIELDS
+        .iter()
+        .find(|(text, _)| layout.starts_with(text.as_bytes()));
+    fixed
+        .map(|(text, field)| (*field, text.len()))
+        .or_else(|| short_name(b"Jan", Field::ShortMonthName))
+        .or_else(|| short_name(b"Mon", Field::ShortWeekdayName))
+        .or_else(|| fraction_at(layout))
+}
+
+/// A point or comma and nothing but zeros, or nothing but nines.
+fn fraction_at(layout: &[u8]) -> Option<(Field, usize)> {
+    let [b'.' | b',', digit @ (b'0' | b'9'), ..] = layout else {
+        return None;
+    };
+    let digits = layout[1..].iter().take_while(|c| *c == digit).count();
+    // Other digits make it something else, such as a version.
+    if layout.get(1 + digits).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    let field = match digit {
+        b'0' => Field::Fraction { digits },
+        _ => Field::OptionalFraction,
+    };
+    Some((field, 1 + digits))
+}

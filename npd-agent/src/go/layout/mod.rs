@@ -1,0 +1,121 @@
+//! Time layouts: how the reference time `Mon Jan 2 15:04:05 MST 2006` would be written.
+//!
+//! A [`Layout`] is compiled once and then read with, as Go's `time.Parse` does and without
+//! allocating, for every line of a log:
+//!
+//! * A fraction right after the seconds is read even if the layout has none.
+//! * `_2` takes a day with or without the blank before it, blanks match any number of blanks.
+//! * A `Z` that is not followed by `07` is just a letter; the time is then local.
+//! * Text that is left over is an error.
+//!
+//! Read differently on purpose: a time without a year and a local time that occurs twice
+//! ([`Parsed::to_timestamp`]), and a zone named by its hours (`+03`, `GMT+3`), which Go takes for
+//! UTC. A sign in place of a digit of a year or a fraction is an error.
+
+mod compile;
+mod cursor;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod timestamp;
+
+use std::fmt;
+use std::ops::Range;
+
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+use super::quote::quote_bytes;
+use compile::Step;
+
+/// A compiled layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    text: String,
+    steps: Vec<Step>,
+    /// The text after the last field.
+    suffix: Range<usize>,
+}
+
+/// What a text says, not yet an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parsed {
+    /// Date and time of day; the year is 0 if the layout has none.
+    pub civil: DateTime,
+    /// In which zone that is.
+    pub zone: Zone,
+}
+
+/// The zone of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// The text says nothing about it.
+    Local,
+    /// So far from UTC.
+    Offset(Offset),
+    /// An abbreviation, such as `CEST`, that the local zone may know.
+    Named(Abbreviation),
+}
+
+/// An abbreviation of three to five letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abbreviation {
+    letters: [u8; 5],
+    length: usize,
+}
+
+impl Abbreviation {
+    fn new(text: &[u8]) -> Option<Self> {
+        let mut letters = [0; 5];
+        letters.get_mut(..text.len())?.copy_from_slice(text);
+        Some(Self {
+            letters,
+            length: text.len(),
+        })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.letters[..self.length]
+    }
+}
+
+/// Why a text is no time in a layout, in Go's words. Borrows, so that it costs nothing unless
+/// printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Error<'a> {
+    layout: &'a str,
+    text: &'a str,
+    fault: Fault<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault<'a> {
+    /// The rest of the text does not start with what the layout has next.
+    Mismatch { rest: &'a [u8], element: &'a str },
+    /// The rest of the text, where the layout has none.
+    Extra(&'a [u8]),
+    /// A number that no calendar or clock has.
+    OutOfRange(&'static str),
+    /// The day of the year is not that day.
+    DayOfYear(&'static str),
+}
+
+impl fmt::Display for Error<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "parsing time {}", quote_bytes(self.text))?;
+        match self.fault {
+            Fault::Mismatch { rest, element } => write!(
+                f,
+                " as {}: cannot parse {} as {}",
+                quote_bytes(self.layout),
+                quote_bytes(rest),
+                quote_bytes(element)
+            ),
+            Fault::Extra(rest) => write!(f, ": extra text: {}", quote_bytes(rest)),
+            Fault::OutOfRange(what) => write!(f, ": {what} out of range"),
+            Fault::DayOfYear(what) => write!(f, ": day-of-year does not match {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error<'_> {}
