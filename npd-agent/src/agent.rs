@@ -30,6 +30,9 @@ const REPORTS_QUEUED: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// How long exporters may go on telling what is known when the agent is asked to stop.
+const FINISH: Duration = Duration::from_secs(2);
+
 /// Everything that was built from the command line and waits to run.
 pub struct Agent {
     /// The machine.
@@ -48,9 +51,14 @@ pub struct Agent {
 
 impl Agent {
     /// Runs until a signal asks to stop (`Ok`) or something fails that nothing can be done without.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        let finish: Vec<_> = self
+            .exporters
+            .iter_mut()
+            .filter_map(|built| built.finish.take())
+            .collect();
         let mut tasks = self.start()?;
         tokio::select! {
             _ = terminate.recv() => info!("Stopping on SIGTERM"),
@@ -58,6 +66,14 @@ impl Agent {
             Some(ended) = tasks.join_next() => match ended.context("running a task")? {
                 Err(error) => return Err(error),
             },
+        }
+        let finished = tokio::time::timeout(FINISH, async {
+            for exporter in finish {
+                exporter.await;
+            }
+        });
+        if finished.await.is_err() {
+            warn!("Stopping although not everything is told");
         }
         Ok(())
     }
@@ -73,7 +89,7 @@ impl Agent {
             tasks.spawn(server::serve(listener, pages));
         }
         let mut exporters = Vec::new();
-        for Built { exporter, task } in self.exporters {
+        for Built { exporter, task, .. } in self.exporters {
             exporters.push(exporter);
             if let Some(task) = task {
                 tasks.spawn(task);

@@ -12,6 +12,7 @@ use npd_agent::board::Board;
 use npd_agent::exporter::{EXPORTERS, Setting};
 use npd_agent::flags::{Flags, Options};
 use npd_agent::metrics::Metrics;
+use npd_agent::monitor;
 use npd_agent::node::Node;
 use npd_agent::server::{self, Pages};
 use npd_agent::{config, logging};
@@ -58,10 +59,12 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
     let metrics = Metrics::new().context("registering the metrics")?;
     let board = Board::new(node.name.clone(), Timestamp::now());
     let cluster = options.has_cluster(var);
+    let conditions = monitor::condition_types(&monitors);
     let setting = Setting {
         options,
         cluster,
         node: &node,
+        conditions: &conditions,
         metrics: &metrics,
         board: &board,
     };

@@ -2,8 +2,12 @@
 //!
 //! A new exporter is one file (or folder) here and one line in [`EXPORTERS`].
 
+pub mod kubernetes;
 pub mod terminal;
 
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::board::Board;
@@ -20,6 +24,8 @@ pub struct Setting<'a> {
     pub cluster: bool,
     /// The machine.
     pub node: &'a Arc<Node>,
+    /// The types of the conditions that monitors may report, now or later.
+    pub conditions: &'a BTreeSet<Arc<str>>,
     /// The metric families.
     pub metrics: &'a Metrics,
     /// What is shown over HTTP.
@@ -41,13 +47,25 @@ pub struct Built {
     pub exporter: Box<dyn Exporter>,
     /// Runs as long as the agent does; its failure is logged and it is not started again.
     pub task: Option<Task<'static>>,
+    /// Runs beside the task when the agent is asked to stop, and ends when everything is told. It
+    /// is not waited for long.
+    pub finish: Option<Finish>,
 }
 
+/// Ends when an exporter has told everything.
+pub type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Every exporter, in the order in which they are told.
-pub const EXPORTERS: &[Kind] = &[Kind {
-    name: "terminal",
-    build: terminal::build,
-}];
+pub const EXPORTERS: &[Kind] = &[
+    Kind {
+        name: "kubernetes",
+        build: kubernetes::build,
+    },
+    Kind {
+        name: "terminal",
+        build: terminal::build,
+    },
+];
 
 /// Takes what the hub publishes.
 pub trait Exporter: Send {

@@ -51,6 +51,7 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
     Ok(Some(Built {
         exporter: Box::new(terminal),
         task: None,
+        finish: None,
     }))
 }
 

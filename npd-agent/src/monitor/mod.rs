@@ -7,6 +7,7 @@ pub mod log;
 pub mod plugin;
 pub mod stats;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -123,4 +124,14 @@ impl ConditionConfig {
             message: self.message,
         }
     }
+}
+
+/// The types of every condition that `monitors` may report, now or later.
+pub fn condition_types(monitors: &Monitors) -> BTreeSet<Arc<str>> {
+    monitors
+        .iter()
+        .flat_map(|monitor| monitor.declarations())
+        .flat_map(|declaration| declaration.conditions)
+        .map(|healthy| healthy.r#type)
+        .collect()
 }

@@ -1,0 +1,216 @@
+//! How to reach the API server: `--apiserver-override`, a pod's service account, a kubeconfig.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use hyper::Uri;
+use hyper::header::{HeaderValue, USER_AGENT};
+use kube::client::ClientBuilder;
+use kube::config::{Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use tracing::warn;
+
+use crate::go::boolean::parse_bool;
+
+/// Where a pod finds its token and its certificate authority.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Where the API server is, and who we are to it. Everything it names is read anew for each
+/// client, so that rotated tokens, certificates and kubeconfigs are picked up.
+#[derive(Clone, Debug)]
+pub struct Access {
+    wanted: Override,
+    /// `https://` and the address that the pod was given.
+    in_cluster: Option<String>,
+    service_account: PathBuf,
+}
+
+/// `--apiserver-override`, as NPD reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Override {
+    /// Scheme and host; a path is ignored.
+    server: Option<String>,
+    /// Whether to take what a pod is given.
+    in_cluster: bool,
+    /// Whether to believe any server.
+    insecure: bool,
+    /// A kubeconfig; only without `in_cluster`, and then the server is the kubeconfig's.
+    auth: Option<PathBuf>,
+    /// Whether to show the pod's token if there is one.
+    use_service_account: bool,
+}
+
+impl Access {
+    /// Understands the flag and the environment. Nothing is read yet.
+    pub fn new(flag: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let wanted: Override = flag
+            .parse()
+            .with_context(|| format!("--apiserver-override={flag}"))?;
+        let host = var("KUBERNETES_SERVICE_HOST").filter(|host| !host.is_empty());
+        let port = var("KUBERNETES_SERVICE_PORT").filter(|port| !port.is_empty());
+        let in_cluster = host.zip(port).map(|(host, port)| {
+            let host = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host
+            };
+            format!("https://{host}:{port}")
+        });
+        Ok(Self {
+            wanted,
+            in_cluster,
+            service_account: PathBuf::from(SERVICE_ACCOUNT),
+        })
+    }
+
+    /// Reads what is needed and checks it, without connecting.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.prepare().map(drop)
+    }
+
+    /// A client that has not connected yet. Needs a runtime around it.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        self.prepare().map(|build| build())
+    }
+
+    /// All but the last step, which needs a runtime.
+    fn prepare(&self) -> anyhow::Result<impl FnOnce() -> Client + use<>> {
+        let mut config = self.config()?;
+        // Retries, their pace and their metrics are ours: see `api` and `backoff`.
+        config.default_retry = false;
+        let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+        config
+            .headers
+            .push((USER_AGENT, HeaderValue::from_static(agent)));
+        let server = config.cluster_url.to_string();
+        let builder = ClientBuilder::try_from(config)
+            .map_err(|error| anyhow!("preparing to talk to the API server {server}: {error}"))?;
+        Ok(move || builder.build())
+    }
+
+    fn config(&self) -> anyhow::Result<Config> {
+        let wanted = &self.wanted;
+        let mut config = match &wanted.auth {
+            _ if wanted.in_cluster => self.pod()?,
+            Some(path) => kubeconfig(path)?,
+            None => {
+                let server = wanted.server.as_ref().context(
+                    "--apiserver-override: with inClusterConfig=false a server or auth=KUBECONFIG \
+                     must be given",
+                )?;
+                let mut config = Config::new(uri(server)?);
+                config.accept_invalid_certs = wanted.insecure;
+                if wanted.insecure {
+                    config.root_cert = Some(Vec::new());
+                }
+                config
+            }
+        };
+        let token = self.service_account.join("token");
+        if wanted.use_service_account && std::fs::File::open(&token).is_ok() {
+            config.auth_info.token = None;
+            config.auth_info.token_file = Some(token.display().to_string());
+        }
+        Ok(config)
+    }
+
+    /// What kube's own `Config::incluster` does, from a folder that tests can name. Token and
+    /// certificate authority are read again every minute.
+    fn pod(&self) -> anyhow::Result<Config> {
+        let Some(given) = &self.in_cluster else {
+            bail!(
+                "this is no pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; \
+                 add ?inClusterConfig=false to --apiserver-override"
+            );
+        };
+        let mut config = Config::new(uri(self.wanted.server.as_ref().unwrap_or(given))?);
+        let token = self.service_account.join("token");
+        std::fs::File::open(&token)
+            .with_context(|| format!("reading the service account's token {}", token.display()))?;
+        config.auth_info.token_file = Some(token.display().to_string());
+        config.accept_invalid_certs = self.wanted.insecure;
+        // The roots of `root_cert_file` take the place of these; without these, the image's own
+        // would be loaded first, and a minimal image has none.
+        config.root_cert = Some(Vec::new());
+        if !self.wanted.insecure {
+            config.root_cert_file = Some(self.service_account.join("ca.crt"));
+        }
+        Ok(config)
+    }
+}
+
+fn kubeconfig(path: &Path) -> anyhow::Result<Config> {
+    // kube's errors tell their cause in their text, so they must not tell it again as a source.
+    Kubeconfig::read_from(path)
+        .and_then(Config::try_from)
+        .map_err(|error| match error {
+            KubeconfigError::ReadConfig(error, _) => anyhow!(error),
+            // A YAML error goes on with a picture of where it is.
+            error => anyhow!("{}", error.to_string().lines().next().unwrap_or_default()),
+        })
+        .with_context(|| format!("reading the kubeconfig {}", path.display()))
+}
+
+fn uri(server: &str) -> anyhow::Result<Uri> {
+    server
+        .parse()
+        .with_context(|| format!("understanding the API server's address {server}"))
+}
+
+impl FromStr for Override {
+    type Err = anyhow::Error;
+
+    fn from_str(flag: &str) -> anyhow::Result<Self> {
+        let (address, query) = flag.split_once('?').unwrap_or((flag, ""));
+        let query = query.split('#').next().unwrap_or_default();
+        let mut wanted = Self {
+            server: server(address)?,
+            in_cluster: true,
+            insecure: false,
+            auth: None,
+            use_service_account: false,
+        };
+        let mut seen = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            // The first of a name counts, as in NPD.
+            if seen.contains(&name) {
+                continue;
+            }
+            let yes = || parse_bool(&value).with_context(|| format!("{name}={value}"));
+            match &*name {
+                "inClusterConfig" => wanted.in_cluster = yes()?,
+                "insecure" => wanted.insecure = yes()?,
+                "useServiceAccount" => wanted.use_service_account = yes()?,
+                "auth" if value.is_empty() => {}
+                "auth" => wanted.auth = Some(PathBuf::from(&*value)),
+                _ => warn!(parameter = %name, "Unknown parameter of --apiserver-override"),
+            }
+            seen.push(name);
+        }
+        Ok(wanted)
+    }
+}
+
+/// Scheme and host of a URL; `None` if it is empty.
+fn server(address: &str) -> anyhow::Result<Option<String>> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let Some((scheme, rest)) = address.split_once("://") else {
+        bail!("the address has no scheme; write https://{address}");
+    };
+    ensure!(
+        scheme == "https" || scheme == "http",
+        "the scheme is {scheme}; it must be https or http"
+    );
+    let host = rest.split(['/', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    ensure!(!host.is_empty(), "the address names no host");
+    let server = format!("{scheme}://{host}");
+    uri(&server)?;
+    Ok(Some(server))
+}
+
+#[cfg(test)]
+mod tests;

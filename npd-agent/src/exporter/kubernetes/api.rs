@@ -1,0 +1,319 @@
+//! One request to the API server: its deadline, its pace, its metrics, and what its failure means.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use prometheus::IntCounterVec;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::bucket::Bucket;
+
+/// How long one request may take, from connecting to the last byte. A server that is well answers
+/// in milliseconds; a connection that a router has forgotten never does.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest answer that is read. A Node with thousands of images stays below 1 MiB.
+const LONGEST_ANSWER: usize = 8 << 20;
+
+/// The longest part of a server's message that is shown.
+const LONGEST_MESSAGE: usize = 512;
+
+/// Makes a client; called again when the last one failed, so that it reads new credentials.
+pub(super) type Connect = Arc<dyn Fn() -> anyhow::Result<Client> + Send + Sync>;
+
+/// The API server.
+pub struct Api {
+    connect: Connect,
+    client: Mutex<Option<Client>>,
+    bucket: Mutex<Option<Bucket>>,
+    requests: IntCounterVec,
+}
+
+/// A request that is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What is done to what, in RBAC's words.
+    pub right: Right,
+    /// Path and query.
+    pub path: String,
+    /// The body, if it has one.
+    pub body: Option<serde_json::Value>,
+    /// Whether the answer may be the object's metadata alone, which saves most of what it weighs.
+    pub metadata_only: bool,
+}
+
+/// A permission, as RBAC grants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// To read the Node.
+    GetNode,
+    /// To write its conditions.
+    PatchNodeStatus,
+    /// To create an Event.
+    CreateEvent,
+    /// To count on in an Event.
+    PatchEvent,
+}
+
+/// Why a request came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub cause: Cause,
+    /// In words.
+    pub message: String,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of failure that call for different reactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// No whole answer: refused, reset, timed out, not trusted, not understood.
+    Unreachable,
+    /// 401: the token or certificate is not accepted. The next request reads it anew.
+    Unauthorized,
+    /// 403: the permission is missing.
+    Forbidden,
+    /// 404 or 410: what was asked for is not there (any more).
+    Missing,
+    /// 409: it exists, or somebody else changes it.
+    Conflict,
+    /// 408, 429 or 5xx: the server cannot now.
+    Busy,
+    /// Any other answer: the request is wrong, and will be again.
+    Refused,
+}
+
+impl Right {
+    /// The verb and the resource, as RBAC names them.
+    pub fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::GetNode => ("get", "nodes"),
+            Self::PatchNodeStatus => ("patch", "nodes/status"),
+            Self::CreateEvent => ("create", "events"),
+            Self::PatchEvent => ("patch", "events"),
+        }
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::GetNode => Method::GET,
+            Self::CreateEvent => Method::POST,
+            Self::PatchNodeStatus | Self::PatchEvent => Method::PATCH,
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, resource) = self.names();
+        write!(f, "{verb} {resource}")
+    }
+}
+
+impl Api {
+    /// Talks through the clients that `connect` makes. `requests` has the labels verb, resource and
+    /// code.
+    pub fn new(connect: Connect, bucket: Option<Bucket>, requests: IntCounterVec) -> Self {
+        Self {
+            connect,
+            client: Mutex::new(None),
+            bucket: Mutex::new(bucket),
+            requests,
+        }
+    }
+
+    /// Makes a request and reads its answer.
+    pub async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
+        self.wait_for_token().await;
+        let answer = timeout(DEADLINE, self.exchange(call)).await;
+        let answer = answer.unwrap_or_else(|_| Err(unreachable("no answer within 10 s")));
+        let code = match &answer {
+            Ok((status, ..)) => status.as_str(),
+            Err(_) => "none",
+        };
+        let (verb, resource) = call.right.names();
+        self.requests
+            .with_label_values(&[verb, resource, code])
+            .inc();
+        let result = answer.and_then(|(status, headers, body)| understand(status, &headers, &body));
+        if let Err(failure) = &result {
+            debug!(request = %call.right, %failure, "Request failed");
+            if matches!(failure.cause, Cause::Unreachable | Cause::Unauthorized) {
+                *lock(&self.client) = None;
+            }
+        }
+        result
+    }
+
+    async fn wait_for_token(&self) {
+        let now = Instant::now();
+        let ready = lock(&self.bucket)
+            .as_mut()
+            .map(|bucket| bucket.take(now.into_std()));
+        if let Some(ready) = ready {
+            sleep_until(Instant::from_std(ready)).await;
+        }
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
+        let client = self.client().await?;
+        let request = request(call).map_err(|error| unreachable(&error))?;
+        let answer = client.send(request).await;
+        let answer = answer.map_err(|error| unreachable_because(&error))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER);
+        let body = body.collect().await.map_err(|error| unreachable(&error))?;
+        Ok((head.status, head.headers, body.to_bytes().to_vec()))
+    }
+
+    /// The client, made anew if there is none. On a thread of its own: it reads files, and a
+    /// kubeconfig may name a program that fetches a token.
+    async fn client(&self) -> Result<Client, Failure> {
+        let known = lock(&self.client).clone();
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let connect = Arc::clone(&self.connect);
+        let made = tokio::task::spawn_blocking(move || connect()).await;
+        let made = made.map_err(|error| unreachable(&error))?;
+        let client = made.map_err(|error| unreachable(&format_args!("{error:#}")))?;
+        *lock(&self.client) = Some(client.clone());
+        Ok(client)
+    }
+}
+
+/// A poisoned lock guards a whole value all the same: nothing is left half-changed under it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn request(call: &Call) -> anyhow::Result<Request<Body>> {
+    let accept = if call.metadata_only {
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+    } else {
+        "application/json"
+    };
+    let mut request = Request::builder()
+        .method(call.right.method())
+        .uri(&call.path)
+        .header(ACCEPT, HeaderValue::from_static(accept));
+    let body = match &call.body {
+        None => Body::empty(),
+        Some(body) => {
+            let kind = match call.right {
+                Right::CreateEvent => "application/json",
+                _ => "application/strategic-merge-patch+json",
+            };
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static(kind));
+            Body::from(serde_json::to_vec(body)?)
+        }
+    };
+    Ok(request.body(body)?)
+}
+
+/// `meta/v1` Status, as much of it as is of use.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    message: String,
+    details: Option<Details>,
+}
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u64,
+    causes: Vec<DetailCause>,
+}
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailCause {
+    reason: String,
+}
+
+fn understand<T: DeserializeOwned>(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<T, Failure> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| {
+            unreachable(&format_args!(
+                "the answer is no JSON that makes sense: {error}"
+            ))
+        });
+    }
+    let said: Status = serde_json::from_slice(body).unwrap_or_default();
+    let details = said.details.unwrap_or_default();
+    let in_header = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let in_body = Some(details.retry_after_seconds).filter(|seconds| *seconds > 0);
+    // A namespace on its way out forbids what RBAC allows, and will not come back.
+    let terminating = details
+        .causes
+        .iter()
+        .any(|cause| cause.reason == "NamespaceTerminating");
+    let cause = match status.as_u16() {
+        401 => Cause::Unauthorized,
+        403 if terminating => Cause::Missing,
+        403 => Cause::Forbidden,
+        404 | 410 => Cause::Missing,
+        409 => Cause::Conflict,
+        408 | 429 | 500.. => Cause::Busy,
+        _ => Cause::Refused,
+    };
+    let message = if said.message.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {}", cut(said.message))
+    };
+    Err(Failure {
+        cause,
+        message,
+        retry_after: in_header.or(in_body).map(Duration::from_secs),
+    })
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push('…');
+    }
+    message
+}
+
+fn unreachable(error: &(impl fmt::Display + ?Sized)) -> Failure {
+    Failure {
+        cause: Cause::Unreachable,
+        message: cut(error.to_string()),
+        retry_after: None,
+    }
+}
+
+/// The innermost cause is the one that says something: "Connection refused".
+fn unreachable_because(error: &kube::Error) -> Failure {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    unreachable(&innermost)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

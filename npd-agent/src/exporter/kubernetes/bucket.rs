@@ -1,0 +1,89 @@
+//! `--kube-api-qps` and `--kube-api-burst`: a token bucket.
+
+use std::time::{Duration, Instant};
+
+/// Lets `burst` through at once, and then `rate` a second.
+#[derive(Debug)]
+pub struct Bucket {
+    rate: f64,
+    burst: f64,
+    /// What is left; below zero when somebody already waits.
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    /// A full bucket. `rate` and `burst` must be positive.
+    pub fn new(rate: f64, burst: f64, now: Instant) -> Self {
+        Self {
+            rate,
+            burst,
+            tokens: burst,
+            filled: now,
+        }
+    }
+
+    /// The bucket that client-go makes of these flags: 0 means its defaults, 5 a second and 10 at
+    /// once; a negative rate means no limit.
+    pub fn from_flags(qps: f32, burst: i32, now: Instant) -> Option<Self> {
+        let rate = if qps == 0.0 { 5.0 } else { f64::from(qps) };
+        let burst = if burst <= 0 { 10.0 } else { f64::from(burst) };
+        (rate > 0.0).then(|| Self::new(rate, burst, now))
+    }
+
+    /// When a token will be there; does not take it.
+    pub fn ready_at(&self, now: Instant) -> Instant {
+        let tokens = self.tokens_at(now);
+        if tokens >= 1.0 {
+            return now;
+        }
+        let missing = Duration::try_from_secs_f64((1.0 - tokens) / self.rate);
+        now + missing
+            .unwrap_or(Duration::MAX)
+            .min(Duration::from_hours(1))
+    }
+
+    /// Takes a token, and returns when the taker may go on.
+    pub fn take(&mut self, now: Instant) -> Instant {
+        let ready = self.ready_at(now);
+        self.tokens = self.tokens_at(now) - 1.0;
+        self.filled = now.max(self.filled);
+        ready
+    }
+
+    fn tokens_at(&self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        (self.tokens + passed * self.rate).min(self.burst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Bucket;
+
+    #[test]
+    fn a_burst_passes_and_the_rest_is_paced() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(2.0, 3.0, start);
+        let waits: Vec<u128> = (0..6)
+            .map(|_| (bucket.take(start) - start).as_millis())
+            .collect();
+        assert_eq!(waits, [0, 0, 0, 500, 1000, 1500]);
+        let later = start + Duration::from_mins(1);
+        let waits: Vec<u128> = (0..4)
+            .map(|_| (bucket.take(later) - later).as_millis())
+            .collect();
+        assert_eq!(waits, [0, 0, 0, 500], "a pause fills it to the burst only");
+    }
+
+    #[test]
+    fn flags_mean_what_client_go_makes_of_them() {
+        let now = Instant::now();
+        assert!(Bucket::from_flags(-1.0, 10, now).is_none());
+        assert!(Bucket::from_flags(f32::NAN, 10, now).is_none());
+        let bucket = Bucket::from_flags(0.0, 0, now).unwrap();
+        assert_eq!((bucket.rate, bucket.burst), (5.0, 10.0));
+    }
+}

@@ -1,0 +1,298 @@
+//! Keeps the Node's conditions at the API server in line with the [`Inbox`], and learns the Node's
+//! uid on the way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::info;
+
+use super::api::{Api, Call, Cause, Failure, Right, lock};
+use super::backoff::jittered;
+use super::bucket::Bucket;
+use super::conditions::removal;
+use super::inbox::Inbox;
+use super::node::{FIELD_MANAGER, NodeObject};
+use super::trouble::Trouble;
+use crate::problem::Forever;
+
+/// How long a start waits, at most, while nothing is wrong: a fleet that starts at once spreads its
+/// first requests over this long.
+const START_SPREAD: Duration = Duration::from_secs(5);
+
+/// The shortest time between two writes. What changes meanwhile goes with the next.
+const GAP: Duration = Duration::from_millis(250);
+
+/// A condition that keeps changing is written ten times at that pace, and then once a second.
+const CHANGES_A_SECOND: f64 = 1.0;
+const CHANGES_AT_ONCE: f64 = 10.0;
+
+/// How often to ask for the Node's uid when there is no heartbeat that would tell it.
+const CHECK: Duration = Duration::from_mins(5);
+
+/// What is known of the Node's uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NodeUid {
+    /// The API server is being asked.
+    Asked,
+    /// It does not tell, for now.
+    Unknown,
+    /// The uid.
+    Known(Arc<str>),
+}
+
+/// How the task is to behave.
+#[derive(Clone, Debug)]
+pub(super) struct Manners {
+    /// The Node's name.
+    pub node: Arc<str>,
+    /// Whether to write conditions at all.
+    pub write: bool,
+    /// `--k8s-exporter-heartbeat-period`, if there is to be a heartbeat.
+    pub heartbeat: Option<Duration>,
+    /// `--apiserver-wait-timeout`.
+    pub wait_timeout: Duration,
+    /// `--apiserver-wait-interval`.
+    pub wait_interval: Duration,
+    /// Draws numbers from 0 to 1.
+    pub random: fn() -> f64,
+}
+
+/// The task.
+pub(super) struct ConditionTask {
+    /// The API server.
+    pub api: Arc<Api>,
+    /// What is to stand there.
+    pub inbox: Arc<Inbox>,
+    /// How to go about it.
+    pub manners: Manners,
+    /// Where to tell the Node's uid.
+    pub uid: watch::Sender<NodeUid>,
+    /// Where to tell what goes wrong.
+    pub trouble: Trouble,
+}
+
+/// When to write next, and when to ask.
+struct Diary {
+    /// Paces writes of changes.
+    changes: Bucket,
+    /// No write before then: the shortest gap, or a pause after a failure.
+    hold: Instant,
+    /// The next heartbeat, or the next question for the uid.
+    tick: Instant,
+}
+
+enum Work {
+    Write,
+    Check,
+}
+
+impl ConditionTask {
+    /// Runs for ever.
+    pub(super) async fn run(mut self) -> Forever {
+        self.settle().await;
+        let node = self.meet(self.manners.wait_timeout).await;
+        let now = Instant::now();
+        let mut diary = Diary {
+            changes: Bucket::new(CHANGES_A_SECOND, CHANGES_AT_ONCE, now.into_std()),
+            hold: now,
+            tick: now + self.first_tick(node.as_ref()),
+        };
+        loop {
+            let (due, work) = self.next(&diary);
+            tokio::select! {
+                () = self.inbox.conditions_changed.notified() => continue,
+                () = sleep_until(due) => {}
+            }
+            let done = match work {
+                Work::Write => self.write(&mut diary).await,
+                Work::Check => self.check(&mut diary).await,
+            };
+            if let Err((right, failure)) = done {
+                let pause = self.trouble.failed(right, &failure);
+                if failure.cause == Cause::Missing {
+                    sleep(pause).await;
+                    self.meet(Duration::ZERO).await;
+                } else {
+                    diary.hold = Instant::now() + pause;
+                }
+            }
+        }
+    }
+
+    /// Waits a random while, but not when something is wrong.
+    async fn settle(&self) {
+        let spread = START_SPREAD.mul_f64((self.manners.random)());
+        let end = Instant::now() + spread;
+        while !self.inbox.is_urgent() {
+            tokio::select! {
+                () = self.inbox.conditions_changed.notified() => {}
+                () = sleep_until(end) => return,
+            }
+        }
+        // The wake-up may have been for conditions as well: they are looked at anyway.
+    }
+
+    /// Reads the Node, however long that takes. Nothing is written before, for the server has to
+    /// answer anyway. `None` if reading is forbidden.
+    async fn meet(&mut self, wait: Duration) -> Option<NodeObject> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let failure = match self.get(false).await {
+                Ok(node) => {
+                    self.trouble.over();
+                    lock(&self.inbox.conditions).learn(&node);
+                    self.tell_uid(&node);
+                    return Some(node);
+                }
+                Err(failure) => failure,
+            };
+            let pause = self.trouble.failed(Right::GetNode, &failure);
+            if failure.cause == Cause::Forbidden {
+                self.uid.send_replace(NodeUid::Unknown);
+                lock(&self.inbox.conditions).forget();
+                return None;
+            }
+            if Instant::now() < deadline {
+                let interval = jittered(self.manners.wait_interval, (self.manners.random)());
+                sleep(interval.max(failure.retry_after.unwrap_or_default())).await;
+            } else {
+                self.uid.send_if_modified(|uid| {
+                    let asked = *uid == NodeUid::Asked;
+                    *uid = if asked { NodeUid::Unknown } else { uid.clone() };
+                    asked
+                });
+                sleep(pause).await;
+            }
+        }
+    }
+
+    /// When the first heartbeat is due: as if this process had written what stands there, so that
+    /// a fleet that restarts together is out of step as before.
+    fn first_tick(&self, node: Option<&NodeObject>) -> Duration {
+        let period = self.period();
+        let random = (self.manners.random)();
+        let heard = node.and_then(|node| lock(&self.inbox.conditions).heard_of(node));
+        let Some(heard) = heard else {
+            return period.mul_f64(random);
+        };
+        let ago = Timestamp::now().duration_since(heard);
+        let ago = Duration::try_from(ago).unwrap_or_default();
+        let left = jittered(period, random).saturating_sub(ago);
+        left.max(START_SPREAD.mul_f64(random))
+    }
+
+    fn period(&self) -> Duration {
+        self.manners.heartbeat.unwrap_or(CHECK)
+    }
+
+    fn next(&self, diary: &Diary) -> (Instant, Work) {
+        let conditions = lock(&self.inbox.conditions);
+        if self.manners.write && conditions.is_dirty() {
+            let ready = diary.changes.ready_at(Instant::now().into_std());
+            return (Instant::from_std(ready).max(diary.hold), Work::Write);
+        }
+        let beats = self.manners.write && self.manners.heartbeat.is_some();
+        let work = if beats && !conditions.is_empty() {
+            Work::Write
+        } else {
+            Work::Check
+        };
+        (diary.tick.max(diary.hold), work)
+    }
+
+    async fn write(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
+        let start = Instant::now();
+        let patch = {
+            let conditions = lock(&self.inbox.conditions);
+            if conditions.is_dirty() {
+                diary.changes.take(start.into_std());
+            }
+            conditions.patch(Timestamp::now())
+        };
+        diary.hold = start + GAP;
+        let call = patch_status(&self.manners.node, patch.body.clone());
+        let node: NodeObject = self.call(&call).await?;
+        self.trouble.well();
+        lock(&self.inbox.conditions).wrote(&patch);
+        self.inbox.written.notify_one();
+        self.tell_uid(&node);
+        diary.tick = Instant::now() + jittered(self.period(), (self.manners.random)());
+        Ok(())
+    }
+
+    /// Asks whether it is still the same Node: a new one has none of our conditions.
+    async fn check(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
+        let node = self.get(true).await.map_err(|f| (Right::GetNode, f))?;
+        self.trouble.over();
+        if self.tell_uid(&node) {
+            lock(&self.inbox.conditions).forget();
+        }
+        diary.tick = Instant::now() + jittered(self.period(), (self.manners.random)());
+        Ok(())
+    }
+
+    async fn get(&self, metadata_only: bool) -> Result<NodeObject, Failure> {
+        self.api.call(&get(&self.manners.node, metadata_only)).await
+    }
+
+    async fn call(&self, call: &Call) -> Result<NodeObject, (Right, Failure)> {
+        let answer = self.api.call(call).await;
+        answer.map_err(|failure| (call.right, failure))
+    }
+
+    /// True if it is another Node than before.
+    fn tell_uid(&self, node: &NodeObject) -> bool {
+        let uid = &*node.metadata.uid;
+        if uid.is_empty() {
+            return false;
+        }
+        let mut another = false;
+        self.uid.send_if_modified(|known| {
+            let changed = !matches!(known, NodeUid::Known(old) if **old == *uid);
+            another = changed && matches!(known, NodeUid::Known(_));
+            if changed {
+                *known = NodeUid::Known(Arc::from(uid));
+            }
+            changed
+        });
+        if another {
+            info!(uid, "The Node object was deleted and created anew");
+        }
+        another
+    }
+}
+
+/// Removes from the Node every condition that this agent was the last to write, and returns their
+/// types. For uninstalling: nobody may be writing them.
+pub async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<String>, Failure> {
+    let object: NodeObject = api.call(&get(node, false)).await?;
+    let ours = object.written_by_us();
+    if !ours.is_empty() {
+        let removals: Vec<_> = ours.iter().map(|r#type| removal(r#type)).collect();
+        let body = serde_json::json!({ "status": { "conditions": removals } });
+        let _: NodeObject = api.call(&patch_status(node, body)).await?;
+    }
+    Ok(ours.into_iter().map(str::to_owned).collect())
+}
+
+/// Reads the Node from the server's cache, which costs its database nothing.
+fn get(node: &str, metadata_only: bool) -> Call {
+    Call {
+        right: Right::GetNode,
+        path: format!("/api/v1/nodes/{node}?resourceVersion=0"),
+        body: None,
+        metadata_only,
+    }
+}
+
+fn patch_status(node: &str, body: serde_json::Value) -> Call {
+    Call {
+        right: Right::PatchNodeStatus,
+        path: format!("/api/v1/nodes/{node}/status?fieldManager={FIELD_MANAGER}"),
+        body: Some(body),
+        metadata_only: true,
+    }
+}

@@ -1,0 +1,192 @@
+//! A core/v1 Event as the API server wants it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde_json::{Value, json};
+
+use super::api::{Call, Right};
+use super::node::FIELD_MANAGER;
+
+/// What an Event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Object {
+    /// The Node of this name.
+    Node(Arc<str>),
+    /// A pod.
+    Pod {
+        /// Its namespace, and the Event's.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: String,
+    },
+}
+
+/// An Event as it is to stand at the API server.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Event {
+    /// Its own name.
+    pub name: String,
+    /// What it is about.
+    pub object: Object,
+    /// Who says so.
+    pub source: Arc<str>,
+    /// One word.
+    pub reason: Arc<str>,
+    /// Whether it is bad news.
+    pub warning: bool,
+    /// What happened, the last time.
+    pub message: String,
+    /// When it first happened.
+    pub first: Timestamp,
+    /// When it last happened.
+    pub last: Timestamp,
+    /// How often.
+    pub count: u64,
+}
+
+/// What every Event of this agent has in common.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    /// The Node's name.
+    pub node: Arc<str>,
+    /// The Node's uid, once it is known.
+    pub node_uid: Option<Arc<str>>,
+    /// `--event-namespace`, which may be empty.
+    pub namespace: String,
+}
+
+/// The longest name of an object.
+const LONGEST_NAME: usize = 253;
+
+impl Object {
+    /// Whether it is the Node.
+    pub(super) fn is_node(&self) -> bool {
+        matches!(self, Self::Node(_))
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Node(name) => name,
+            Self::Pod { name, .. } => name,
+        }
+    }
+
+    /// The name of an Event about it, which differs for each `nanosecond`.
+    pub(super) fn event_name(&self, nanosecond: i128) -> String {
+        let suffix = format!(".{nanosecond:x}");
+        let mut name = self.name().to_owned();
+        name.truncate(LONGEST_NAME - suffix.len());
+        name.truncate(name.trim_end_matches(['.', '-']).len());
+        name + &suffix
+    }
+}
+
+impl Writer {
+    /// Creates the Event.
+    pub(super) fn create(&self, event: &Event) -> Call {
+        let namespace = self.namespace_of(event);
+        let involved = match &event.object {
+            Object::Node(name) => core::ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Node".to_owned()),
+                name: Some(name.to_string()),
+                uid: self.node_uid.as_ref().map(ToString::to_string),
+                // A Node has no namespace, but what the flag names must be repeated here: the
+                // server wants the two to agree, and takes none for `default`.
+                namespace: Some(self.namespace.clone()).filter(|ns| !ns.is_empty()),
+                ..Default::default()
+            },
+            Object::Pod {
+                namespace,
+                name,
+                uid,
+            } => core::ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Pod".to_owned()),
+                name: Some(name.clone()),
+                uid: Some(uid.clone()),
+                namespace: Some(namespace.clone()),
+                ..Default::default()
+            },
+        };
+        let body = core::Event {
+            metadata: ObjectMeta {
+                name: Some(event.name.clone()),
+                namespace: Some(namespace.to_owned()),
+                ..Default::default()
+            },
+            involved_object: involved,
+            reason: Some(event.reason.to_string()),
+            message: Some(event.message.clone()),
+            type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
+            source: Some(core::EventSource {
+                component: Some(event.source.to_string()),
+                host: Some(self.node.to_string()),
+            }),
+            reporting_component: Some(event.source.to_string()),
+            reporting_instance: Some(self.node.to_string()),
+            first_timestamp: Some(Time::from(event.first)),
+            last_timestamp: Some(Time::from(event.last)),
+            count: Some(capped(event.count)),
+            ..Default::default()
+        };
+        Call {
+            right: Right::CreateEvent,
+            path: format!("/api/v1/namespaces/{namespace}/events?fieldManager={FIELD_MANAGER}"),
+            body: Some(json!(body)),
+            metadata_only: true,
+        }
+    }
+
+    /// Writes the Event's count, its time and its newest message.
+    pub(super) fn count(&self, event: &Event) -> Call {
+        let namespace = self.namespace_of(event);
+        let name = &event.name;
+        let body: Value = json!({
+            "count": capped(event.count),
+            "firstTimestamp": Time::from(event.first),
+            "lastTimestamp": Time::from(event.last),
+            "message": event.message,
+        });
+        Call {
+            right: Right::PatchEvent,
+            path: format!(
+                "/api/v1/namespaces/{namespace}/events/{name}?fieldManager={FIELD_MANAGER}"
+            ),
+            body: Some(body),
+            metadata_only: true,
+        }
+    }
+
+    /// Where the Event lives.
+    pub(super) fn namespace_of<'a>(&'a self, event: &'a Event) -> &'a str {
+        match &event.object {
+            Object::Node(_) if self.namespace.is_empty() => "default",
+            Object::Node(_) => &self.namespace,
+            Object::Pod { namespace, .. } => namespace,
+        }
+    }
+}
+
+/// The API's type for counts is int32.
+fn capped(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// Whether this can be the name of a Node, a pod or a namespace: a DNS-1123 subdomain (RFC 1123).
+pub(super) fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !label.is_empty()
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= LONGEST_NAME && name.split('.').all(label)
+}

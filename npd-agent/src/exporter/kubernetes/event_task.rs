@@ -1,0 +1,124 @@
+//! Writes Events, one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::{IntCounter, IntGauge};
+use serde::de::IgnoredAny;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::api::{Api, Cause, lock};
+use super::condition_task::NodeUid;
+use super::event::Writer;
+use super::events::{Delivery, Next};
+use super::inbox::Inbox;
+use super::trouble::Trouble;
+use crate::problem::Forever;
+
+/// The task.
+pub(super) struct EventTask {
+    /// The API server.
+    pub api: Arc<Api>,
+    /// What is to be written.
+    pub inbox: Arc<Inbox>,
+    /// What all Events have in common.
+    pub writer: Writer,
+    /// What is known of the Node's uid. Nothing is written while it is being asked for.
+    pub uid: watch::Receiver<NodeUid>,
+    /// Where to tell what goes wrong.
+    pub trouble: Trouble,
+    /// How many Events wait.
+    pub waiting: IntGauge,
+    /// Counts occurrences that the server will never know of.
+    pub dropped: IntCounter,
+}
+
+impl EventTask {
+    /// Runs for ever.
+    pub(super) async fn run(mut self) -> Forever {
+        // An Event without the Node's uid is not shown by `kubectl describe node`.
+        self.uid.wait_for(|uid| *uid != NodeUid::Asked).await?;
+        loop {
+            self.look_at_uid();
+            let next = self.next();
+            let due = match next {
+                Next::Write(delivery) => {
+                    if let Some(pause) = self.write(&delivery).await {
+                        sleep(pause).await;
+                    }
+                    continue;
+                }
+                Next::At(due) => Some(Instant::from_std(due)),
+                Next::Nothing => None,
+            };
+            tokio::select! {
+                () = self.inbox.events_came.notified() => {}
+                changed = self.uid.changed() => changed?,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+    }
+
+    fn next(&self) -> Next {
+        let mut events = lock(&self.inbox.events);
+        let next = events.next(Instant::now().into_std());
+        self.waiting
+            .set(i64::try_from(events.waiting()).unwrap_or(i64::MAX));
+        next
+    }
+
+    fn look_at_uid(&mut self) {
+        let NodeUid::Known(uid) = self.uid.borrow_and_update().clone() else {
+            return;
+        };
+        let old = self.writer.node_uid.replace(Arc::clone(&uid));
+        if old.is_some_and(|old| old != uid) {
+            lock(&self.inbox.events).node_replaced(Timestamp::now());
+        }
+    }
+
+    /// Writes one Event. Returns how long to pause if the server did not take it.
+    async fn write(&mut self, delivery: &Delivery) -> Option<Duration> {
+        let call = if delivery.create {
+            self.writer.create(&delivery.event)
+        } else {
+            self.writer.count(&delivery.event)
+        };
+        let answer = self.api.call::<IgnoredAny>(&call).await;
+        let now = Instant::now().into_std();
+        let mut events = lock(&self.inbox.events);
+        let Err(failure) = answer else {
+            events.delivered(delivery, now);
+            drop(events);
+            self.inbox.written.notify_one();
+            self.trouble.well();
+            return None;
+        };
+        // A pod's namespace may be gone, or closed to us; that says nothing about other Events.
+        let is_pods = !delivery.event.object.is_node();
+        match failure.cause {
+            Cause::Conflict if delivery.create => events.exists(delivery, now),
+            Cause::Missing if !delivery.create => events.missing(delivery, now),
+            Cause::Missing | Cause::Forbidden if is_pods => {
+                self.dropped.inc_by(events.refused(delivery));
+                drop(events);
+                if failure.cause == Cause::Forbidden {
+                    self.trouble.failed(call.right, &failure);
+                }
+            }
+            Cause::Refused => {
+                self.dropped.inc_by(events.refused(delivery));
+                drop(events);
+                self.trouble.failed(call.right, &failure);
+            }
+            _ => {
+                events.failed(delivery, now);
+                drop(events);
+                return Some(self.trouble.failed(call.right, &failure));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the hub leaves what the tasks are to write. Nobody waits here.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use prometheus::IntCounter;
+use tokio::sync::Notify;
+
+use super::api::lock;
+use super::conditions::Conditions;
+use super::event::{Object, is_name};
+use super::events::Correlator;
+use crate::exporter::Exporter;
+use crate::problem::{Event, Status};
+
+/// What is to be written.
+pub(super) struct Inbox {
+    /// The conditions.
+    pub conditions: Mutex<Conditions>,
+    /// Rung when they change.
+    pub conditions_changed: Notify,
+    /// The Events.
+    pub events: Mutex<Correlator>,
+    /// Rung when there is one.
+    pub events_came: Notify,
+    /// Rung when the server has taken something.
+    pub written: Notify,
+}
+
+/// The hub's end of the [`Inbox`].
+pub(super) struct Slot {
+    /// The other end.
+    pub inbox: Arc<Inbox>,
+    /// The Node's name.
+    pub node: Arc<str>,
+    /// `--k8s-exporter-update-node-conditions`.
+    pub write_conditions: bool,
+    /// `--k8s-exporter-write-events`.
+    pub write_events: bool,
+    /// Counts events for which there was no room.
+    pub dropped: IntCounter,
+}
+
+impl Inbox {
+    /// Empty, but for what is known of `conditions`.
+    pub(super) fn new(conditions: Conditions) -> Self {
+        Self {
+            conditions: Mutex::new(conditions),
+            conditions_changed: Notify::new(),
+            events: Mutex::new(Correlator::new()),
+            events_came: Notify::new(),
+            written: Notify::new(),
+        }
+    }
+
+    /// Whether there is something that should not wait for a start's jitter.
+    pub(super) fn is_urgent(&self) -> bool {
+        lock(&self.conditions).is_sick() || !lock(&self.events).is_settled()
+    }
+
+    /// Ends when the server has everything. Counts wait for their pace no longer.
+    pub(super) async fn finish(self: Arc<Self>) {
+        lock(&self.events).hurry(tokio::time::Instant::now().into_std());
+        self.events_came.notify_one();
+        while lock(&self.conditions).is_dirty() || !lock(&self.events).is_settled() {
+            self.written.notified().await;
+        }
+    }
+}
+
+impl Slot {
+    fn take_event(&self, source: &Arc<str>, event: &Event) {
+        let node = Object::Node(Arc::clone(&self.node));
+        let pod = event.pod.as_ref().and_then(|pod| {
+            let name = pod.name.as_ref()?;
+            // They become parts of a path.
+            (is_name(&name.namespace) && is_name(&name.name)).then(|| Object::Pod {
+                namespace: name.namespace.clone(),
+                name: name.name.clone(),
+                uid: pod.uid.clone(),
+            })
+        });
+        let (now, clock) = (tokio::time::Instant::now().into_std(), Timestamp::now());
+        self.take(source, node, event, now, clock);
+        if let Some(pod) = pod {
+            self.take(source, pod, event, now, clock);
+        }
+        self.inbox.events_came.notify_one();
+        // It may be what a start's jitter ends for.
+        self.inbox.conditions_changed.notify_one();
+    }
+
+    fn take(
+        &self,
+        source: &Arc<str>,
+        object: Object,
+        event: &Event,
+        now: Instant,
+        clock: Timestamp,
+    ) {
+        if !lock(&self.inbox.events).add(source, object, event, now, clock) {
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Exporter for Slot {
+    fn export(&mut self, status: &Status) {
+        if self.write_conditions && !status.conditions.is_empty() {
+            let mut conditions = lock(&self.inbox.conditions);
+            let changed = status.conditions.iter().filter(|c| conditions.set(c));
+            if changed.count() > 0 {
+                self.inbox.conditions_changed.notify_one();
+            }
+        }
+        if self.write_events
+            && let Some(event) = &status.event
+        {
+            self.take_event(&status.source, event);
+        }
+    }
+}

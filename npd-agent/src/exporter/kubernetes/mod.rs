@@ -1,0 +1,164 @@
+//! The Kubernetes exporter: conditions into the Node's status, events into core/v1 Events.
+//!
+//! The hub leaves statuses in an [`inbox`] and goes on. Two tasks write, each one request at a
+//! time: [`condition_task`] the newest condition of each type, [`event_task`] what the correlator
+//! in [`events`] makes of events. Whatever fails is tried again; what is left in the inbox is always
+//! the latest, so the server ends up with it however long it was away.
+
+mod access;
+mod api;
+mod backoff;
+mod bucket;
+mod condition_task;
+mod conditions;
+mod event;
+mod event_task;
+mod events;
+mod inbox;
+mod node;
+mod trouble;
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use prometheus::{IntCounterVec, IntGauge, Opts};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::info;
+
+pub use self::access::Access;
+use self::api::Connect;
+pub use self::api::{Api, Failure};
+use self::bucket::Bucket;
+pub use self::condition_task::remove_conditions;
+use self::condition_task::{ConditionTask, Manners, NodeUid};
+use self::conditions::Conditions;
+use self::event::{Writer, is_name};
+use self::event_task::EventTask;
+use self::inbox::{Inbox, Slot};
+use self::trouble::Trouble;
+use super::{Built, Setting};
+use crate::flags::Options;
+use crate::metrics::registered;
+
+/// Builds the exporter if there is a cluster to report to.
+pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
+    let options = setting.options;
+    if !options.enable_k8s_exporter {
+        return Ok(None);
+    }
+    if !setting.cluster {
+        info!("No cluster to report to; it takes a pod or --apiserver-override");
+        return Ok(None);
+    }
+    let (write_conditions, write_events) = (
+        options.k8s_exporter_update_node_conditions,
+        options.k8s_exporter_write_events,
+    );
+    if !write_conditions && !write_events {
+        info!("Neither conditions nor Events are to be written to the cluster");
+        return Ok(None);
+    }
+    check_names(&setting.node.name, &options.event_namespace)?;
+    let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
+    access.check()?;
+    start(setting, Arc::new(move || access.client()), backoff::random).map(Some)
+}
+
+/// Puts inbox and tasks together.
+fn start(setting: &Setting<'_>, connect: Connect, random: fn() -> f64) -> anyhow::Result<Built> {
+    let options = setting.options;
+    let node: Arc<str> = Arc::from(&*setting.node.name);
+    let registry = &setting.metrics.registry;
+    let requests = IntCounterVec::new(
+        Opts::new(
+            "npd_apiserver_requests_total",
+            "Requests to the API server, by what was asked and the code of the answer, none if there was none.",
+        ),
+        &["verb", "resource", "code"],
+    )?;
+    let waiting = IntGauge::new(
+        "npd_events_waiting",
+        "Kubernetes Events that wait to be written or counted on.",
+    )?;
+    let now = Instant::now().into_std();
+    let bucket = Bucket::from_flags(options.kube_api_qps, options.kube_api_burst, now);
+    let api = Arc::new(Api::new(connect, bucket, registered(registry, requests)?));
+    let waiting = registered(registry, waiting)?;
+    let dropped = setting
+        .metrics
+        .exporter_dropped
+        .with_label_values(&["kubernetes"]);
+    let inbox = Arc::new(Inbox::new(Conditions::new(setting.conditions.clone())));
+    let (uid, uid_seen) = watch::channel(NodeUid::Asked);
+    let conditions = ConditionTask {
+        api: Arc::clone(&api),
+        inbox: Arc::clone(&inbox),
+        manners: manners(options, &node, random),
+        uid,
+        trouble: Trouble::new(setting.board.clone(), "kubernetes conditions", random),
+    };
+    let events = EventTask {
+        api,
+        inbox: Arc::clone(&inbox),
+        writer: Writer {
+            node: Arc::clone(&node),
+            node_uid: None,
+            namespace: options.event_namespace.clone(),
+        },
+        uid: uid_seen,
+        trouble: Trouble::new(setting.board.clone(), "kubernetes events", random),
+        waiting,
+        dropped: dropped.clone(),
+    };
+    let task = async move {
+        tokio::select! {
+            biased;
+            ended = conditions.run() => ended,
+            ended = events.run() => ended,
+        }
+    };
+    Ok(Built {
+        finish: Some(Box::pin(Arc::clone(&inbox).finish())),
+        exporter: Box::new(Slot {
+            inbox,
+            node,
+            write_conditions: options.k8s_exporter_update_node_conditions,
+            write_events: options.k8s_exporter_write_events,
+            dropped,
+        }),
+        task: Some(Box::pin(task)),
+    })
+}
+
+fn manners(options: &Options, node: &Arc<str>, random: fn() -> f64) -> Manners {
+    let positive =
+        |duration: crate::go::duration::GoDuration| duration.to_std().unwrap_or_default();
+    Manners {
+        node: Arc::clone(node),
+        write: options.k8s_exporter_update_node_conditions,
+        heartbeat: Some(positive(options.k8s_exporter_heartbeat_period))
+            .filter(|period| !period.is_zero()),
+        wait_timeout: positive(options.apiserver_wait_timeout),
+        wait_interval: positive(options.apiserver_wait_interval),
+        random,
+    }
+}
+
+fn check_names(node: &str, namespace: &str) -> anyhow::Result<()> {
+    ensure!(
+        is_name(node),
+        "{node:?} cannot be the name of a Node (lower-case letters, digits, - and .); \
+         set NODE_NAME or --hostname-override"
+    );
+    let is_namespace = namespace.is_empty()
+        || (is_name(namespace) && !namespace.contains('.') && namespace.len() <= 63);
+    ensure!(
+        is_namespace,
+        "--event-namespace={namespace}: this cannot be the name of a namespace"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

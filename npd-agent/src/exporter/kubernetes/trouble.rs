@@ -1,0 +1,117 @@
+//! What is told about requests that fail, and how long to wait before the next.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::api::{Cause, Failure, Right};
+use super::backoff::{Backoff, jittered};
+use crate::board::Board;
+
+/// The pause when only somebody's action can help: a permission, a Node object, a valid name.
+const SLOW: Duration = Duration::from_mins(1);
+
+/// How long the same complaint is not repeated in the log.
+const SILENCE: Duration = Duration::from_mins(10);
+
+/// What goes wrong in one line of work, and since when.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    board: Board,
+    /// The line of work, as `/status` names it.
+    name: &'static str,
+    random: fn() -> f64,
+    backoff: Backoff,
+    since: Option<Timestamp>,
+    complained: bool,
+    complaints: Vec<(Right, Cause, Instant)>,
+}
+
+impl Trouble {
+    /// Nothing has been tried yet.
+    pub(super) fn new(board: Board, name: &'static str, random: fn() -> f64) -> Self {
+        let trouble = Self {
+            board,
+            name,
+            random,
+            backoff: Backoff::default(),
+            since: None,
+            complained: false,
+            complaints: Vec::new(),
+        };
+        trouble.show("nothing written yet".to_owned());
+        trouble
+    }
+
+    /// A request has failed. Returns how long to wait before the next.
+    pub(super) fn failed(&mut self, right: Right, failure: &Failure) -> Duration {
+        let since = *self.since.get_or_insert_with(Timestamp::now);
+        self.show(format!("failing since {since:.0}: {right}: {failure}"));
+        self.complain(right, failure);
+        let random = (self.random)();
+        let pause = self.backoff.pause(failure.retry_after, random);
+        match failure.cause {
+            Cause::Forbidden | Cause::Refused | Cause::Missing => pause.max(jittered(SLOW, random)),
+            _ => pause,
+        }
+    }
+
+    /// A request has succeeded.
+    pub(super) fn over(&mut self) {
+        self.backoff.reset();
+        if let Some(since) = self.since.take() {
+            if std::mem::take(&mut self.complained) {
+                info!(what = self.name, %since, "The API server takes what the agent writes again");
+            }
+            self.show("well".to_owned());
+        }
+    }
+
+    /// All is well for the first time.
+    pub(super) fn well(&mut self) {
+        self.over();
+        self.show("well".to_owned());
+    }
+
+    fn complain(&mut self, right: Right, failure: &Failure) {
+        self.complaints
+            .retain(|(.., when)| when.elapsed() < SILENCE);
+        let known = |(r, c, _): &(Right, Cause, Instant)| (*r, *c) == (right, failure.cause);
+        if self.complaints.iter().any(known) {
+            return;
+        }
+        self.complaints.push((right, failure.cause, Instant::now()));
+        self.complained = true;
+        let (verb, resource) = right.names();
+        match (failure.cause, right) {
+            (Cause::Forbidden, _) => warn!(
+                verb, resource, error = %failure,
+                "Permission is missing; bind the ClusterRole system:node-problem-detector to the agent"
+            ),
+            (Cause::Missing, Right::GetNode | Right::PatchNodeStatus) => warn!(
+                error = %failure,
+                "The API server has no Node of this name; is it NODE_NAME or --hostname-override"
+            ),
+            (Cause::Missing, _) => warn!(
+                verb, resource, error = %failure,
+                "The API server has no such namespace; keeping Events until it has"
+            ),
+            (Cause::Refused, _) => warn!(
+                verb, resource, error = %failure,
+                "The API server refuses what the agent writes"
+            ),
+            _ => warn!(
+                verb, resource, error = %failure,
+                "The API server does not answer as it should; keeping everything and trying again"
+            ),
+        }
+    }
+
+    fn show(&self, text: String) {
+        self.board.update(|shown| {
+            shown.exporters.insert(self.name.to_owned(), text);
+        });
+    }
+}
