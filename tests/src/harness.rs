@@ -69,20 +69,27 @@ pub fn agent() -> anyhow::Result<PathBuf> {
 }
 
 fn run(arguments: &Arguments, tests: &[Test]) -> ExitCode {
-    let trials = tests.iter().copied().map(trial).collect();
-    libtest_mimic::run(arguments, trials).exit_code()
+    let trial = |test: &Test| trial(arguments, *test);
+    libtest_mimic::run(arguments, tests.iter().map(trial).collect()).exit_code()
 }
 
-fn trial(Test { name, needs, run }: Test) -> Trial {
-    Trial::ignorable_test(name, move || {
-        if let Some(reason) = needs.iter().find_map(|need| need.unmet()) {
-            eprintln!("SKIPPED {name}: {reason}");
+fn trial(arguments: &Arguments, Test { name, needs, run }: Test) -> Trial {
+    let unmet = needs.iter().find_map(|need| need.unmet());
+    let skipped = unmet.clone();
+    let trial = Trial::ignorable_test(name, move || {
+        if let Some(reason) = skipped {
             return Ok(Completion::ignored_with(reason));
         }
         run()
             .map(|()| Completion::Completed)
             .map_err(|error| Failed::from(format!("{error:?}")))
-    })
+    });
+    if let Some(reason) = unmet
+        && !arguments.is_filtered_out(&trial)
+    {
+        eprintln!("SKIPPED {name}: {reason}");
+    }
+    trial
 }
 
 impl Need {
