@@ -1,6 +1,8 @@
 //! Starts everything, keeps it running, and stops it.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::board::Board;
+use crate::checkpoint::{self, Keeper};
 use crate::exec::orphans;
 use crate::exporter::Built;
 use crate::hub::Hub;
@@ -41,6 +44,8 @@ pub struct Agent {
     pub metrics: Metrics,
     /// What is shown over HTTP.
     pub board: Board,
+    /// Where the checkpoint is kept; `None` for nowhere.
+    pub state: Option<PathBuf>,
     /// What watches.
     pub monitors: Monitors,
     /// What tells.
@@ -97,6 +102,14 @@ impl Agent {
         }
         let (sender, reports) = mpsc::channel(REPORTS_QUEUED);
         let mut hub = Hub::new(self.metrics.clone(), self.board.clone(), exporters);
+        let mut saved = BTreeMap::new();
+        if let Some(folder) = self.state {
+            let checkpoint = checkpoint::load(&folder, &self.node);
+            saved.clone_from(&checkpoint.places);
+            let (keeper, writes) = Keeper::new(checkpoint, folder);
+            hub = hub.with_keeper(keeper);
+            tasks.spawn(writes);
+        }
         let now = Timestamp::now();
         for declaration in self
             .monitors
@@ -107,7 +120,7 @@ impl Agent {
         }
         tasks.spawn(hub.run(reports));
         tasks.spawn(orphans::reap());
-        let reporter = Reporter::new(self.node, self.metrics, self.board, sender);
+        let reporter = Reporter::new(self.node, self.metrics, self.board, sender).with_saved(saved);
         for monitor in self.monitors {
             tasks.spawn(supervise(monitor, reporter.clone()));
         }

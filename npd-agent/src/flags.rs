@@ -170,6 +170,10 @@ pub struct Options {
     )]
     pub prometheus_address: IpAddr,
 
+    /// A folder in which to keep what a restart needs to miss nothing and tell nothing twice
+    #[arg(long, value_name = "FOLDER", help_heading = None)]
+    pub state_dir: Option<PathBuf>,
+
     /// Log more: 1 for what operators did, 4 for debugging, 6 for every step
     #[arg(short = 'v', long = "v", default_value_t = 0, value_name = "LEVEL", help_heading = None)]
     #[arg(allow_negative_numbers = true)]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::board::Board;
+use crate::checkpoint::Keeper;
 use crate::exporter::Exporter;
 use crate::incident::{Incidents, Verdict};
 use crate::ledger::{Ledger, Outcome};
@@ -24,6 +25,7 @@ pub struct Hub {
     metrics: Metrics,
     board: Board,
     exporters: Vec<Box<dyn Exporter>>,
+    keeper: Option<Keeper>,
     /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
     gauged: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -37,7 +39,17 @@ impl Hub {
             metrics,
             board,
             exporters,
+            keeper: None,
             gauged: BTreeMap::new(),
+        }
+    }
+
+    /// Has a checkpoint kept.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Keeper) -> Self {
+        Self {
+            keeper: Some(keeper),
+            ..self
         }
     }
 
@@ -108,6 +120,11 @@ impl Hub {
             }
             Report::Watching { kind, conditions } => self.incidents.watch(kind, conditions),
             Report::NotWatching(kind) => self.incidents.unwatch(kind),
+            Report::Reached { source, place } => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.reached(&source, place);
+                }
+            }
             Report::Recovered {
                 source,
                 subject,

@@ -78,6 +78,7 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
         node,
         metrics,
         board,
+        state: options.state_dir.clone(),
         monitors,
         exporters,
         servers,

@@ -1,10 +1,12 @@
 //! A monitor's way out: findings to the hub, and what it says of itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::board::Board;
@@ -26,6 +28,13 @@ pub enum Report {
     },
     /// The probe is gone: kernel text reports again.
     NotWatching(SubjectKind),
+    /// Everything that a source held up to this place has been reported: a checkpoint may say so.
+    Reached {
+        /// The source's name.
+        source: String,
+        /// The place, in the source's own terms.
+        place: Value,
+    },
     /// The kernel says that the subject is well: every claim about it is withdrawn.
     Recovered {
         /// Who noticed; the source of the resulting Events.
@@ -46,6 +55,8 @@ pub struct Reporter {
     pub metrics: Metrics,
     /// What is shown over HTTP.
     pub board: Board,
+    /// How far each source had been read when the agent stopped.
+    saved: Arc<BTreeMap<String, Value>>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -61,8 +72,30 @@ impl Reporter {
             node,
             metrics,
             board,
+            saved: Arc::default(),
             reports,
         }
+    }
+
+    /// Knows how far each source had been read when the agent stopped.
+    #[must_use]
+    pub fn with_saved(self, places: BTreeMap<String, Value>) -> Self {
+        Self {
+            saved: Arc::new(places),
+            ..self
+        }
+    }
+
+    /// How far the source had been read when the agent stopped; `None` if that is not known, or not
+    /// in terms that are understood.
+    pub fn saved<T: DeserializeOwned>(&self, source: &str) -> Option<T> {
+        T::deserialize(self.saved.get(source)?).ok()
+    }
+
+    /// Says that everything the source held up to `place` has been reported.
+    pub async fn reached(&self, source: &str, place: Value) -> anyhow::Result<()> {
+        let source = source.to_owned();
+        self.send(Report::Reached { source, place }).await
     }
 
     /// Hands a report to the hub; waits while the hub is busy.

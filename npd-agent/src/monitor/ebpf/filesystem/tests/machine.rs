@@ -160,6 +160,7 @@ impl Machine {
                 Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
                 Report::Watching { conditions, .. } => format!("Watching: {conditions:?}"),
                 Report::NotWatching(_) => "Not watching".to_owned(),
+                report @ Report::Reached { .. } => format!("{report:?}"),
             });
         }
         assert!(!self.probe.is_finished());

@@ -1,0 +1,222 @@
+//! Where the agent stopped, on disk, so that it goes on there: no line missed, and none told twice.
+//!
+//! A checkpoint holds for one boot of one node. It is written after what it covers was told; an
+//! agent killed between the two tells the last thing again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use crate::node::Node;
+use crate::problem::Forever;
+
+/// The file's name in `--state-dir`.
+const FILE: &str = "checkpoint.json";
+
+/// Changes when older checkpoints can no longer be read.
+const VERSION: u32 = 1;
+
+/// What the agent needs to go on where it stopped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    version: u32,
+    node: String,
+    boot_id: String,
+    /// How far each source was read, in the source's own terms.
+    pub places: BTreeMap<String, Value>,
+}
+
+/// Keeps the checkpoint, and has it written.
+#[derive(Debug)]
+pub struct Keeper {
+    checkpoint: Checkpoint,
+    latest: watch::Sender<Vec<u8>>,
+}
+
+/// Reads the checkpoint in `folder`. One that was made on another node, or before a reboot, or
+/// cannot be read, is as good as none.
+pub fn load(folder: &Path, node: &Node) -> Checkpoint {
+    let fresh = Checkpoint {
+        version: VERSION,
+        node: node.name.clone(),
+        boot_id: node.boot_id.clone(),
+        ..Checkpoint::default()
+    };
+    let path = folder.join(FILE);
+    match read(&path) {
+        Ok(Some(found)) if found.node != node.name => {
+            warn!(path = %path.display(), of = found.node, "Ignoring the checkpoint of another node");
+            fresh
+        }
+        Ok(Some(found)) if found.boot_id != node.boot_id => {
+            info!(path = %path.display(), "The node was rebooted since the last checkpoint; starting afresh");
+            fresh
+        }
+        Ok(Some(found)) => found,
+        Ok(None) => fresh,
+        Err(error) => {
+            warn!(path = %path.display(), error = format!("{error:#}"), "Ignoring the checkpoint");
+            fresh
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("reading it"),
+    };
+    let found: Checkpoint = serde_json::from_slice(&bytes).context("understanding it")?;
+    let version = found.version;
+    ensure!(
+        version == VERSION,
+        "it is of version {version}, and only {VERSION} is understood"
+    );
+    Ok(Some(found))
+}
+
+impl Keeper {
+    /// Goes on from `checkpoint`. The second half writes it to `folder` whenever it changes, and
+    /// only the latest if the disk is slow.
+    pub fn new(checkpoint: Checkpoint, folder: PathBuf) -> (Self, impl Future<Output = Forever>) {
+        let (latest, changes) = watch::channel(Vec::new());
+        (Self { checkpoint, latest }, write_on(changes, folder))
+    }
+
+    /// Everything up to `place` has been told.
+    pub fn reached(&mut self, source: &str, place: Value) {
+        self.checkpoint.places.insert(source.to_owned(), place);
+        self.save();
+    }
+
+    fn save(&self) {
+        match serde_json::to_vec(&self.checkpoint) {
+            Ok(bytes) => {
+                self.latest.send_replace(bytes);
+            }
+            Err(error) => warn!(%error, "Checkpoint cannot be put into JSON"),
+        }
+    }
+}
+
+async fn write_on(mut changes: watch::Receiver<Vec<u8>>, folder: PathBuf) -> Forever {
+    let mut failing = false;
+    loop {
+        changes.changed().await.context("keeping the checkpoint")?;
+        let bytes = changes.borrow_and_update().clone();
+        let folder = folder.clone();
+        let written = spawn_blocking(move || write(&folder, &bytes)).await;
+        let written = written.context("writing the checkpoint")?;
+        if let Err(error) = &written
+            && !failing
+        {
+            warn!(
+                error = format!("{error:#}"),
+                "Checkpoint is not kept: a restart may tell problems again"
+            );
+        }
+        failing = written.is_err();
+    }
+}
+
+/// Puts a new checkpoint in the old one's place, whole or not at all. A crash of the machine may
+/// lose it; so would the reboot.
+fn write(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let new = folder.join(format!("{FILE}.new"));
+    let path = folder.join(FILE);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    fs::create_dir_all(folder)
+        .with_context(|| format!("making the folder {}", folder.display()))?;
+    let mut file = options
+        .open(&new)
+        .with_context(|| format!("writing {}", new.display()))?;
+    file.write_all(bytes)
+        .with_context(|| format!("writing {}", new.display()))?;
+    fs::rename(&new, &path).with_context(|| format!("renaming it to {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::node::Roots;
+
+    fn node(name: &str, boot_id: &str) -> Node {
+        Node {
+            name: name.to_owned(),
+            roots: Roots::from_env(|_| None),
+            boot_id: boot_id.to_owned(),
+        }
+    }
+
+    /// Keeps a place until it is on disk.
+    async fn keep(folder: &Path, place: u64) {
+        let before = load(folder, &node("n", "b"));
+        let (mut keeper, writes) = Keeper::new(before, folder.to_owned());
+        keeper.reached("kmsg", place.into());
+        let written = async {
+            while load(folder, &node("n", "b")).places.get("kmsg") != Some(&place.into()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            Err(error) = writes => panic!("{error:#}"),
+            () = written => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_is_found_again() {
+        let folder = TempDir::new().unwrap();
+        let folder = folder.path().join("deep/er");
+        keep(&folder, 7).await;
+        keep(&folder, 8).await;
+        let found = load(&folder, &node("n", "b"));
+        assert_eq!(
+            found.places,
+            BTreeMap::from([("kmsg".to_owned(), 8.into())])
+        );
+        let names: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, [FILE]);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_hold_here_and_now_is_ignored() {
+        let folder = TempDir::new().unwrap();
+        keep(folder.path(), 7).await;
+        assert!(
+            load(folder.path(), &node("n", "other boot"))
+                .places
+                .is_empty()
+        );
+        assert!(
+            load(folder.path(), &node("other node", "b"))
+                .places
+                .is_empty()
+        );
+        for corrupt in [
+            "",
+            "{",
+            "[]",
+            r#"{"version": 2, "node": "n", "boot_id": "b", "places": {}}"#,
+        ] {
+            fs::write(folder.path().join(FILE), corrupt).unwrap();
+            assert_eq!(load(folder.path(), &node("n", "b")).boot_id, "b");
+        }
+    }
+}
