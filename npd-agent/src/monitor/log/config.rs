@@ -1,6 +1,7 @@
 //! A system log monitor's config file: NPD's JSON, checked.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use regex::Regex;
@@ -8,28 +9,32 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::matcher::Matcher;
 use super::rule_set::{Rule, RuleSet, Window};
+use super::source::filelog::Translator;
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
-use crate::go::regex::compile_anchored;
+use crate::go::layout::Layout;
+use crate::go::regex::{compile, compile_anchored};
 use crate::monitor::{ConditionConfig, ConfigFile};
 use crate::problem::Problem;
 
 /// Which log a config file reads.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub(super) enum Source {
     /// The kernel's log. Always `/dev/kmsg`, as in NPD: `logPath` does not count.
     Kmsg,
+    /// A file.
+    File(PathBuf, Translator),
 }
 
 /// The file as written.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct Written {
     plugin: Plugin,
-    #[serde(default, rename = "pluginConfig")]
-    _plugin_config: BTreeMap<String, String>,
-    #[serde(default, rename = "logPath")]
-    _log_path: String,
+    #[serde(default)]
+    plugin_config: BTreeMap<String, String>,
+    #[serde(default)]
+    log_path: String,
     #[serde(default)]
     lookback: Nanoseconds,
     #[serde(default)]
@@ -52,6 +57,7 @@ struct File {
 #[serde(rename_all = "lowercase")]
 enum Plugin {
     Kmsg,
+    Filelog,
 }
 
 #[derive(Deserialize)]
@@ -129,9 +135,16 @@ impl<'de> Deserialize<'de> for Pattern {
 
 /// Checks a config file. Pure: the log that it names is not opened.
 pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError> {
-    let config: File = file.decode()?;
+    let config: Written = file.decode()?;
     let source = match config.plugin {
         Plugin::Kmsg => Source::Kmsg,
+        Plugin::Filelog if config.log_path.is_empty() => {
+            return Err(file.error("logPath", "which file to read is missing"));
+        }
+        Plugin::Filelog => {
+            let translator = translator(file, &config.plugin_config)?;
+            Source::File(PathBuf::from(config.log_path), translator)
+        }
     };
     let healthy = config.conditions.into_iter().map(ConditionConfig::healthy);
     let conditions: Vec<_> = healthy.collect();
@@ -175,6 +188,29 @@ pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError>
     Ok((source, set))
 }
 
+/// How to read a line, from a `filelog`'s `pluginConfig`.
+fn translator(
+    file: &ConfigFile,
+    plugin_config: &BTreeMap<String, String>,
+) -> Result<Translator, ConfigError> {
+    let required = |key: &str| {
+        let path = format!("pluginConfig.{key}");
+        match plugin_config.get(key).filter(|value| !value.is_empty()) {
+            Some(value) => Ok((path, value)),
+            None => Err(file.error(&path, "is missing, and no line can be read without it")),
+        }
+    };
+    let pattern = |key: &str| {
+        let (path, pattern) = required(key)?;
+        compile(pattern).map_err(|error| file.error(&path, error))
+    };
+    Ok(Translator {
+        timestamp: pattern("timestamp")?,
+        message: pattern("message")?,
+        layout: Layout::new(required("timestampFormat")?.1),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -202,7 +238,9 @@ mod tests {
             ("{}", expect!["x.json:1:1: missing field `plugin`"]),
             (
                 r#"{"plugin": "kmsgs"}"#,
-                expect!["x.json:1:12: plugin: unknown variant `kmsgs`, expected `kmsg`"],
+                expect![
+                    "x.json:1:12: plugin: unknown variant `kmsgs`, expected `kmsg` or `filelog`"
+                ],
             ),
             (
                 r#"{"plugin": "kmsg", "lookback": 5}"#,
@@ -276,7 +314,7 @@ mod tests {
             bytes: json.as_bytes().to_vec(),
         };
         let (source, set) = parse(&file).unwrap();
-        assert_eq!(source, Source::Kmsg);
+        assert!(matches!(source, Source::Kmsg));
         assert_eq!(
             set.window,
             Window {

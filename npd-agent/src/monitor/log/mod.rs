@@ -13,11 +13,14 @@ mod rule_set;
 mod source;
 mod subject;
 
+use std::collections::BTreeMap;
+
 use crate::monitor::{ConfigFile, Kind, Monitors};
 use crate::problem::Finding;
 use crate::reporter::Reporter;
 
 use self::config::Source;
+use self::source::filelog::LogFile;
 use self::source::kmsg::KernelLog;
 
 /// `--config.system-log-monitor`.
@@ -30,14 +33,21 @@ pub const KIND: Kind = Kind {
 
 fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
     let mut kmsg = Vec::new();
+    let mut log_files = BTreeMap::<_, Vec<_>>::new();
     for file in files {
         match config::parse(file)? {
             (Source::Kmsg, set) => kmsg.push(set),
+            (Source::File(path, translator), set) => {
+                log_files.entry(path).or_default().push((set, translator));
+            }
         }
     }
     let mut monitors = Monitors::new();
     if !kmsg.is_empty() {
         monitors.push(Box::new(KernelLog::new(kmsg)));
+    }
+    for (path, sets) in log_files {
+        monitors.push(Box::new(LogFile::new(path, sets)));
     }
     Ok(monitors)
 }

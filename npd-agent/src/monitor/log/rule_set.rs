@@ -46,6 +46,14 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// The window of a monitor that goes on where it stopped: nothing since the boot is too old.
+    pub(super) fn resumed(self) -> Self {
+        Self {
+            lookback: i64::MAX,
+            ..self
+        }
+    }
+
     /// From when on entries count, as time since boot, for a monitor that starts at `uptime`.
     /// An entry of exactly that time does.
     pub(super) fn start(self, uptime: Duration) -> Duration {
@@ -70,6 +78,11 @@ impl RuleSet {
         }
     }
 
+    /// Whether an entry is not to be seen at all.
+    pub(super) fn skips(&self, entry: &str) -> bool {
+        self.skip_list.iter().any(|skipped| entry.contains(skipped))
+    }
+
     /// Takes in the newest entry, and tells what it completes: one finding for each rule that
     /// matches, in the order of the config.
     pub(super) fn take(
@@ -78,9 +91,6 @@ impl RuleSet {
         text: &str,
         witness: Witness,
     ) -> Vec<Finding> {
-        if self.skip_list.iter().any(|skipped| text.contains(skipped)) {
-            return Vec::new();
-        }
         let found = self.matcher.push(timestamp, text).into_iter();
         found
             .map(|(index, matched)| {

@@ -1,7 +1,9 @@
 //! Which patterns the newest entry of a log completes.
 
+mod literal;
+
 use jiff::Timestamp;
-use regex::{Regex, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexSet, RegexSetBuilder, bytes};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::buffer::{Matched, Ring};
@@ -24,6 +26,8 @@ pub(super) struct Matcher {
     local_index: Vec<usize>,
     /// The other patterns, and which each is.
     spanning: Vec<(usize, Regex)>,
+    /// Finds something in every line that a pattern can match. Only if all patterns are local.
+    prefilter: Option<bytes::Regex>,
     /// Filled only if there are spanning patterns.
     ring: Ring,
     joined: String,
@@ -40,13 +44,41 @@ impl Matcher {
         let set = RegexSetBuilder::new(local.iter().map(|(_, pattern)| pattern.as_str()))
             .size_limit(SIZE_LIMIT)
             .build()?;
+        let prefilter = if spanning.is_empty() {
+            literal::prefilter(set.patterns())
+        } else {
+            None
+        };
         Ok(Self {
             local: set,
+            prefilter,
             local_index: local.into_iter().map(|(index, _)| index).collect(),
             spanning,
             ring: Ring::new(capacity),
             joined: String::new(),
         })
+    }
+
+    /// Finds something in every line that has to be looked at. Without it, all have to be.
+    pub(super) fn prefilter(&self) -> Option<&bytes::Regex> {
+        self.prefilter.as_ref()
+    }
+
+    /// Whether an entry of this text has to be pushed. Where not, nothing would come of it.
+    pub(super) fn concerns(&self, text: &str) -> bool {
+        self.spans() || self.local.is_match(text)
+    }
+
+    /// Whether a pattern may match more than the newest entry.
+    pub(super) fn spans(&self) -> bool {
+        !self.spanning.is_empty()
+    }
+
+    /// Adds an entry that was looked at before the agent was started.
+    pub(super) fn recall(&mut self, timestamp: Timestamp, text: &str) {
+        if self.spans() {
+            self.ring.push(timestamp, text);
+        }
     }
 
     /// Adds the newest entry and tells the patterns that match now, in their order.
@@ -59,7 +91,7 @@ impl Matcher {
                 (self.local_index[index], Matched { timestamp, text })
             }));
         }
-        if !self.spanning.is_empty() {
+        if self.spans() {
             self.ring.push(timestamp, text);
             self.ring.join(&mut self.joined);
             found.extend(self.spanning.iter().filter_map(|(index, pattern)| {

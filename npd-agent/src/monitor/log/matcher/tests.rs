@@ -165,7 +165,7 @@ fn only_patterns_that_cannot_tell_are_local() {
     }
 }
 
-fn pattern() -> impl Strategy<Value = String> {
+pub(super) fn pattern() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
         "a", "b", " ", ".", "^", "$", r"\A", r"\z", r"\b", r"\B", r"\n", r"\s", r"\w", "[^a]",
         "[ab]", "(?m:^)", "(?m:$)", "(?s:.)", "(?i:A)", "",

@@ -10,7 +10,7 @@
 mod device;
 mod record;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
@@ -22,7 +22,7 @@ use super::super::report;
 use super::super::rule_set::RuleSet;
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node;
-use crate::problem::{Forever, Witness};
+use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
 
 /// Names the source in metrics and `/status`.
@@ -35,6 +35,9 @@ const BUFFER: usize = 8192;
 /// How large the buffer may grow for a kernel that does.
 const LARGEST_BUFFER: usize = 1 << 20;
 
+/// How often it is said how far the log is read, when nothing was found.
+const SAVE: Duration = Duration::from_secs(1);
+
 /// Follows the kernel's log for all rule sets on it.
 pub(crate) struct KernelLog {
     sets: Vec<RuleSet>,
@@ -42,6 +45,10 @@ pub(crate) struct KernelLog {
     starts: Vec<Duration>,
     /// The number of the record to come.
     next: Option<u64>,
+    /// Whether the records before that are those of an earlier agent, and not yet in the rings.
+    recalling: bool,
+    /// When it was last said how far the log is read.
+    reached: Instant,
     buffer: Vec<u8>,
 }
 
@@ -54,12 +61,14 @@ impl KernelLog {
             sets,
             starts: Vec::new(),
             next: None,
+            recalling: false,
+            reached: Instant::now(),
             buffer: vec![0; BUFFER],
         }
     }
 
     async fn watch(&mut self, reporter: &Reporter) -> Forever {
-        self.start(node::monotonic());
+        self.start(node::monotonic(), reporter.saved(NAME));
         let path = reporter.node.roots.dev.join("kmsg");
         loop {
             let mut device = Kmsg::open(&path)
@@ -69,10 +78,18 @@ impl KernelLog {
         }
     }
 
-    fn start(&mut self, now: Duration) {
-        if self.starts.is_empty() {
-            self.starts = self.sets.iter().map(|set| set.window.start(now)).collect();
+    /// Settles where to begin, unless it is settled: at the record `saved`, or else by the windows.
+    fn start(&mut self, now: Duration, saved: Option<u64>) {
+        if !self.starts.is_empty() {
+            return;
         }
+        let windows = self.sets.iter().map(|set| match saved {
+            Some(_) => set.window.resumed(),
+            None => set.window,
+        });
+        self.starts = windows.map(|window| window.start(now)).collect();
+        self.next = saved;
+        self.recalling = saved.is_some();
     }
 
     /// Reads until the device has to be opened anew.
@@ -104,48 +121,67 @@ impl KernelLog {
     }
 
     async fn take(&mut self, length: usize, reporter: &Reporter) -> anyhow::Result<()> {
+        let findings = self.find(length, reporter);
+        let news = !findings.is_empty();
+        report(reporter, findings).await?;
+        if news || self.reached.elapsed() >= SAVE {
+            self.reached = Instant::now();
+            if let Some(next) = self.next {
+                reporter.reached(NAME, next.into()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the record in the buffer completes.
+    fn find(&mut self, length: usize, reporter: &Reporter) -> Vec<Finding> {
         let Self {
             sets,
             starts,
             next,
+            recalling,
             buffer,
+            ..
         } = self;
         let Some(record) = Record::parse(&buffer[..length]) else {
-            reporter
+            let malformed = reporter
                 .metrics
                 .records_malformed
-                .with_label_values(&[NAME])
-                .inc();
+                .with_label_values(&[NAME]);
+            malformed.inc();
             // It had a number, too.
             *next = next.map(|next| next.saturating_add(1));
-            return Ok(());
+            return Vec::new();
         };
+        let timestamp = node::wall_time(record.stamp);
+        let concerned = sets
+            .iter_mut()
+            .zip(starts)
+            .filter(|(set, start)| record.stamp >= **start && !set.skips(&record.text))
+            .map(|(set, _)| set);
         let expected = next.unwrap_or(record.sequence);
         if record.sequence < expected {
-            return Ok(()); // Seen before the log was opened anew.
+            // Seen before the log was opened anew.
+            if *recalling {
+                concerned.for_each(|set| set.matcher.recall(timestamp, &record.text));
+            }
+            return Vec::new();
         }
+        *recalling = false;
         let lost = record.sequence - expected;
         if lost > 0 {
-            reporter
-                .metrics
-                .records_lost
-                .with_label_values(&[NAME])
-                .inc_by(lost);
+            let counter = reporter.metrics.records_lost.with_label_values(&[NAME]);
+            counter.inc_by(lost);
         }
         *next = Some(record.sequence.saturating_add(1));
-
         let witness = if record.is_from_kernel() {
             Witness::KernelText
         } else {
             Witness::Other
         };
-        let timestamp = node::wall_time(record.stamp);
-        for (set, start) in sets.iter_mut().zip(starts) {
-            if record.stamp >= *start {
-                report(reporter, set.take(timestamp, &record.text, witness)).await?;
-            }
-        }
-        Ok(())
+        concerned
+            .flat_map(|set| set.take(timestamp, &record.text, witness))
+            .collect()
     }
 }
 

@@ -43,6 +43,19 @@ fn recorded(text: &str) -> Recorded {
     Recorded(read.collect())
 }
 
+fn sets(configs: &[&str]) -> Vec<RuleSet> {
+    let named = configs.iter().zip(["one.json", "two.json"]);
+    let set = |(config, name): (&&str, _)| {
+        let file = ConfigFile {
+            name: Arc::from(name),
+            dir: None,
+            bytes: config.as_bytes().to_vec(),
+        };
+        config::parse(&file).unwrap().1
+    };
+    named.map(set).collect()
+}
+
 /// A kernel log monitor whose reports are kept.
 struct Bench {
     log: KernelLog,
@@ -52,19 +65,8 @@ struct Bench {
 
 impl Bench {
     fn new(configs: &[&str]) -> Self {
-        let sets = configs
-            .iter()
-            .zip(["one.json", "two.json"])
-            .map(|(config, name)| {
-                let file = ConfigFile {
-                    name: Arc::from(name),
-                    dir: None,
-                    bytes: config.as_bytes().to_vec(),
-                };
-                config::parse(&file).unwrap().1
-            });
-        let mut log = KernelLog::new(sets.collect());
-        log.start(Duration::from_secs(1000));
+        let mut log = KernelLog::new(sets(configs));
+        log.start(Duration::from_secs(1000), None);
         let (sender, reports) = mpsc::channel(100_000);
         let node = Arc::new(Node {
             name: "n".to_owned(),
@@ -88,7 +90,10 @@ impl Bench {
     /// What was found since this was last asked.
     fn found(&mut self) -> String {
         let mut shown = String::new();
-        while let Ok(Report::Finding(finding)) = self.reports.try_recv() {
+        while let Ok(report) = self.reports.try_recv() {
+            let Report::Finding(finding) = report else {
+                continue;
+            };
             let condition = finding.problem.condition.as_deref().unwrap_or("-");
             let (monitor, reason, message) =
                 (&finding.monitor, &finding.problem.reason, &finding.message);
@@ -170,6 +175,28 @@ async fn a_log_opened_anew_is_read_on_from_where_it_was_left() {
     assert_eq!(bench.lost(), 0);
     let _gone = bench.read(recorded("6,9,9,-;bad nine")).await;
     assert_eq!(bench.lost(), 5);
+}
+
+#[tokio::test]
+async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
+    let pair = BAD.replace(r"bad \\w+", r"first\\nsecond");
+    let mut bench = Bench::new(&[]);
+    bench.log = KernelLog::new(sets(&[BAD, &pair]));
+    bench.log.start(Duration::from_secs(1000), Some(3));
+    let log = "6,1,1,-;bad one\n6,2,2,-;first\n6,3,3,-;second\n6,4,4,-;bad four";
+    let _gone = bench.read(recorded(log)).await;
+    check(
+        &bench.found(),
+        &expect![[r#"
+            two.json Bad -: "first\nsecond"
+            one.json Bad -: "bad four"
+        "#]],
+    );
+    let mut bench = Bench::new(&[]);
+    bench.log = KernelLog::new(sets(&[BAD]));
+    bench.log.start(Duration::from_secs(1000), Some(3));
+    let _gone = bench.read(recorded("6,7,1,-;bad seven")).await;
+    assert_eq!(bench.lost(), 4, "overwritten while no agent ran");
 }
 
 #[tokio::test]

@@ -1,0 +1,139 @@
+//! A place in a log file that can be found again, whatever has become of the file's name.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::rotation::written;
+
+/// How many bytes are remembered of the beginning of a file, and before a place in it. Lines carry
+/// their time, so that these are not the same in two files.
+const REMEMBERED: usize = 64;
+
+/// A place in a log file, between two lines.
+///
+/// A file is known by its device and inode while it is renamed. But inodes are used again, and a
+/// file that was truncated and written anew (`copytruncate`) keeps its own, while what was read of
+/// it is now in a copy. So the content counts: the beginning of the file, and what stands before
+/// the place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    device: u64,
+    inode: u64,
+    /// Bytes from the file's beginning.
+    pub(super) position: u64,
+    /// Whether a line too long to be read is still being skipped at the place.
+    pub(super) skipping: bool,
+    /// When the file had last been written as the place was first made.
+    pub(super) written: (i64, i64),
+    #[serde(with = "hex")]
+    head: Vec<u8>,
+    #[serde(with = "hex")]
+    tail: Vec<u8>,
+}
+
+impl Mark {
+    /// The beginning of a file.
+    pub(super) fn beginning(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            position: 0,
+            skipping: false,
+            written: written(metadata),
+            head: Vec::new(),
+            tail: Vec::new(),
+        }
+    }
+
+    /// A place in `file`.
+    pub(super) fn at(file: &File, position: u64) -> io::Result<Self> {
+        let mut mark = Self::beginning(&file.metadata()?);
+        let remembered = usize::try_from(position).map_or(REMEMBERED, |all| all.min(REMEMBERED));
+        mark.head = read_exactly(file, 0, remembered)?;
+        mark.tail = read_exactly(file, position - remembered as u64, remembered)?;
+        mark.position = position;
+        Ok(mark)
+    }
+
+    /// The same place in a file with the same content.
+    pub(super) fn in_copy(&self, metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            ..self.clone()
+        }
+    }
+
+    /// Moves on over what was read.
+    pub(super) fn advance(&mut self, read: &[u8]) {
+        let missing = REMEMBERED - self.head.len();
+        self.head
+            .extend_from_slice(&read[..read.len().min(missing)]);
+        let news = &read[read.len().saturating_sub(REMEMBERED)..];
+        let outdated = (self.tail.len() + news.len()).saturating_sub(REMEMBERED);
+        self.tail.drain(..outdated);
+        self.tail.extend_from_slice(news);
+        self.position += read.len() as u64;
+    }
+
+    /// Whether this is a file's device and inode.
+    pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
+        (self.device, self.inode) == (metadata.dev(), metadata.ino())
+    }
+
+    /// Whether what was read up to the place still stands in `file`.
+    pub(super) fn holds_in(&self, file: &File) -> io::Result<bool> {
+        if file.metadata()?.len() < self.position {
+            return Ok(false);
+        }
+        let before = self.position - self.tail.len() as u64;
+        Ok(self.head == read_exactly(file, 0, self.head.len())?
+            && self.tail == read_exactly(file, before, self.tail.len())?)
+    }
+}
+
+/// Bytes as text, two digits each.
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let text: String = digits
+            .map(|digit| char::from(DIGITS[usize::from(digit)]))
+            .collect();
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<_> = text.as_bytes().chunks(2).map(byte).collect();
+        bytes.ok_or_else(|| de::Error::custom("not hexadecimal"))
+    }
+}
+
+/// Reads `length` bytes from `offset`, or fewer if the file ends.
+fn read_exactly(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let read = read_at(file, offset, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Fills `buffer` from `offset`; what is short of that is not there.
+pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,449 @@
+//! Follows a log file through rotation, truncation and absence, without losing or repeating a line.
+//!
+//! Everything here may block on a disk, and so does not run on the runtime's thread.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::ops::RangeBounds;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::libc::O_NONBLOCK;
+use tracing::warn;
+
+use super::mark::{Mark, read_at};
+use super::rotation::{Rotated, generations, written};
+
+/// How much is read at once. Enough to make the cost of a read small.
+const CHUNK: usize = 256 << 10;
+
+/// The longest line, in bytes. What comes after that of a longer one is skipped and counted.
+pub(super) const MAX_LINE: usize = 1 << 20;
+
+/// How long a file that was rotated away is still read after it has last grown: its writer may not
+/// have noticed yet.
+const GRACE: Duration = Duration::from_mins(1);
+
+/// How many such files are kept open.
+const MAX_RETIRED: usize = 8;
+
+/// Of how many files it is remembered where reading ended.
+const MAX_PAST: usize = 16;
+
+/// Takes what is read.
+pub(super) trait Sink {
+    /// Where to begin in a file that is read for the first time.
+    fn beginning(&mut self, file: &File) -> io::Result<u64>;
+
+    /// Reading goes on at a place in a file up to which it was read before the agent was started.
+    fn resumed(&mut self, file: &File, position: u64) -> io::Result<()>;
+
+    /// Whole lines, each with its newline. The last may lack it: it is what was left of a file, or
+    /// the beginning of a line too long to be read.
+    fn lines(&mut self, lines: &[u8]);
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There may be more to read.
+    More,
+    /// All is read.
+    End,
+    /// There is no file of that name, and no other to read meanwhile.
+    Absent,
+}
+
+/// A log file, by its name.
+pub(super) struct Tail {
+    path: PathBuf,
+    /// The file being read, and those to be read after it: the last one bears the name.
+    queue: VecDeque<Open>,
+    /// Files that were read before and may still grow.
+    retired: VecDeque<Retired>,
+    /// Where reading ended in files that were read before.
+    past: VecDeque<Mark>,
+    /// Where reading stopped before the agent was started.
+    saved: Option<Mark>,
+    buffer: Vec<u8>,
+    /// Lines that were too long.
+    pub(super) cut: u64,
+}
+
+/// The places up to which a log and its earlier generations have been read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Places {
+    current: Option<Mark>,
+    past: VecDeque<Mark>,
+}
+
+struct Open {
+    file: File,
+    mark: Mark,
+}
+
+struct Retired {
+    open: Open,
+    grown: Instant,
+}
+
+/// What came of reading from a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Read {
+    Lines,
+    End,
+    /// What was read before is no longer in the file: it was truncated.
+    Replaced,
+}
+
+impl Tail {
+    /// The file at `path`, read on from the saved places or else from where the sink says.
+    pub(super) fn new(path: PathBuf, saved: Places) -> Self {
+        Self {
+            path,
+            queue: VecDeque::new(),
+            retired: VecDeque::new(),
+            past: saved.past,
+            saved: saved.current,
+            buffer: Vec::new(),
+            cut: 0,
+        }
+    }
+
+    /// The places up to which everything has been handed out.
+    pub(super) fn places(&self) -> Places {
+        let retired = self.retired.iter().map(|retired| &retired.open.mark);
+        Places {
+            current: self
+                .queue
+                .front()
+                .map(|open| &open.mark)
+                .or(self.saved.as_ref())
+                .cloned(),
+            past: self.past.iter().chain(retired).cloned().collect(),
+        }
+    }
+
+    /// Hands out what can be read at once, a chunk at most from each file.
+    pub(super) fn step(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<Step> {
+        self.drain_retired(now, sink)?;
+        // First the name, then the file: what was written before the name moved on is not missed.
+        let named = stat(&self.path)?;
+        let newest = self.queue.len() == 1;
+        let Some(current) = self.queue.front_mut() else {
+            return self.begin(now, sink);
+        };
+        let mark = &mut current.mark;
+        if mark.position == 0 {
+            // Nothing tells an empty file from one that was filled, copied and truncated, but that
+            // it was written.
+            let now = written(&current.file.metadata()?);
+            let since = std::mem::replace(&mut mark.written, now);
+            if since != now && newest {
+                self.enqueue_generations(since..=now)?;
+                self.queue.rotate_left(1);
+                return Ok(Step::More);
+            }
+        }
+        reserve(&mut self.buffer);
+        match current.read(&mut self.buffer, &mut self.cut, sink)? {
+            Read::Lines => Ok(Step::More),
+            Read::Replaced => {
+                let mark = current.mark.clone();
+                self.resume(&mark)?;
+                Ok(Step::More)
+            }
+            Read::End if !newest => {
+                self.retire(now, sink)?;
+                Ok(Step::More)
+            }
+            Read::End => {
+                self.buffer = Vec::new(); // Nothing to read soon.
+                match named {
+                    Some(named) if !current.mark.is_of(&named) => {
+                        let last = written(&current.file.metadata()?);
+                        self.enqueue_generations(last..)?;
+                        self.enqueue_named()?;
+                        Ok(Step::More)
+                    }
+                    _ => Ok(Step::End),
+                }
+            }
+        }
+    }
+
+    /// Opens the file for the first time.
+    fn begin(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<Step> {
+        if let Some(mark) = self.saved.take() {
+            self.resume(&mark)?;
+            self.reopen_past(now)?;
+            if let Some(current) = self.queue.front() {
+                sink.resumed(&current.file, current.mark.position)?;
+            }
+            return Ok(Step::More);
+        }
+        let Some(file) = open(&self.path)? else {
+            return Ok(Step::Absent);
+        };
+        let mark = Mark::at(&file, sink.beginning(&file)?)?;
+        self.queue.push_back(Open { file, mark });
+        Ok(Step::More)
+    }
+
+    /// Reads on from `mark`, wherever its content is now.
+    fn resume(&mut self, mark: &Mark) -> io::Result<()> {
+        self.queue.clear();
+        if let Some(file) = open(&self.path)?
+            && mark.is_of(&file.metadata()?)
+            && mark.holds_in(&file)?
+        {
+            self.queue.push_back(Open {
+                file,
+                mark: mark.clone(),
+            });
+            return Ok(());
+        }
+        if let Some(found) = self.find(mark)? {
+            let last = written(&found.file.metadata()?);
+            self.queue.push_back(found);
+            self.enqueue_generations(last..)?;
+        } else {
+            warn!(file = %self.path.display(), "Log file was replaced, and is nowhere to be found as it was");
+        }
+        self.enqueue_named()
+    }
+
+    /// The earlier generation in which `mark` is now.
+    fn find(&self, mark: &Mark) -> io::Result<Option<Open>> {
+        let generations = self.generations();
+        let same = generations
+            .iter()
+            .filter(|found| mark.is_of(&found.metadata));
+        let copies = generations
+            .iter()
+            .filter(|found| !mark.is_of(&found.metadata) && mark.position > 0);
+        for Rotated { path, metadata } in same.chain(copies) {
+            if let Some(file) = open(path)?
+                && mark.holds_in(&file)?
+            {
+                return Ok(Some(Open {
+                    file,
+                    mark: mark.in_copy(metadata),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds the generations that were last written then, each from where it was read before.
+    fn enqueue_generations(&mut self, then: impl RangeBounds<(i64, i64)>) -> io::Result<()> {
+        for Rotated { path, metadata } in self.generations() {
+            if !then.contains(&written(&metadata)) || self.is_open(&metadata) {
+                continue;
+            }
+            if let Some(file) = open(&path)? {
+                let open = match self.past_mark(&file)? {
+                    Some(mark) => Open { file, mark },
+                    None => Open::at_beginning(file)?,
+                };
+                self.queue.push_back(open);
+            }
+        }
+        Ok(())
+    }
+
+    fn enqueue_named(&mut self) -> io::Result<()> {
+        // It may be one of the queue by now, if it was renamed since the generations were listed.
+        if let Some(file) = open(&self.path)?
+            && !self.is_open(&file.metadata()?)
+        {
+            self.queue.push_back(Open::at_beginning(file)?);
+        }
+        Ok(())
+    }
+
+    /// Opens those files again that grew after they were read.
+    fn reopen_past(&mut self, now: Instant) -> io::Result<()> {
+        for Rotated { path, metadata } in self.generations() {
+            if !self.is_open(&metadata)
+                && let Some(file) = open(&path)?
+                && let Some(mark) = self.past_mark(&file)?
+                && metadata.len() > mark.position
+            {
+                self.retired.push_back(Retired {
+                    open: Open { file, mark },
+                    grown: now,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_open(&self, metadata: &Metadata) -> bool {
+        let retired = self.retired.iter().map(|retired| &retired.open);
+        self.queue
+            .iter()
+            .chain(retired)
+            .any(|open| open.mark.is_of(metadata))
+    }
+
+    fn past_mark(&self, file: &File) -> io::Result<Option<Mark>> {
+        let metadata = file.metadata()?;
+        for mark in self.past.iter().rev().filter(|mark| mark.is_of(&metadata)) {
+            if mark.holds_in(file)? {
+                return Ok(Some(mark.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn generations(&self) -> Vec<Rotated> {
+        // Rotation happens where the file is, not where a symbolic link to it is.
+        generations(&fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()))
+    }
+
+    /// The first file of the queue is read to its end, and another comes after it.
+    fn retire(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<()> {
+        if let Some(open) = self.queue.pop_front() {
+            self.retired.push_back(Retired { open, grown: now });
+        }
+        while self.retired.len() > MAX_RETIRED {
+            self.bury(sink)?;
+        }
+        Ok(())
+    }
+
+    fn drain_retired(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<()> {
+        for Retired { open, grown } in &mut self.retired {
+            reserve(&mut self.buffer);
+            if open.read(&mut self.buffer, &mut self.cut, sink)? == Read::Lines {
+                *grown = now;
+            }
+        }
+        while self
+            .retired
+            .front()
+            .is_some_and(|oldest| now - oldest.grown > GRACE)
+        {
+            self.bury(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the oldest file. Nobody completes its last line any more.
+    fn bury(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        let Some(Retired { mut open, .. }) = self.retired.pop_front() else {
+            return Ok(());
+        };
+        reserve(&mut self.buffer);
+        let end = loop {
+            match open.read(&mut self.buffer, &mut self.cut, sink)? {
+                Read::Lines => {}
+                end => break end,
+            }
+        };
+        if end == Read::End && !open.mark.skipping {
+            let filled = read_at(&open.file, open.mark.position, &mut self.buffer)?;
+            sink.lines(&self.buffer[..filled]);
+            open.mark.advance(&self.buffer[..filled]);
+        }
+        if self.past.len() >= MAX_PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(open.mark);
+        Ok(())
+    }
+}
+
+/// Makes room for a chunk; a buffer that has grown for a long line stays as it is.
+fn reserve(buffer: &mut Vec<u8>) {
+    if buffer.len() < CHUNK {
+        buffer.resize(CHUNK, 0);
+    }
+}
+
+impl Open {
+    fn at_beginning(file: File) -> io::Result<Self> {
+        let mark = Mark::beginning(&file.metadata()?);
+        Ok(Self { file, mark })
+    }
+
+    /// Hands out the lines of one chunk.
+    fn read(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        cut: &mut u64,
+        sink: &mut impl Sink,
+    ) -> io::Result<Read> {
+        loop {
+            let filled = read_at(&self.file, self.mark.position, buffer)?;
+            // Only now: what was read was there, or it would not hold.
+            if !self.mark.holds_in(&self.file)? {
+                return Ok(Read::Replaced);
+            }
+            let read = &buffer[..filled];
+            if filled == 0 {
+                return Ok(Read::End);
+            }
+            if self.mark.skipping {
+                let newline = read.iter().position(|&byte| byte == b'\n');
+                self.mark
+                    .advance(&read[..newline.map_or(filled, |newline| newline + 1)]);
+                self.mark.skipping = newline.is_none();
+                return Ok(Read::Lines);
+            }
+            if let Some(newline) = read.iter().rposition(|&byte| byte == b'\n') {
+                let lines = &read[..=newline];
+                sink.lines(lines);
+                self.mark.advance(lines);
+                return Ok(Read::Lines);
+            }
+            if filled < buffer.len() {
+                return Ok(Read::End); // The line is not complete yet.
+            }
+            if filled >= MAX_LINE {
+                sink.lines(read);
+                self.mark.advance(read);
+                self.mark.skipping = true;
+                *cut += 1;
+                return Ok(Read::Lines);
+            }
+            buffer.resize((buffer.len() * 2).min(MAX_LINE), 0);
+        }
+    }
+}
+
+/// Opens a regular file; `None` if there is none of that name.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    // A fifo of that name must not hold the agent.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.is_file() {
+        Ok(Some(file))
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ))
+    }
+}
+
+fn stat(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

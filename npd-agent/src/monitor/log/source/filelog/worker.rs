@@ -1,0 +1,174 @@
+//! Everything that touches a log file, and so may have to wait for a disk.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use tracing::warn;
+
+use super::lookback;
+use super::mark::read_at;
+use super::rules::{Circumstances, FileRules};
+use super::tail::{Places, Sink, Step, Tail};
+use super::translate::Translator;
+use super::watch::Watch;
+use crate::monitor::log::rule_set::RuleSet;
+use crate::node;
+use crate::problem::Finding;
+
+/// How often it is said how far the file is read, when nothing was found.
+const SAVE: Duration = Duration::from_secs(1);
+
+/// How much is looked at again of what was read before the agent was started, in bytes.
+const RECALLED: u64 = 256 << 10;
+
+/// Reads a log file with every rule set on it.
+pub(super) struct Worker {
+    pub(super) watch: Option<Watch>,
+    path: PathBuf,
+    tail: Tail,
+    rules: Vec<FileRules>,
+    /// Whether it has been said that lines cannot be read.
+    warned: bool,
+    /// When it was last said how far the file is read, and how far that was.
+    reached: (Instant, Places),
+}
+
+/// What a look at the file has brought.
+pub(super) struct Look {
+    pub(super) step: io::Result<Step>,
+    pub(super) findings: Vec<Finding>,
+    /// Lines that were too long, or had no time or no message.
+    pub(super) malformed: u64,
+    /// How far the file is read, if that has to be said.
+    pub(super) reached: Option<Value>,
+}
+
+impl Worker {
+    pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, Translator)>) -> Self {
+        let rules = sets
+            .into_iter()
+            .map(|(set, translator)| FileRules::new(set, translator));
+        Self {
+            watch: None,
+            tail: Tail::new(path.clone(), Places::default()),
+            path,
+            rules: rules.collect(),
+            warned: false,
+            reached: (Instant::now(), Places::default()),
+        }
+    }
+
+    /// Goes on where an earlier agent stopped.
+    pub(super) fn resume(&mut self, places: Places) {
+        self.tail = Tail::new(self.path.clone(), places);
+        self.rules.iter_mut().for_each(FileRules::resume);
+    }
+
+    /// Reads on: a chunk at most of each file that bears or bore the name.
+    pub(super) fn look(&mut self) -> Look {
+        let mut reading = Reading {
+            rules: &mut self.rules,
+            at: Circumstances {
+                now: Timestamp::now(),
+                uptime: node::uptime(),
+                zone: TimeZone::system(),
+            },
+            findings: Vec::new(),
+        };
+        let step = self.tail.step(Instant::now(), &mut reading);
+        let findings = reading.findings;
+        Look {
+            step: step.map(|step| self.watched(step)),
+            malformed: self.malformed(),
+            reached: self.news_of_places(!findings.is_empty()),
+            findings,
+        }
+    }
+
+    /// All is read only if the file that was read is the one that is watched.
+    fn watched(&mut self, step: Step) -> Step {
+        let Self {
+            watch: Some(watch),
+            path,
+            ..
+        } = self
+        else {
+            return step;
+        };
+        if step != Step::More && watch.renew(path) {
+            Step::More
+        } else {
+            step
+        }
+    }
+
+    fn malformed(&mut self) -> u64 {
+        let untranslated = self
+            .rules
+            .iter_mut()
+            .map(|rules| std::mem::take(&mut rules.untranslated));
+        let untranslated: u64 = untranslated.sum();
+        if untranslated > 0 && !std::mem::replace(&mut self.warned, true) {
+            warn!(file = %self.path.display(), "Log file has lines whose time or message is not as its config says");
+        }
+        untranslated + std::mem::take(&mut self.tail.cut)
+    }
+
+    fn news_of_places(&mut self, now: bool) -> Option<Value> {
+        let (when, reached) = &mut self.reached;
+        if !now && when.elapsed() < SAVE {
+            return None;
+        }
+        let places = self.tail.places();
+        *when = Instant::now();
+        if places == *reached {
+            return None;
+        }
+        reached.clone_from(&places);
+        serde_json::to_value(places).ok()
+    }
+}
+
+/// Reads lines with every rule set.
+struct Reading<'a> {
+    rules: &'a mut [FileRules],
+    at: Circumstances,
+    findings: Vec<Finding>,
+}
+
+impl Sink for Reading<'_> {
+    fn beginning(&mut self, file: &File) -> io::Result<u64> {
+        let mut earliest = file.metadata()?.len();
+        for rules in &mut *self.rules {
+            let start = rules.start(&self.at);
+            let from = lookback::beginning(file, start, |line| rules.time(line, &self.at))?;
+            earliest = earliest.min(from);
+        }
+        Ok(earliest)
+    }
+
+    fn resumed(&mut self, file: &File, position: u64) -> io::Result<()> {
+        let from = position.saturating_sub(RECALLED);
+        let mut lines = vec![0; usize::try_from(position - from).unwrap_or_default()];
+        let filled = read_at(file, from, &mut lines)?;
+        let lines = &lines[..filled];
+        // The first line may have begun before.
+        let whole = lines.iter().position(|&byte| from > 0 && byte == b'\n');
+        let lines = &lines[whole.map_or(0, |newline| newline + 1)..];
+        for rules in &mut *self.rules {
+            rules.recall(lines, &self.at);
+        }
+        Ok(())
+    }
+
+    fn lines(&mut self, lines: &[u8]) {
+        for rules in &mut *self.rules {
+            rules.take(lines, &self.at, &mut self.findings);
+        }
+    }
+}
