@@ -31,14 +31,8 @@ pub struct Metrics {
     pub probe_missed: IntCounterVec,
     /// `npd_incidents_text_only_total{reason}`: reported from the kernel log alone although a probe was attached.
     pub text_only: IntCounterVec,
-    /// `npd_plugin_duration_seconds{monitor,reason}`: how long each run took, however it ended.
-    pub plugin_duration: HistogramVec,
-    /// `npd_plugin_timeouts_total{monitor,reason}`: runs that had not ended at their deadline.
-    pub plugin_timeouts: IntCounterVec,
-    /// `npd_plugin_abandoned_total{monitor,reason}`: runs that survived SIGKILL.
-    pub plugin_abandoned: IntCounterVec,
-    /// `npd_plugin_abandoned{monitor,reason}`: those of them that are still there.
-    pub plugin_surviving: IntGaugeVec,
+    /// What the runs of plugins come to.
+    pub plugins: PluginMetrics,
     /// `npd_monitor_restarts_total{monitor}`: how often a failed monitor was started again.
     pub monitor_restarts: IntCounterVec,
     /// `npd_claims_refused_total`: claims refused because a condition had too many.
@@ -119,32 +113,7 @@ impl Metrics {
                 "Incidents reported from the kernel log alone although a probe was attached.",
                 &["reason"],
             )?,
-            plugin_duration: registered(
-                r,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "npd_plugin_duration_seconds",
-                        "How long each run of a plugin took, however it ended.",
-                    )
-                    .buckets(vec![0.01, 0.1, 1.0, 10.0, 100.0]),
-                    &["monitor", "reason"],
-                )?,
-            )?,
-            plugin_timeouts: int_counter(
-                "npd_plugin_timeouts_total",
-                "Runs of a plugin that had not ended at their deadline.",
-                &["monitor", "reason"],
-            )?,
-            plugin_abandoned: int_counter(
-                "npd_plugin_abandoned_total",
-                "Runs of a plugin that survived SIGKILL.",
-                &["monitor", "reason"],
-            )?,
-            plugin_surviving: int_gauge(
-                "npd_plugin_abandoned",
-                "Runs of a plugin that survived SIGKILL and are still there.",
-                &["monitor", "reason"],
-            )?,
+            plugins: PluginMetrics::new(r)?,
             monitor_restarts: int_counter(
                 "npd_monitor_restarts_total",
                 "How often a failed monitor was started again.",
@@ -163,6 +132,48 @@ impl Metrics {
                 &["exporter"],
             )?,
             registry,
+        })
+    }
+}
+
+/// The families that tell how plugins do, by config file and reason.
+#[derive(Clone, Debug)]
+pub struct PluginMetrics {
+    /// `npd_plugin_duration_seconds{monitor,reason}`: how long each run took, however it ended.
+    pub duration: HistogramVec,
+    /// `npd_plugin_timeouts_total{monitor,reason}`: runs that had not ended at their deadline.
+    pub timeouts: IntCounterVec,
+    /// `npd_plugin_abandoned_total{monitor,reason}`: runs that survived SIGKILL.
+    pub abandoned: IntCounterVec,
+    /// `npd_plugin_abandoned{monitor,reason}`: those of them that are still there.
+    pub surviving: IntGaugeVec,
+}
+
+impl PluginMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let labels = &["monitor", "reason"];
+        let counter =
+            |name, help| registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let duration = HistogramOpts::new(
+            "npd_plugin_duration_seconds",
+            "How long each run of a plugin took, however it ended.",
+        )
+        .buckets(vec![0.01, 0.1, 1.0, 10.0, 100.0]);
+        let surviving = Opts::new(
+            "npd_plugin_abandoned",
+            "Runs of a plugin that survived SIGKILL and are still there.",
+        );
+        Ok(Self {
+            duration: registered(registry, HistogramVec::new(duration, labels)?)?,
+            timeouts: counter(
+                "npd_plugin_timeouts_total",
+                "Runs of a plugin that had not ended at their deadline.",
+            )?,
+            abandoned: counter(
+                "npd_plugin_abandoned_total",
+                "Runs of a plugin that survived SIGKILL.",
+            )?,
+            surviving: registered(registry, IntGaugeVec::new(surviving, labels)?)?,
         })
     }
 }

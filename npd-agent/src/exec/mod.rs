@@ -9,11 +9,15 @@
 //! Every child process of the agent is started here. [`orphans`] relies on that: it reaps whatever
 //! the agent's first thread is the parent of, and only strangers are.
 
+mod abandoned;
 pub mod orphans;
 mod run;
 mod spawn;
+#[cfg(test)]
+mod tests;
 
-pub use run::{Abandoned, Ended, Outcome, run};
+pub use abandoned::Abandoned;
+pub use run::{Over, RunError, run};
 pub use spawn::Spawner;
 
 /// What to run.

@@ -42,7 +42,7 @@ struct Job {
     program: Program,
     runtime: Handle,
     /// The thread's own inbox, to be put back among the idle ones.
-    inbox: mpsc::Sender<Job>,
+    inbox: mpsc::Sender<Self>,
     answer: oneshot::Sender<io::Result<Group>>,
 }
 
@@ -164,10 +164,15 @@ impl Group {
         self.child.try_wait()
     }
 
+    /// Whether its first process has not been waited for.
+    pub(super) fn lives(&self) -> bool {
+        self.child.id().is_some()
+    }
+
     /// Sends SIGKILL to every process of the group, unless the first one has been waited for: until
     /// then, even while it is a zombie, the kernel gives its number to no other process or group.
     pub(super) fn kill(&self) {
-        if self.child.id().is_some() {
+        if self.lives() {
             Self::kill_id(self.id);
         }
     }

@@ -10,16 +10,16 @@ use super::config::Checked;
 use super::result::{Answer, answer, text};
 use super::steady::Steady;
 use crate::board::PluginState;
-use crate::exec::{Abandoned, Ended, Outcome};
+use crate::exec::{Abandoned, Over, RunError};
 use crate::problem::{ConditionStatus, Finding, Witness};
 use crate::reporter::Reporter;
 
 /// A run that is over.
-pub(super) struct Over {
+pub(super) struct Ran {
     /// Whose.
     pub(super) rule: usize,
     /// How it ended.
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Result<Over, RunError>,
     /// How long it took.
     pub(super) took: Duration,
 }
@@ -41,14 +41,15 @@ struct History {
     abandoned: usize,
 }
 
-impl Over {
+impl Ran {
     /// Whether it had to be killed at its deadline.
     pub(super) fn hung(&self) -> bool {
-        match &self.outcome {
-            Outcome::Ended(ended) => ended.timed_out,
-            Outcome::Abandoned { .. } => true,
-            Outcome::NotStarted(_) | Outcome::Lost(_) => false,
-        }
+        self.outcome.as_ref().is_ok_and(|over| over.timed_out)
+    }
+
+    /// What is still there of it.
+    fn rest(&mut self) -> Option<Abandoned> {
+        self.outcome.as_mut().ok()?.rest.take()
     }
 }
 
@@ -78,29 +79,26 @@ impl<'a> Histories<'a> {
     }
 
     /// A run is over. Gives back what is left of it.
-    pub(super) async fn run(&mut self, over: Over) -> anyhow::Result<Option<Abandoned>> {
-        let metrics = &self.reporter.metrics;
-        let rule = over.rule;
+    pub(super) async fn ran(&mut self, mut ran: Ran) -> anyhow::Result<Option<Abandoned>> {
+        let metrics = &self.reporter.metrics.plugins;
+        let (rule, rest) = (ran.rule, ran.rest());
         let labels = self.labels(rule);
-        let duration = metrics.plugin_duration.with_label_values(&labels);
-        duration.observe(over.took.as_secs_f64());
-        if over.hung() {
-            metrics.plugin_timeouts.with_label_values(&labels).inc();
+        let duration = metrics.duration.with_label_values(&labels);
+        duration.observe(ran.took.as_secs_f64());
+        if ran.hung() {
+            metrics.timeouts.with_label_values(&labels).inc();
             self.rules[rule].timeouts += 1;
         }
-        if let Outcome::Abandoned { .. } = over.outcome {
-            metrics.plugin_abandoned.with_label_values(&labels).inc();
-            metrics.plugin_surviving.with_label_values(&labels).inc();
+        if rest.is_some() {
+            metrics.abandoned.with_label_values(&labels).inc();
+            metrics.surviving.with_label_values(&labels).inc();
             self.rules[rule].abandoned += 1;
         }
         let path = &self.config.rules[rule].program.path;
-        let answer = answer(&over.outcome, path, self.config.max_output);
-        self.log(&over, &answer);
+        let answer = answer(&ran.outcome, path, self.config.max_output);
+        self.log(&ran, &answer);
         self.tell(rule, answer).await?;
-        Ok(match over.outcome {
-            Outcome::Abandoned { rest, .. } => Some(rest),
-            _ => None,
-        })
+        Ok(rest)
     }
 
     /// A rule was due but not run, because too many of its runs are still there.
@@ -113,7 +111,7 @@ impl<'a> Histories<'a> {
     /// A run that had survived SIGKILL is gone.
     pub(super) fn gone(&mut self, rule: usize) {
         self.rules[rule].abandoned -= 1;
-        let surviving = &self.reporter.metrics.plugin_surviving;
+        let surviving = &self.reporter.metrics.plugins.surviving;
         surviving.with_label_values(&self.labels(rule)).dec();
         let (key, abandoned) = (self.key(rule), self.rules[rule].abandoned);
         self.reporter.board.update(|shown| {
@@ -160,17 +158,18 @@ impl<'a> Histories<'a> {
     }
 
     /// Says why a plugin failed when it begins to; a plugin that goes on failing is not news.
-    fn log(&self, over: &Over, answer: &Answer) {
-        let path = &self.config.rules[over.rule].program.path;
-        let news = self.rules[over.rule].last != Some(answer.present);
-        match &over.outcome {
-            Outcome::NotStarted(error) | Outcome::Lost(error) if news => {
+    fn log(&self, ran: &Ran, answer: &Answer) {
+        let path = &self.config.rules[ran.rule].program.path;
+        let news = self.rules[ran.rule].last != Some(answer.present);
+        match &ran.outcome {
+            Err(error) if news => {
                 warn!(path, %error, "Plugin could not be run");
             }
-            Outcome::Ended(Ended { status, stderr, .. }) if !status.success() && news => {
-                info!(path, %status, stderr = text(stderr), "Plugin failed");
+            Ok(over) if answer.present != ConditionStatus::False && news => {
+                let status = over.status.map(tracing::field::display);
+                info!(path, status, stderr = text(&over.stderr), "Plugin failed");
             }
-            outcome => debug!(path, ?outcome, took = ?over.took, "Plugin was run"),
+            outcome => debug!(path, ?outcome, took = ?ran.took, "Plugin was run"),
         }
     }
 

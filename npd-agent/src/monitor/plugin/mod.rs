@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::config::{Checked, Rule};
-use self::histories::{Histories, Over};
+use self::histories::{Histories, Ran};
 use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
 use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
@@ -93,11 +93,11 @@ async fn watch(config: &Checked, spawner: &Spawner, reporter: &Reporter) -> Fore
         }
         let wake = schedule.wake().map(Instant::from_std);
         tokio::select! {
-            Some(over) = runs.join_next() => {
-                let over = over.context("running a plugin")?;
-                schedule.ended(over.rule, over.hung());
-                let rule = over.rule;
-                if let Some(rest) = histories.run(over).await? {
+            Some(ran) = runs.join_next() => {
+                let ran = ran.context("running a plugin")?;
+                schedule.ended(ran.rule, ran.hung());
+                let rule = ran.rule;
+                if let Some(rest) = histories.ran(ran).await? {
                     survivors.spawn(gone(rest, rule));
                 }
             }
@@ -111,12 +111,12 @@ async fn watch(config: &Checked, spawner: &Spawner, reporter: &Reporter) -> Fore
     }
 }
 
-fn run(spawner: Spawner, rule: usize, of: &Rule) -> impl Future<Output = Over> + Send + use<> {
+fn run(spawner: Spawner, rule: usize, of: &Rule) -> impl Future<Output = Ran> + Send + use<> {
     let (program, limit) = (of.program.clone(), of.timeout);
     async move {
         let started = Instant::now();
         let outcome = exec::run(&spawner, program, limit, OUTPUT_KEPT).await;
-        Over {
+        Ran {
             rule,
             outcome,
             took: started.elapsed(),

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use crate::exec::{Ended, Outcome};
+use crate::exec::{Over, RunError};
 use crate::go::quote::quote;
 use crate::problem::ConditionStatus;
 
@@ -40,27 +40,23 @@ impl Answer {
 
 /// What the plugin at `path` says by the way it ended. The message has at most `max_output` bytes,
 /// except for NPD's fixed texts.
-pub(super) fn answer(outcome: &Outcome, path: &str, max_output: usize) -> Answer {
-    let ended = match outcome {
-        Outcome::Ended(ended) => ended,
-        Outcome::NotStarted(_) => {
+pub(super) fn answer(outcome: &Result<Over, RunError>, path: &str, max_output: usize) -> Answer {
+    let over = match outcome {
+        Ok(over) => over,
+        Err(RunError::NotStarted(_)) => {
             return Answer::failed("Error in starting plugin. Please check the error log");
         }
-        Outcome::Lost(_) => {
+        Err(RunError::Lost(_)) => {
             return Answer::failed("Error in waiting for plugin. Please check the error log");
         }
-        Outcome::Abandoned { stdout, .. } => {
-            let message = timeout(path, "survives SIGKILL", stdout);
-            return Answer::failed(cut(&message, max_output));
-        }
     };
-    let Ended {
+    let Over {
         status,
         timed_out,
         stdout,
         ..
-    } = ended;
-    if *timed_out && status.success() {
+    } = over;
+    if *timed_out && status.is_some_and(|status| status.success()) {
         // The plugin ended well, but left something behind that kept its output open.
         return Answer::failed("Error in waiting for plugin. Please check the error log");
     }
@@ -70,7 +66,7 @@ pub(super) fn answer(outcome: &Outcome, path: &str, max_output: usize) -> Answer
         text(stdout)
     };
     Answer {
-        present: match status.code() {
+        present: match status.and_then(|status| status.code()) {
             Some(0) => ConditionStatus::False,
             Some(1) => ConditionStatus::True,
             _ => ConditionStatus::Unknown,
@@ -98,8 +94,12 @@ fn cut(message: &str, max: usize) -> &str {
     &message[..message.floor_char_boundary(max)]
 }
 
-/// An exit status as Go's `ProcessState.String` words it.
-fn state(status: ExitStatus) -> String {
+/// An exit status as Go's `ProcessState.String` words it. Without one the program is still there,
+/// which NPD would wait for.
+fn state(status: Option<ExitStatus>) -> String {
+    let Some(status) = status else {
+        return "survives SIGKILL".to_owned();
+    };
     let Some(signal) = status.signal() else {
         return format!("exit status {}", status.code().unwrap_or_default());
     };
@@ -128,3 +128,6 @@ fn state(status: ExitStatus) -> String {
     };
     format!("signal: {name}{dumped}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
 use crate::go::duration::GoDuration;
+use crate::go::json::ConfigError;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
 use crate::problem::Problem;
 
@@ -19,6 +20,9 @@ use crate::exec::Program;
 
 /// A rule without `jitter` is moved by at most this part of its interval.
 const DEFAULT_JITTER: u32 = 10;
+
+/// How long the paths of a file's plugins are looked for.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A config file that can be run.
 #[derive(Debug)]
@@ -58,8 +62,8 @@ pub(super) struct Rule {
 struct Config {
     #[serde(rename = "plugin")]
     _plugin: Plugin,
-    #[serde(default)]
-    plugin_config: Settings,
+    #[serde(rename = "pluginConfig", default)]
+    settings: Settings,
     #[serde(default)]
     source: String,
     #[serde(default)]
@@ -101,6 +105,7 @@ impl Default for Settings {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a rule")]
 struct RuleConfig {
     r#type: RuleType,
     #[serde(default)]
@@ -214,45 +219,52 @@ fn yes() -> bool {
 }
 
 /// Reads and checks a file, in the order in which NPD does.
-pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
+pub(super) fn load(file: &ConfigFile) -> Result<Checked, ConfigError> {
     let config: Config = file.decode()?;
-    let settings = &config.plugin_config;
+    let fail = |rule: usize, field: &str, message: String| {
+        Err(file.error(&format!("rules[{rule}].{field}"), message))
+    };
+    let limit = config.settings.timeout.0;
     for (index, rule) in config.rules.iter().enumerate() {
-        let limit = settings.timeout.0;
         if rule.timeout.is_some_and(|timeout| timeout.0 > limit) {
-            let message = format!("must not be more than pluginConfig.timeout, which is {limit:?}");
-            return Err(invalid(file, index, "timeout", &message));
+            let limit = GoDuration::from(limit);
+            let message = format!("must not be more than pluginConfig.timeout, which is {limit}");
+            return fail(index, "timeout", message);
         }
     }
-    for (index, rule) in config.rules.iter().enumerate() {
-        // Only what is known not to exist: anything else may be mended before the plugin runs.
-        let missing = std::fs::metadata(&rule.path).err();
-        if missing.is_some_and(|error| error.kind() == ErrorKind::NotFound) {
-            let message = format!("{:?} does not exist", rule.path);
-            return Err(invalid(file, index, "path", &message));
-        }
+    let paths = config.rules.iter().map(|rule| rule.path.clone());
+    if let Some((index, path)) = missing(paths.collect()) {
+        return fail(index, "path", format!("{path:?} does not exist"));
     }
     for (index, rule) in config.rules.iter().enumerate() {
-        let declared = |condition: &str| config.conditions.iter().any(|c| c.r#type == condition);
-        if rule.r#type == RuleType::Permanent && !declared(&rule.condition) {
-            let message = format!(
-                "{:?} is not among the conditions of the file",
-                rule.condition
-            );
-            return Err(invalid(file, index, "condition", &message));
+        let condition = &rule.condition;
+        let declared = config.conditions.iter().any(|of| of.r#type == *condition);
+        if rule.r#type == RuleType::Permanent && !declared {
+            let message = format!("{condition:?} is not among the conditions of this file");
+            return fail(index, "condition", message);
         }
     }
     Ok(config.checked(&file.name))
 }
 
-fn invalid(file: &ConfigFile, rule: usize, field: &str, message: &str) -> anyhow::Error {
-    file.error(&format!("rules[{rule}].{field}"), message)
-        .into()
+/// The first path that is known not to exist. Whatever else may be wrong with a path can be mended
+/// before the plugin runs. A sick disk may never answer: then nothing is known.
+fn missing(paths: Vec<String>) -> Option<(usize, String)> {
+    let (sender, answer) = mpsc::channel();
+    let looked = std::thread::Builder::new().spawn(move || {
+        let missing = paths.into_iter().enumerate().find(|(_, path)| {
+            std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        });
+        // Nobody waits any more.
+        drop(sender.send(missing));
+    });
+    looked.ok()?;
+    answer.recv_timeout(DISK_PATIENCE).ok().flatten()
 }
 
 impl Config {
     fn checked(self, name: &Arc<str>) -> Checked {
-        let settings = &self.plugin_config;
+        let settings = &self.settings;
         let rules: Vec<Rule> = self
             .rules
             .into_iter()
@@ -309,3 +321,6 @@ impl RuleConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

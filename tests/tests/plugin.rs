@@ -1,0 +1,226 @@
+//! Custom plugins: the example of the documentation, and everything a plugin can do to its agent.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::harness::{self, Need, Test};
+use serde_json::json;
+
+const TESTS: &[Test] = &[
+    Test {
+        name: "the_example_follows_the_file",
+        needs: &[Need::Agent],
+        run: the_example_follows_the_file,
+    },
+    Test {
+        name: "no_plugin_delays_another",
+        needs: &[Need::Agent],
+        run: no_plugin_delays_another,
+    },
+    Test {
+        name: "orphans_are_reaped",
+        needs: &[Need::Agent],
+        run: orphans_are_reaped,
+    },
+];
+
+fn main() -> ExitCode {
+    harness::parallel(TESTS)
+}
+
+/// deploy/examples/file-exists, but faster and with a file of its own.
+fn the_example_follows_the_file() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/file-exists");
+    fs::copy(
+        example.join("file-exists.sh"),
+        folder.path().join("file-exists.sh"),
+    )?;
+    let file = folder.path().join("maintenance");
+    let config = fs::read_to_string(example.join("file-exists.json"))?
+        .replace(
+            "/tmp/maintenance",
+            file.to_str().context("a path in UTF-8")?,
+        )
+        .replace("\"2s\"", "\"200ms\"");
+    fs::write(folder.path().join("file-exists.json"), config)?;
+    let mut agent = Agent::start(
+        folder.path(),
+        &["--custom-plugin-monitors=file-exists.json"],
+    )?;
+
+    let start = agent.report(|_| true)?;
+    ensure!(
+        start["conditions"][0]["status"] == "False",
+        "at the start: {start}"
+    );
+    let healthy = r#"problem_gauge{reason="NoMaintenanceFile",type="MaintenanceFileExists"}"#;
+    let sick = r#"problem_gauge{reason="MaintenanceFileFound",type="MaintenanceFileExists"}"#;
+    // The healthy series begins with the first result.
+    wait_until(|| agent.metric(healthy).is_ok_and(|value| value == 0))?;
+    ensure!(agent.metric(sick)? == 0);
+
+    fs::write(&file, "")?;
+    let seen = format!("{} exists", file.display());
+    let began = format!(
+        "Node condition MaintenanceFileExists is now: True, reason: MaintenanceFileFound, message: \"{seen}\""
+    );
+    let condition = agent.report(|report| report["event"]["message"] == began.as_str())?;
+    ensure!(
+        condition["conditions"][0]["status"] == "True",
+        "with the file: {condition}"
+    );
+    ensure!(
+        condition["event"]["severity"] == "warn",
+        "with the file: {condition}"
+    );
+    agent.report(|report| {
+        report["event"]["reason"] == "MaintenanceFileFound"
+            && report["event"]["message"] == seen.as_str()
+    })?;
+    ensure!(agent.metric(sick)? == 1 && agent.metric(healthy)? == 0);
+    ensure!(agent.metric(r#"problem_counter{reason="MaintenanceFileFound"}"#)? >= 2);
+    ensure!(agent.page("/conditions")?[0]["message"] == seen.as_str());
+
+    fs::remove_file(&file)?;
+    let over = agent.report(|report| report["event"]["reason"] == "NoMaintenanceFile")?;
+    ensure!(
+        over["event"]["severity"] == "info",
+        "without the file: {over}"
+    );
+    ensure!(
+        over["conditions"][0]["status"] == "False",
+        "without the file: {over}"
+    );
+    ensure!(over["conditions"][0]["message"] == "nobody has asked for maintenance");
+    ensure!(agent.metric(sick)? == 0 && agent.metric(healthy)? == 0);
+    ensure!(agent.stop()?.success(), "it was asked to stop");
+    Ok(())
+}
+
+/// Everything a plugin can do without being root. Each is a shell script.
+const MONSTERS: &[(&str, &str)] = &[
+    ("hangs", "exec sleep 1000"),
+    (
+        "ignores SIGTERM",
+        "trap '' TERM INT HUP; while :; do sleep 1; done",
+    ),
+    ("stops itself", "kill -STOP $$"),
+    ("closes its output", "exec >&- 2>&- <&-; sleep 1000"),
+    (
+        "leaves a child outside its group that holds its output",
+        "setsid sleep 5",
+    ),
+    (
+        "leaves children in the background",
+        "sleep 1000 & sleep 1001 & exit 0",
+    ),
+    ("prints without end", "exec yes"),
+    ("prints a lot", "exec head -c 1073741824 /dev/zero"),
+    ("forks without end", "while :; do sleep 1000 & done"),
+    (
+        "leaves zombies",
+        "for i in 1 2 3; do (sleep 0 & exec sleep 1000) & done; exit 1",
+    ),
+];
+
+fn no_plugin_delays_another() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let runs = folder.path().join("runs");
+    let rule = |reason: &str, script: &str| {
+        json!({
+            "type": "temporary", "reason": reason, "path": "/bin/sh", "args": ["-c", script],
+        })
+    };
+    let good = rule("Good", &format!("echo >> {}", runs.display()));
+    let rules = MONSTERS.iter().map(|(name, script)| rule(name, script));
+    let config = json!({
+        "plugin": "custom",
+        "pluginConfig": {"invoke_interval": "500ms", "timeout": "500ms", "concurrency": 3},
+        "source": "monsters",
+        "rules": rules.chain([good]).collect::<Vec<_>>(),
+    });
+    fs::write(folder.path().join("monsters.json"), config.to_string())?;
+    let mut agent = Agent::start(
+        folder.path(),
+        &["--config.custom-plugin-monitor=monsters.json"],
+    )?;
+
+    // All of them have hung once.
+    let hung = |agent: &Agent, name: &str| {
+        let series = r#"npd_plugin_timeouts_total{monitor="monsters.json",reason=""#;
+        agent
+            .metric(&format!("{series}{name}\"}}"))
+            .unwrap_or_default()
+            >= 1
+    };
+    wait_until(|| MONSTERS[..7].iter().all(|(name, _)| hung(&agent, name)))?;
+
+    let count = || fs::read(&runs).map_or(0, |lines| lines.len());
+    let (begun, before, memory) = (Instant::now(), count(), resident(agent.id())?);
+    std::thread::sleep(Duration::from_secs(10));
+    let expected = begun.elapsed().as_millis() / 500;
+    let done = (count() - before) as u128;
+    // The machine may be busy; a plugin that is held up would run a few times at most.
+    ensure!(done >= expected * 8 / 10, "{done} runs of {expected}");
+    let grown = resident(agent.id())?.saturating_sub(memory);
+    ensure!(grown < 2 << 20, "memory has grown by {grown} bytes");
+
+    let begun = Instant::now();
+    ensure!(agent.stop()?.success(), "it was asked to stop");
+    ensure!(
+        begun.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        begun.elapsed()
+    );
+    Ok(())
+}
+
+fn orphans_are_reaped() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let script = "for i in 1 2 3; do (setsid true &); done";
+    let config = json!({
+        "plugin": "custom",
+        "pluginConfig": {"invoke_interval": "100ms"},
+        "rules": [{"type": "temporary", "reason": "Rule", "path": "/bin/sh", "args": ["-c", script]}],
+    });
+    fs::write(folder.path().join("plugin.json"), config.to_string())?;
+    let agent = Agent::start(
+        folder.path(),
+        &["--config.custom-plugin-monitor=plugin.json"],
+    )?;
+    let runs = r#"npd_plugin_duration_seconds_count{monitor="plugin.json",reason="Rule"}"#;
+    wait_until(|| agent.metric(runs).is_ok_and(|runs| runs >= 10))?;
+    // One may just have ended; those of ten runs would be thirty.
+    wait_until(|| zombies_of(agent.id()) == 0)
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        ensure!(Instant::now() < deadline, "it did not happen");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// The resident memory of a process, in bytes.
+fn resident(process: u32) -> anyhow::Result<u64> {
+    let pages = fs::read_to_string(format!("/proc/{process}/statm"))?;
+    let pages = pages.split(' ').nth(1).context("reading statm")?;
+    Ok(pages.parse::<u64>()? * 4096)
+}
+
+/// How many ended children of a process have not been waited for.
+fn zombies_of(process: u32) -> usize {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let status = entries.filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok());
+    let parent = format!("PPid:\t{process}\n");
+    status
+        .filter(|status| status.contains("State:\tZ") && status.contains(&parent))
+        .count()
+}
