@@ -4,14 +4,17 @@
 //! occurrence of everything goes out at once, and repeats are counted on the same Event, written
 //! at a widening pace: 10,000 OOM kills cost some tens of writes and end with the exact count.
 
+mod fold;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use self::fold::{Fold, Kind, Place};
 use super::event::{Event as Written, Object};
-use crate::problem::{Event, Severity, bounded};
+use crate::problem::{Event, Severity};
 
 /// How many different messages about one object with one reason become Events of their own; the
 /// others share one. client-go aggregates from the tenth on.
@@ -24,15 +27,8 @@ const QUIET: Duration = Duration::from_mins(10);
 /// Events live an hour in the API server if nobody touches them, so an older one is not counted on.
 const LIFETIME: Duration = Duration::from_hours(1);
 
-/// The pause between two writes of one Event's count: this at first, doubled up to the second.
-const FIRST_PACE: Duration = Duration::from_secs(1);
-const WIDEST_PACE: Duration = Duration::from_mins(1);
-
 /// How many bytes of Events are remembered, those that wait among them: thousands of usual size.
 const MEMORY: usize = 2 << 20;
-
-/// What one remembered Event costs beside its texts.
-const OVERHEAD: usize = 512;
 
 /// What came in, folded into Events.
 #[derive(Debug)]
@@ -48,7 +44,6 @@ pub(super) struct Correlator {
     /// Whether counts are written without a pause.
     hurried: bool,
     bytes: usize,
-    memory: usize,
     last_id: Id,
     /// The nanosecond that last went into a name.
     last_name: i128,
@@ -56,54 +51,12 @@ pub(super) struct Correlator {
 
 type Id = u64;
 
-/// What is counted together.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Kind {
-    source: Arc<str>,
-    object: Object,
-    reason: Arc<str>,
-    warning: bool,
-}
-
 /// The Events of one kind.
 #[derive(Debug, Default)]
 struct Series {
     own: Vec<Id>,
     combined: Option<Id>,
     seen: Option<Instant>,
-}
-
-/// One Event and its count.
-#[derive(Debug)]
-struct Fold {
-    kind: Arc<Kind>,
-    combined: bool,
-    name: String,
-    message: String,
-    first: Timestamp,
-    last: Timestamp,
-    count: u64,
-    /// How many of them the server knows of.
-    told: u64,
-    /// Whether the server has an Event of this name.
-    created: bool,
-    place: Place,
-    pace: Duration,
-    written: Option<Instant>,
-    seen: Instant,
-}
-
-/// Where a [`Fold`] is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// The server knows all.
-    Settled,
-    /// In `fresh`.
-    Fresh,
-    /// In `repeated`.
-    Repeated(Instant),
-    /// With the one who writes.
-    InFlight,
 }
 
 /// What to do next.
@@ -138,7 +91,6 @@ impl Correlator {
             in_flight: 0,
             hurried: false,
             bytes: 0,
-            memory: MEMORY,
             last_id: 0,
             last_name: 0,
         }
@@ -174,7 +126,7 @@ impl Correlator {
             self.repeat(id, event, now);
             return true;
         }
-        if !self.make_room(weight(&kind, &event.message)) {
+        if !self.make_room(kind.weight(&event.message)) {
             return false;
         }
         self.begin(kind, combined, event, now, clock);
@@ -217,21 +169,8 @@ impl Correlator {
     ) {
         self.last_id += 1;
         let id = self.last_id;
-        let fold = Fold {
-            name: self.name(&kind.object, clock),
-            kind: Arc::clone(&kind),
-            combined,
-            message: event.message.clone(),
-            first: event.timestamp,
-            last: event.timestamp,
-            count: 1,
-            told: 0,
-            created: false,
-            place: Place::Fresh,
-            pace: FIRST_PACE,
-            written: None,
-            seen: now,
-        };
+        let name = self.name(&kind.object, clock);
+        let fold = Fold::new(Arc::clone(&kind), combined, name, event, now);
         self.bytes += fold.weight();
         self.folds.insert(id, fold);
         self.fresh.push_back(id);
@@ -248,15 +187,9 @@ impl Correlator {
         let Some(fold) = self.folds.get_mut(&id) else {
             return;
         };
-        fold.count += 1;
-        fold.first = fold.first.min(event.timestamp);
-        fold.last = fold.last.max(event.timestamp);
-        fold.seen = now;
-        if fold.combined {
-            self.bytes -= fold.message.len();
-            fold.message.clone_from(&event.message);
-            self.bytes += fold.message.len();
-        }
+        self.bytes -= fold.weight();
+        fold.repeat(event, now);
+        self.bytes += fold.weight();
         if fold.place == Place::Settled {
             self.enqueue(id, now);
         }
@@ -271,9 +204,7 @@ impl Correlator {
             fold.place = Place::Fresh;
             self.fresh.push_back(id);
         } else if fold.count > fold.told {
-            let paced = fold.written.filter(|_| !self.hurried);
-            let due = paced.map_or(now, |written| written + fold.pace);
-            let due = due.max(now);
+            let due = if self.hurried { now } else { fold.due(now) };
             fold.place = Place::Repeated(due);
             self.repeated.insert((due, id));
         } else {
@@ -311,17 +242,7 @@ impl Correlator {
         let Some(fold) = self.folds.get_mut(&delivery.id) else {
             return;
         };
-        fold.created = true;
-        fold.told = delivery.event.count;
-        let calm = fold
-            .written
-            .is_none_or(|written| now - written >= fold.pace * 2);
-        fold.pace = if calm {
-            FIRST_PACE
-        } else {
-            (fold.pace * 2).min(WIDEST_PACE)
-        };
-        fold.written = Some(now);
+        fold.delivered(delivery.event.count, now);
         self.enqueue(delivery.id, now);
         self.forget_if_over(delivery.id);
     }
@@ -405,7 +326,7 @@ impl Correlator {
 
     /// Forgets settled Events, the longest unseen first, until `needed` bytes are free.
     fn make_room(&mut self, needed: usize) -> bool {
-        while self.bytes + needed > self.memory {
+        while self.bytes + needed > MEMORY {
             let settled = self
                 .folds
                 .iter()
@@ -452,39 +373,9 @@ impl Correlator {
     }
 }
 
-fn weight(kind: &Kind, message: &str) -> usize {
-    OVERHEAD + kind.reason.len() + kind.object.name().len() + message.len()
-}
-
 impl Series {
     fn has(&self, id: Id) -> bool {
         self.own.contains(&id) || self.combined == Some(id)
-    }
-}
-
-impl Fold {
-    fn weight(&self) -> usize {
-        weight(&self.kind, &self.message)
-    }
-
-    fn to_written(&self) -> Written {
-        let message = if self.combined {
-            // client-go's words.
-            bounded(format!("(combined from similar events): {}", self.message))
-        } else {
-            self.message.clone()
-        };
-        Written {
-            name: self.name.clone(),
-            object: self.kind.object.clone(),
-            source: Arc::clone(&self.kind.source),
-            reason: Arc::clone(&self.kind.reason),
-            warning: self.kind.warning,
-            message,
-            first: self.first,
-            last: self.last,
-            count: self.count,
-        }
     }
 }
 

@@ -124,11 +124,11 @@ impl Server {
             if self.uid.is_empty() {
                 return (404, json!({ "message": "nodes \"n1\" not found" }));
             }
-            let patch = body["status"]["conditions"]
+            let written = body["status"]["conditions"]
                 .as_array()
                 .into_iter()
                 .flatten();
-            for condition in patch {
+            for condition in written {
                 let r#type = condition["type"].as_str().unwrap().to_owned();
                 if condition["$patch"] == "delete" {
                     self.conditions.remove(&r#type);
@@ -184,10 +184,9 @@ impl Server {
 
     /// The log, one line a request; event names are random.
     pub(super) fn story(&self) -> String {
-        self.log
-            .iter()
-            .map(|(when, line)| format!("{:.3} {line}\n", when.as_secs_f64()))
-            .collect()
+        let lines = self.log.iter();
+        let lines = lines.map(|(when, line)| format!("{:.3} {line}\n", when.as_secs_f64()));
+        lines.collect::<Vec<_>>().concat()
     }
 }
 
@@ -376,5 +375,13 @@ pub(super) fn deadlock(sick: bool) -> Condition {
         transition: Timestamp::from_second(1_750_000_000).unwrap(),
         reason: Arc::from(reason),
         message: format!("{reason} it says"),
+    }
+}
+
+/// A healthy condition of this type.
+pub(super) fn named(r#type: &str) -> Condition {
+    Condition {
+        r#type: Arc::from(r#type),
+        ..deadlock(false)
     }
 }

@@ -1,0 +1,276 @@
+//! A server that does not do as it should.
+
+use std::time::Duration;
+
+use expect_test::expect;
+
+use super::check;
+use super::lab::{Lab, Mood, deadlock};
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_obeyed() {
+    let mut lab = Lab::start(&[], |server| {
+        server.rule = Box::new(|line, now| {
+            let busy = line.starts_with("PATCH") && now < Duration::from_secs(20);
+            busy.then_some(Mood::Code(429, Some(30)))
+        });
+    });
+    lab.condition(deadlock(true));
+    lab.seconds(60).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 200
+        0.000 PATCH /api/v1/nodes/n1/status 429
+        33.000 PATCH /api/v1/nodes/n1/status 200
+    "]],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_a_server_ends_with_everything_right() {
+    let mut lab = Lab::start(&[], |_| {});
+    lab.condition(deadlock(false));
+    lab.event("Before", "all is well");
+    lab.seconds(60).await;
+    lab.story();
+    lab.server().rule = Box::new(|_, now| (now < Duration::from_mins(61)).then_some(Mood::Reset));
+    for flip in 0..200 {
+        lab.condition(deadlock(flip % 2 == 0));
+        lab.event(&format!("Reason{flip}"), "something");
+        lab.event("OOMKilling", &format!("Killed process {flip}"));
+        lab.seconds(17).await;
+    }
+    assert!(
+        lab.status("kubernetes conditions")
+            .contains("connection reset by peer")
+    );
+    let tries = lab.server().log.len();
+    assert!(tries < 400, "{tries} tries");
+    lab.seconds(400).await;
+    let server = lab.server();
+    assert_eq!(server.conditions["KernelDeadlock"]["status"], "False");
+    assert_eq!(server.total(), 1 + 200 + 200);
+    assert_eq!(server.events.len(), 1 + 200 + 10);
+    let taken = server
+        .log
+        .iter()
+        .filter(|(_, line)| line.starts_with("PATCH /api/v1/nodes") && line.ends_with("200"));
+    assert!(
+        taken.count() <= 3,
+        "one write with the final state, and heartbeats"
+    );
+    drop(server);
+    assert_eq!(lab.status("kubernetes conditions"), "well");
+    assert_eq!(
+        lab.metrics
+            .exporter_dropped
+            .with_label_values(&["kubernetes"])
+            .get(),
+        0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_permission_is_tried_again_slowly() {
+    let mut lab = Lab::start(&[], |server| {
+        server.rule = Box::new(|line, _| line.starts_with('P').then_some(Mood::Code(403, None)));
+    });
+    lab.condition(deadlock(true));
+    lab.event("OOMKilling", "killed");
+    lab.seconds(600).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 200
+        0.000 PATCH /api/v1/nodes/n1/status 403
+        0.000 POST /api/v1/namespaces/default/events 403
+        60.000 PATCH /api/v1/nodes/n1/status 403
+        60.000 POST /api/v1/namespaces/default/events 403
+        120.000 PATCH /api/v1/nodes/n1/status 403
+        120.000 POST /api/v1/namespaces/default/events 403
+        180.000 PATCH /api/v1/nodes/n1/status 403
+        180.000 POST /api/v1/namespaces/default/events 403
+        240.000 PATCH /api/v1/nodes/n1/status 403
+        240.000 POST /api/v1/namespaces/default/events 403
+        300.000 PATCH /api/v1/nodes/n1/status 403
+        300.000 POST /api/v1/namespaces/default/events 403
+        360.000 PATCH /api/v1/nodes/n1/status 403
+        360.000 POST /api/v1/namespaces/default/events 403
+        420.000 PATCH /api/v1/nodes/n1/status 403
+        420.000 POST /api/v1/namespaces/default/events 403
+        480.000 PATCH /api/v1/nodes/n1/status 403
+        480.000 POST /api/v1/namespaces/default/events 403
+        540.000 PATCH /api/v1/nodes/n1/status 403
+        540.000 POST /api/v1/namespaces/default/events 403
+    "]],
+    );
+    expect!["patch nodes/status: 403 Forbidden: as told"].assert_eq(
+        lab.status("kubernetes conditions")
+            .split_once("Z: ")
+            .unwrap()
+            .1,
+    );
+    lab.server().rule = Box::new(|_, _| None);
+    lab.seconds(80).await;
+    assert_eq!(lab.server().total(), 1);
+    assert_eq!(lab.status("kubernetes events"), "well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_works_without_the_permission_to_read() {
+    let mut lab = Lab::start(&[], |server| {
+        server.rule = Box::new(|line, _| line.starts_with("GET").then_some(Mood::Code(403, None)));
+    });
+    lab.condition(deadlock(true));
+    lab.event("OOMKilling", "killed");
+    lab.seconds(1).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 403
+        0.000 PATCH /api/v1/nodes/n1/status 200
+        0.000 POST /api/v1/namespaces/default/events 201
+    "]],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_server_will_ever_take_is_dropped_and_counted() {
+    let mut lab = Lab::start(&[], |server| {
+        let mut refusals = 0;
+        server.rule = Box::new(move |line, _| {
+            refusals += usize::from(line.starts_with("POST"));
+            (line.starts_with("POST") && refusals == 1).then_some(Mood::Code(422, None))
+        });
+    });
+    lab.event("First", "killed");
+    lab.event("Second", "killed");
+    lab.seconds(1).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 200
+        0.000 POST /api/v1/namespaces/default/events 422
+        0.000 POST /api/v1/namespaces/default/events 201
+    "]],
+    );
+    assert_eq!(
+        lab.metrics
+            .exporter_dropped
+            .with_label_values(&["kubernetes"])
+            .get(),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_died_silently_is_given_up_and_made_anew() {
+    let mut lab = Lab::start(&[], |_| {});
+    lab.condition(deadlock(false));
+    lab.seconds(60).await;
+    lab.story();
+    let start = Duration::from_mins(1);
+    lab.server().rule =
+        Box::new(move |_, now| (now < start + Duration::from_secs(5)).then_some(Mood::Silent));
+    lab.condition(deadlock(true));
+    lab.seconds(30).await;
+    check(
+        &lab,
+        &expect![[r"
+        60.000 PATCH /api/v1/nodes/n1/status Silent
+        70.375 PATCH /api/v1/nodes/n1/status 200
+    "]],
+    );
+    assert_eq!(lab.server().clients, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_not_accepted_is_read_anew() {
+    let mut lab = Lab::start(&[], |server| {
+        let mut first = true;
+        server.rule =
+            Box::new(move |_, _| std::mem::take(&mut first).then_some(Mood::Code(401, None)));
+    });
+    lab.condition(deadlock(true));
+    lab.seconds(10).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 401
+        5.000 GET /api/v1/nodes/n1 200
+        5.000 PATCH /api/v1/nodes/n1/status 200
+    "]],
+    );
+    assert_eq!(lab.server().clients, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_make_no_sense_or_get_lost_are_survived() {
+    let mut lab = Lab::start(&[], |server| {
+        let mut moods = [
+            Some(Mood::Half),
+            Some(Mood::Code(500, None)),
+            None,
+            Some(Mood::LoseAnswer),
+            Some(Mood::Half),
+            Some(Mood::LoseAnswer),
+        ]
+        .into_iter();
+        server.rule = Box::new(move |_, _| moods.next().flatten());
+    });
+    lab.condition(deadlock(true));
+    lab.event("OOMKilling", "killed");
+    lab.event("OOMKilling", "killed");
+    lab.seconds(30).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 Half
+        5.000 GET /api/v1/nodes/n1 500
+        10.000 GET /api/v1/nodes/n1 200
+        10.000 PATCH /api/v1/nodes/n1/status LoseAnswer
+        10.000 POST /api/v1/namespaces/default/events Half
+        10.375 PATCH /api/v1/nodes/n1/status LoseAnswer
+        10.375 POST /api/v1/namespaces/default/events 201
+        11.125 PATCH /api/v1/nodes/n1/status 200
+    "]],
+    );
+    let server = lab.server();
+    assert_eq!((server.events.len(), server.total()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_is_waited_for_as_the_flags_say() {
+    let flags = [
+        "--apiserver-wait-timeout=20s",
+        "--apiserver-wait-interval=5s",
+    ];
+    let mut lab = Lab::start(&flags, |server| {
+        server.rule = Box::new(|_, now| (now < Duration::from_secs(40)).then_some(Mood::Reset));
+    });
+    lab.condition(deadlock(true));
+    lab.event("OOMKilling", "killed");
+    lab.seconds(90).await;
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 Reset
+        5.000 GET /api/v1/nodes/n1 Reset
+        10.000 GET /api/v1/nodes/n1 Reset
+        15.000 GET /api/v1/nodes/n1 Reset
+        20.000 GET /api/v1/nodes/n1 Reset
+        20.000 POST /api/v1/namespaces/default/events Reset
+        20.375 POST /api/v1/namespaces/default/events Reset
+        21.125 POST /api/v1/namespaces/default/events Reset
+        22.625 POST /api/v1/namespaces/default/events Reset
+        25.625 POST /api/v1/namespaces/default/events Reset
+        26.000 GET /api/v1/nodes/n1 Reset
+        31.625 POST /api/v1/namespaces/default/events Reset
+        38.000 GET /api/v1/nodes/n1 Reset
+        43.625 POST /api/v1/namespaces/default/events 201
+        60.500 GET /api/v1/nodes/n1 200
+        60.500 PATCH /api/v1/nodes/n1/status 200
+    "]],
+    );
+}
