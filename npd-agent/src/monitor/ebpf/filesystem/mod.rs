@@ -204,10 +204,13 @@ impl Filesystems {
     /// Reads the mount table, compares counts, and reports what is news.
     async fn look(&mut self, watch: &Watch) -> anyhow::Result<()> {
         let now = Instant::now();
+        let mut well = Vec::new();
         match self.read(watch).await {
             Ok(changes) => {
+                well.extend(changes.recovered);
                 for (device, name) in changes.ended {
-                    self.ended(watch, device, name).await?;
+                    self.ended(watch, device).await?;
+                    well.push(name);
                 }
                 if changes.begun {
                     // The module that brings the tracepoint came with the first mount.
@@ -222,7 +225,7 @@ impl Filesystems {
             }
         }
         self.compare_counts(watch, now).await?;
-        self.settle(watch).await?;
+        self.settle(watch, well).await?;
         let cost = now.elapsed();
         let pace = match (self.claims.is_empty(), self.sees_errors) {
             (false, _) => PACE_FAULTY,
@@ -294,7 +297,7 @@ impl Filesystems {
         };
         let timestamp = probe::timestamp(&record.header);
         self.happened(watch, device, what, 1, timestamp).await?;
-        self.settle(watch).await?;
+        self.settle(watch, Vec::new()).await?;
         self.hurry(PACE_RECORD);
         Ok(())
     }

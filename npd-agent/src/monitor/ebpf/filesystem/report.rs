@@ -68,18 +68,13 @@ impl Filesystems {
         watch.happened(&sighting, concerned).await
     }
 
-    /// Takes back whatever anyone said of a file system that is gone.
-    pub(super) async fn ended(
-        &mut self,
-        watch: &Watch,
-        device: Device,
-        name: String,
-    ) -> anyhow::Result<()> {
+    /// Ends what is being said of a file system that is gone.
+    pub(super) async fn ended(&mut self, watch: &Watch, device: Device) -> anyhow::Result<()> {
         for repeated in self.happenings.end(|(of, _)| *of == device) {
             self.tell(watch, &repeated, Timestamp::now()).await?;
         }
         self.claims.remove(&device);
-        watch.recovered(Subject::Filesystem(name)).await
+        Ok(())
     }
 
     /// Tells the hub what the kernel's log need not be believed about.
@@ -95,19 +90,24 @@ impl Filesystems {
         watch.reporter.send(watching).await
     }
 
-    /// Brings what was reported as lasting in line with what is.
-    pub(super) async fn settle(&mut self, watch: &Watch) -> anyhow::Result<()> {
-        let mut over = Vec::new();
+    /// Brings what was reported as lasting in line with what is. What anyone claims of the file
+    /// systems called `well` is over too: the kernel's log may have told of a fault that this probe
+    /// did not see, or a probe before it.
+    pub(super) async fn settle(
+        &mut self,
+        watch: &Watch,
+        mut well: Vec<String>,
+    ) -> anyhow::Result<()> {
         self.claims.retain(|device, claim| {
             let known = self.state.get(*device);
             let same = known.filter(|known| known.identity.name == claim.name);
             let lasts = same.is_some_and(|known| known.fault().is_some());
-            if !lasts {
-                over.push(claim.name.clone());
+            if !lasts && !well.contains(&claim.name) {
+                well.push(claim.name.clone());
             }
             lasts
         });
-        for name in over {
+        for name in well {
             watch.recovered(Subject::Filesystem(name)).await?;
         }
         let faults = self.state.iter().filter_map(|(device, known)| {

@@ -36,6 +36,8 @@ pub struct State {
 pub struct Changes {
     /// File systems that are gone, or replaced by another one on the device, and their names.
     pub ended: Vec<(Device, String)>,
+    /// Names of file systems that can be written again.
+    pub recovered: Vec<String>,
     /// Whether a file system came into sight.
     pub begun: bool,
 }
@@ -97,7 +99,13 @@ impl State {
             let identity = Identity::read(&self.roots, *device, superblock);
             match self.known.get_mut(device) {
                 Some(filesystem) if filesystem.identity == identity => {
+                    let was_restricted = filesystem.superblock.access != Access::Writable;
                     filesystem.update(superblock);
+                    let is_well =
+                        superblock.access == Access::Writable && filesystem.fault().is_none();
+                    if was_restricted && is_well {
+                        changes.recovered.push(identity.name);
+                    }
                 }
                 _ => {
                     changes.begun = true;

@@ -203,15 +203,17 @@ async fn a_shut_down_xfs_is_at_fault_as_long_as_it_exists() {
 #[tokio::test(start_paused = true)]
 async fn read_only_on_purpose_is_no_fault() {
     let mut machine = started(&var("ro", "ro,errors=remount-ro")).await;
-    let squashfs = srv("squashfs", "rw", "ro");
-    machine.mounts(&squashfs);
+    // If anyone has said otherwise, that is over now.
+    machine.mounts(&var("rw", "rw,errors=remount-ro"));
     machine
         .check(10, &[r#"Recovered: Filesystem("loop0")"#])
         .await;
     // A read-only bind mount.
     machine.mounts(&var("ro", "rw"));
+    machine.check(10, &[]).await;
+    machine.mounts(&srv("squashfs", "rw", "ro"));
     machine
-        .check(10, &[r#"Recovered: Filesystem("loop1")"#])
+        .check(10, &[r#"Recovered: Filesystem("loop0")"#])
         .await;
 }
 
