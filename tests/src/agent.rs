@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -37,7 +37,7 @@ pub struct Agent {
 #[derive(Clone, Debug)]
 pub struct Line {
     /// When it came.
-    pub at: Instant,
+    pub time: SystemTime,
     /// What it says.
     pub report: Value,
 }
@@ -240,10 +240,10 @@ impl Drop for Agent {
 
 fn read_lines(output: ChildStdout, lines: &Sender<Line>) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
-        let at = Instant::now();
+        let time = SystemTime::now();
         // What is no report fails the test that looks at it.
         let report = serde_json::from_str(&line).unwrap_or(Value::String(line));
-        if lines.send(Line { at, report }).is_err() {
+        if lines.send(Line { time, report }).is_err() {
             return;
         }
     }

@@ -3,6 +3,7 @@
 //! A command is one file and one line in [`COMMANDS`].
 
 mod agent;
+mod bench;
 mod build;
 mod build_ebpf;
 mod debian;
@@ -34,6 +35,7 @@ const COMMANDS: &[Command] = &[
     build::COMMAND,
     run::COMMAND,
     test::COMMAND,
+    bench::COMMAND,
     e2e::COMMAND,
     lint::COMMAND,
 ];
