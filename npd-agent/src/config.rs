@@ -33,6 +33,7 @@ const BUILT_IN: &[BuiltIn] = &[
     built_in!("config.system-log-monitor", "kernel-monitor.json"),
     built_in!("config.system-log-monitor", "readonly-monitor.json"),
     built_in!("config.system-stats-monitor", "system-stats-monitor.json"),
+    built_in!("config.ebpf-monitor", "ebpf-monitor.json"),
 ];
 
 /// Makes the monitors of the named files, or the built-in ones if none is named.

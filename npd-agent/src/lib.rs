@@ -15,6 +15,7 @@ pub mod incident;
 pub mod ledger;
 
 pub mod board;
+pub mod cgroup;
 pub mod checkpoint;
 pub mod exec;
 pub mod fd;

@@ -73,6 +73,10 @@ pub struct CgroupLayout {
     pub has_memory: u32,
     /// `cgroup_subsys_state.cgroup`
     pub css_cgroup: u32,
+    /// `cgroup_subsys_state.parent`
+    pub css_parent: u32,
+    /// `mem_cgroup.oom_group`, from its `css`; 0 if the kernel has none.
+    pub oom_group: u32,
     /// `cgroup.root`
     pub root: u32,
     /// `cgroup.kn`

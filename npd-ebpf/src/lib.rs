@@ -103,6 +103,16 @@ pub mod scope {
     pub const CGROUP: u32 = 2;
 }
 
+/// Whether a process is killed alone (`memory.oom.group`, 4.19).
+pub mod group {
+    /// Alone, or it could not be told.
+    pub const ALONE: u32 = 0;
+    /// First, and its cgroup is killed with it.
+    pub const FIRST: u32 = 1;
+    /// With another of its cgroup.
+    pub const MEMBER: u32 = 2;
+}
+
 /// The kernel chose a victim to free memory.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -125,6 +135,10 @@ pub struct Oom {
     pub oom_score_adj: i32,
     /// Why; see [`scope`].
     pub scope: u32,
+    /// Whether its whole cgroup is killed; see [`group`].
+    pub group: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The kernel's detector found a task that has not run for too long.

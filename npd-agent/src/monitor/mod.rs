@@ -70,7 +70,7 @@ pub struct Kind {
 }
 
 /// Every kind of monitor, in the order of `--help`.
-pub const KINDS: &[Kind] = &[log::KIND, plugin::KIND, stats::KIND];
+pub const KINDS: &[Kind] = &[log::KIND, plugin::KIND, stats::KIND, ebpf::KIND];
 
 /// Something that watches the node.
 pub trait Monitor: Send {

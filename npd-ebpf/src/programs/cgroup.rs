@@ -82,3 +82,26 @@ fn of(task: Kernel) -> Kernel {
         memory
     }
 }
+
+/// Whether `task` is in a cgroup whose processes are killed together (`memory.oom.group`).
+#[inline(always)]
+pub(super) fn dies_together(task: Kernel) -> bool {
+    if layout!(cgroup.known) == 0
+        || layout!(cgroup.has_memory) == 0
+        || layout!(cgroup.oom_group) == 0
+    {
+        return false;
+    }
+    let set = task.follow(layout!(cgroup.css_set));
+    let mut memory = set.follow(layout!(cgroup.memory));
+    for _ in 0..MAX_DEPTH {
+        if memory.is_null() {
+            break;
+        }
+        if memory.read::<u8>(layout!(cgroup.oom_group)) != 0 {
+            return true;
+        }
+        memory = memory.follow(layout!(cgroup.css_parent));
+    }
+    false
+}

@@ -4,9 +4,9 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_snprintf};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use npd_ebpf::{Oom, id, scope};
+use npd_ebpf::{Oom, group, id, scope};
 
-use super::{Kernel, layout, pid, send, task};
+use super::{Kernel, cgroup, layout, pid, send, task};
 
 /// How far up the stack is looked. The functions that matter are among the first nine.
 const FRAMES: usize = 16;
@@ -24,9 +24,9 @@ fn oom(context: RawTracePointContext) {
     } else {
         Kernel(context.arg(0))
     };
-    let (scope, killed) = reason(&context);
+    let reason = reason(&context);
     // A task that dies anyway is marked too, so that it may use the reserves. Nobody killed it.
-    if !killed {
+    if !reason.killed {
         return;
     }
     // SAFETY: every field is written.
@@ -36,7 +36,13 @@ fn oom(context: RawTracePointContext) {
             if victim.is_null() {
                 (*record).task.pid = context.arg(0);
             }
-            (*record).scope = scope;
+            (*record).scope = reason.scope;
+            (*record).group = match reason.member {
+                true => group::MEMBER,
+                false if cgroup::dies_together(victim) => group::FIRST,
+                false => group::ALONE,
+            };
+            (*record).reserved = 0;
             memory(victim, record);
         });
     }
@@ -74,19 +80,32 @@ unsafe fn memory(victim: Kernel, record: *mut Oom) {
     }
 }
 
-/// Whose memory was exhausted, and whether the victim was killed for it. The tracepoint does not
-/// say, but who called it does.
+/// What the kernel was doing.
+struct Reason {
+    /// Whose memory was exhausted.
+    scope: u32,
+    /// Whether the victim was killed for it.
+    killed: bool,
+    /// Whether that was because another of its cgroup was.
+    member: bool,
+}
+
+/// Why the victim was marked. The tracepoint does not say, but who called it does.
 #[inline(always)]
-fn reason(context: &RawTracePointContext) -> (u32, bool) {
+fn reason(context: &RawTracePointContext) -> Reason {
+    let mut reason = Reason {
+        scope: scope::UNKNOWN,
+        killed: true,
+        member: false,
+    };
     if layout!(has_snprintf) == 0 {
-        return (scope::UNKNOWN, true);
+        return reason;
     }
     let mut frames = [0_u64; FRAMES];
     let bytes = size_of_val(&frames) as u32;
     // SAFETY: the helper writes at most `bytes` bytes, which is the size of `frames`.
-    let written = unsafe { bpf_get_stack(context.as_ptr(), frames.as_mut_ptr().cast(), bytes, 0) };
-    let mut scope = scope::UNKNOWN;
-    let mut killed = written <= 0;
+    unsafe { bpf_get_stack(context.as_ptr(), frames.as_mut_ptr().cast(), bytes, 0) };
+    let mut by_the_killer = false;
     for frame in &mut frames {
         if *frame == 0 {
             break;
@@ -103,15 +122,19 @@ fn reason(context: &RawTracePointContext) -> (u32, bool) {
             );
         }
         if begins(&name, b"__oom_kill_proce") {
-            killed = true;
+            by_the_killer = true;
+        } else if begins(&name, b"oom_kill_memcg_m") {
+            reason.member = true;
         } else if begins(&name, b"mem_cgroup_out_of_memory") {
-            scope = scope::CGROUP;
+            reason.scope = scope::CGROUP;
             break;
         } else if begins(&name, b"out_of_m") {
-            scope = scope::NODE;
+            reason.scope = scope::NODE;
         }
     }
-    (scope, killed)
+    // When the stack says nothing, believe the tracepoint.
+    reason.killed = by_the_killer || reason.scope == scope::UNKNOWN;
+    reason
 }
 
 /// Whether a symbol begins so. Words, because the verifier counts every comparison.

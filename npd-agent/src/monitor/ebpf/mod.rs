@@ -1,9 +1,222 @@
 //! `--config.ebpf-monitor`: sees through programs in the kernel what logs tell late or never.
+//!
+//! One ring buffer carries what all programs send; each probe takes its records and reports. A probe
+//! whose programs cannot be attached sees in another way, and says so: without privileges, on a
+//! kernel without BTF, or where a tracepoint is missing, the rest still works.
+//!
+//! A new probe is one file in `npd-ebpf/src/programs`, one file or folder here, and one line in
+//! [`PROBES`].
 
+mod btf;
+mod config;
 pub mod filesystem;
+mod hung_task;
+mod layout;
+mod load;
+mod oom;
 pub mod probe;
+mod ring;
+mod task;
+mod truth;
 
-use probe::Probe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use self::config::Checked;
+use self::load::{Kernel, Shared};
+use self::probe::{Attached, Probe, Program, Rule, Settings, Watch};
+use self::ring::Ring;
+use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
+use crate::problem::Forever;
+use crate::reporter::{Report, Reporter};
 
 /// Every probe, in the order in which they are started.
-pub const PROBES: &[Probe] = &[filesystem::PROBE];
+pub const PROBES: &[Probe] = &[oom::PROBE, hung_task::PROBE, filesystem::PROBE];
+
+/// The kind of monitor.
+pub const KIND: Kind = Kind {
+    flag: "config.ebpf-monitor",
+    deprecated: None,
+    help: "Config files of eBPF monitors, which see OOM kills, hung tasks and broken file systems",
+    load,
+};
+
+/// The monitor's name, and that of its source of records.
+const NAME: &str = "ebpf";
+
+/// How many records may wait for a probe before the ring waits.
+const RECORDS_QUEUED: usize = 256;
+
+/// How often a program is attached again that could not be.
+const PACE_ATTACH: Duration = Duration::from_secs(30);
+
+/// The eBPF object, built by `cargo xtask build-ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NPD_EBPF_OBJECT"));
+
+/// Runs the rules of all config files: the programs are in the kernel once.
+struct EbpfMonitor {
+    declarations: Vec<Declaration>,
+    settings: Settings,
+    rules: Vec<(&'static Probe, Rule)>,
+}
+
+fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+    let mut declarations = Vec::new();
+    let mut rules = Vec::new();
+    let mut settings: Option<Settings> = None;
+    for file in files {
+        let Checked {
+            declaration,
+            settings: of_file,
+            rules: of_rules,
+        } = config::load(file)?;
+        declarations.push(declaration);
+        rules.extend(of_rules);
+        settings = Some(match settings {
+            Some(others) => others.stricter(of_file),
+            None => of_file,
+        });
+    }
+    let Some(settings) = settings else {
+        return Ok(Vec::new());
+    };
+    Ok(vec![Box::new(EbpfMonitor {
+        declarations,
+        settings,
+        rules,
+    })])
+}
+
+impl Monitor for EbpfMonitor {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn declarations(&self) -> Vec<Declaration> {
+        self.declarations.clone()
+    }
+
+    fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
+        Box::pin(async {
+            let ended = self.watch(reporter).await;
+            // While nobody watches, the kernel's log reports.
+            for probe in PROBES {
+                reporter.send(Report::NotWatching(probe.kind)).await?;
+            }
+            ended
+        })
+    }
+}
+
+impl EbpfMonitor {
+    async fn watch(&self, reporter: &Reporter) -> Forever {
+        let named = |probe: &&Probe| self.rules.iter().any(|(of, _)| of.name == probe.name);
+        let probes: Vec<&'static Probe> = PROBES.iter().filter(named).collect();
+        let programs: Vec<_> = probes.iter().flat_map(|probe| probe.programs).collect();
+        let (kernel, ring) = match put_into_kernel(programs, reporter).await {
+            Ok((kernel, ring)) => (Ok(kernel), Some(ring)),
+            Err(error) => (Err(format!("{error:#}")), None),
+        };
+        match &kernel {
+            Ok(_) => reporter.source_up(NAME, false),
+            Err(error) => {
+                warn!(
+                    error,
+                    "Programs could not be loaded into the kernel; seeing without them"
+                );
+                reporter.source_down(NAME, false, error.clone());
+            }
+        }
+        let attach_now = Arc::new(Notify::new());
+        let mut attachments = Vec::new();
+        let mut senders = Vec::new();
+        let mut tasks = JoinSet::new();
+        for probe in probes {
+            let (sender, records) = mpsc::channel(RECORDS_QUEUED);
+            let (attachment, attached) = watch::channel(attached(probe, &kernel));
+            senders.push((probe, sender));
+            attachments.push((probe, attachment));
+            let rules = self.rules.iter().filter(|(of, _)| of.name == probe.name);
+            tasks.spawn((probe.run)(Watch {
+                probe,
+                rules: rules.map(|(_, rule)| rule.clone()).collect(),
+                settings: self.settings.clone(),
+                records,
+                attached,
+                attach_now: Arc::clone(&attach_now),
+                kernel: kernel.clone().ok(),
+                reporter: reporter.clone(),
+            }));
+        }
+        if let (Some(ring), Ok(kernel)) = (ring, &kernel) {
+            tasks.spawn(ring.deliver(senders, kernel.clone(), reporter.clone()));
+            tasks.spawn(keep_attaching(kernel.clone(), attach_now, attachments));
+        }
+        match tasks.join_next().await {
+            Some(ended) => ended.context("running a probe")?,
+            // A file without rules.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Loads the programs in another thread: it takes a tenth of a second.
+async fn put_into_kernel(
+    programs: Vec<&'static Program>,
+    reporter: &Reporter,
+) -> anyhow::Result<(Shared, Ring)> {
+    let sys = reporter.node.roots.sys.clone();
+    let loaded = spawn_blocking(move || Kernel::load(OBJECT, &sys, programs)).await;
+    let (kernel, records) = loaded.context("loading the programs")??;
+    Ok((Shared::new(kernel), Ring::new(records)?))
+}
+
+/// How the programs of `probe` are attached.
+fn attached(probe: &Probe, kernel: &Result<Shared, String>) -> Attached {
+    let programs = probe.programs.iter().map(|program| program.name);
+    match kernel {
+        Ok(kernel) => {
+            let kernel = kernel.lock();
+            let result = |name| kernel.attached.get(name).cloned();
+            programs
+                .filter_map(|name| Some((name, result(name)?)))
+                .collect()
+        }
+        Err(reason) => programs.map(|name| (name, Err(reason.clone()))).collect(),
+    }
+}
+
+/// Attaches what could not be attached before: the module with the tracepoint may have come.
+async fn keep_attaching(
+    kernel: Shared,
+    attach_now: Arc<Notify>,
+    attachments: Vec<(&'static Probe, watch::Sender<Attached>)>,
+) -> Forever {
+    let kernel = Ok(kernel);
+    loop {
+        let due = Instant::now() + PACE_ATTACH;
+        tokio::select! {
+            () = attach_now.notified() => {}
+            () = sleep_until(due) => {}
+        }
+        if let Ok(kernel) = &kernel
+            && !kernel.lock().attach()
+        {
+            continue;
+        }
+        for (probe, attachment) in &attachments {
+            let now = attached(probe, &kernel);
+            attachment.send_if_modified(|before| {
+                let changed = *before != now;
+                *before = now;
+                changed
+            });
+        }
+    }
+}

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use super::load::Shared;
 use crate::board::ProbeState;
 use crate::monitor::Task;
 use crate::node::wall_time;
@@ -19,6 +20,7 @@ use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, SubjectKin
 use crate::reporter::{Report, Reporter};
 
 /// Something that rules can name with `"probe"`.
+#[derive(Debug)]
 pub struct Probe {
     /// Its name in config files, in `/status` and in metrics.
     pub name: &'static str,
@@ -59,6 +61,8 @@ pub struct Watch {
     pub attached: watch::Receiver<Attached>,
     /// Asks to try that at once.
     pub attach_now: Arc<Notify>,
+    /// The programs in the kernel; `None` if they could not be loaded.
+    pub kernel: Option<Shared>,
     /// The way out.
     pub reporter: Reporter,
 }
@@ -68,6 +72,16 @@ pub struct Watch {
 pub struct Settings {
     /// How long a task may be in uninterruptible sleep before it counts as hung.
     pub hung_task_threshold: Duration,
+}
+
+impl Settings {
+    /// What satisfies both files.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        Self {
+            hung_task_threshold: self.hung_task_threshold.min(other.hung_task_threshold),
+        }
+    }
 }
 
 /// A rule of a config file that names a probe.
@@ -85,6 +99,15 @@ pub struct Rule {
     pub comm: Option<Regex>,
     /// The paths whose file systems it is about; none for any.
     pub mount_points: Vec<PathBuf>,
+}
+
+impl Rule {
+    /// Whether it is about a task of this name.
+    pub fn is_about(&self, comm: &str) -> bool {
+        self.comm
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(comm))
+    }
 }
 
 /// What a probe saw.
@@ -227,6 +250,35 @@ impl Watch {
         family.with_label_values(&[name, backend]).set(1);
         let reason = reason.unwrap_or_default();
         info!(probe = name, backend, reason, "Probe is watching");
+    }
+
+    /// Why programs of this probe are not attached; `None` if all are.
+    pub fn refusals(&self) -> Option<String> {
+        let attached = self.attached.borrow();
+        let refused = attached.iter().filter_map(|(name, result)| {
+            let reason = result.as_ref().err()?;
+            Some(format!("{name}: {reason}"))
+        });
+        let refused = refused.collect::<Vec<_>>().join("; ");
+        (!refused.is_empty()).then_some(refused)
+    }
+
+    /// Whether the kernel's log is being read.
+    pub fn text_is_read(&self) -> bool {
+        let board = self.reporter.board.read();
+        board.sources.get("kmsg").is_some_and(|source| source.up)
+    }
+
+    /// Counts what the kernel counted and the probe was not told of.
+    pub fn missed(&self, times: u64) {
+        let family = &self.reporter.metrics.probe_missed;
+        family.with_label_values(&[self.probe.name]).inc_by(times);
+    }
+
+    /// Counts what there was no room to remember.
+    pub fn lost(&self, times: u64) {
+        let family = &self.reporter.metrics.records_lost;
+        family.with_label_values(&[self.probe.name]).inc_by(times);
     }
 
     /// Counts a record that made no sense.

@@ -74,6 +74,7 @@ impl Machine {
             symlink(format!("../../devices/virtual/block/loop{minor}"), link).unwrap();
         }
         let probe = tokio::spawn((PROBE.run)(Watch {
+            kernel: None,
             probe: &FILESYSTEM,
             rules: vec![
                 rule("FilesystemError", None, &[]),

@@ -1,0 +1,224 @@
+//! An eBPF monitor's config file: the shape of NPD's log monitors, with `probe` for `pattern`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::PROBES;
+use super::probe::{Probe, Rule, Settings};
+use crate::go::duration::GoDuration;
+use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
+use crate::problem::{Problem, SubjectKind};
+
+/// A config file that can be run.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// What it may report.
+    pub(super) declaration: Declaration,
+    /// Its knobs.
+    pub(super) settings: Settings,
+    /// Its rules and their probes, in the file's order.
+    pub(super) rules: Vec<(&'static Probe, Rule)>,
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    #[serde(rename = "plugin")]
+    _plugin: Plugin,
+    #[serde(default)]
+    plugin_config: Knobs,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    conditions: Vec<ConditionConfig>,
+    #[serde(default)]
+    rules: Vec<RuleConfig>,
+    #[serde(default = "yes")]
+    metrics_reporting: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Plugin {
+    Ebpf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Knobs {
+    hung_task_threshold: Positive,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            hung_task_threshold: Positive(Duration::from_secs(30)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleConfig {
+    r#type: RuleType,
+    #[serde(default)]
+    condition: String,
+    #[serde(default)]
+    reason: String,
+    probe: ProbeName,
+    comm: Option<Comm>,
+    #[serde(default)]
+    mount_points: Vec<MountPoint>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum RuleType {
+    Temporary,
+    Permanent,
+}
+
+/// A Go duration over 0.
+#[derive(Deserialize)]
+#[serde(try_from = "GoDuration")]
+struct Positive(Duration);
+
+impl TryFrom<GoDuration> for Positive {
+    type Error = &'static str;
+
+    fn try_from(duration: GoDuration) -> Result<Self, Self::Error> {
+        let positive = duration.to_std().filter(|duration| !duration.is_zero());
+        positive.map(Self).ok_or("must be more than 0")
+    }
+}
+
+/// The name of a probe.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct ProbeName(&'static Probe);
+
+impl TryFrom<String> for ProbeName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let probe = PROBES.iter().find(|probe| probe.name == name);
+        probe.map(Self).ok_or_else(|| {
+            let known: Vec<_> = PROBES.iter().map(|probe| probe.name).collect();
+            format!("there is no probe {name:?}, only {}", known.join(", "))
+        })
+    }
+}
+
+/// A regular expression for the names of tasks.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Comm(Regex);
+
+impl TryFrom<String> for Comm {
+    type Error = regex::Error;
+
+    fn try_from(pattern: String) -> Result<Self, Self::Error> {
+        Regex::new(&pattern).map(Self)
+    }
+}
+
+/// A path whose file system is meant.
+#[derive(Deserialize)]
+#[serde(try_from = "PathBuf")]
+struct MountPoint(PathBuf);
+
+impl TryFrom<PathBuf> for MountPoint {
+    type Error = &'static str;
+
+    fn try_from(path: PathBuf) -> Result<Self, Self::Error> {
+        if path.is_absolute() {
+            Ok(Self(path))
+        } else {
+            Err("must be an absolute path")
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Reads and checks a file.
+pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
+    let config: Config = file.decode()?;
+    for (index, rule) in config.rules.iter().enumerate() {
+        let complain = |field: &str, message: String| {
+            Err(file
+                .error(&format!("rules[{index}].{field}"), message)
+                .into())
+        };
+        let declared = config.conditions.iter().any(|c| c.r#type == rule.condition);
+        if rule.r#type == RuleType::Permanent && !declared {
+            let message = format!(
+                "{:?} is not among the conditions of the file",
+                rule.condition
+            );
+            return complain("condition", message);
+        }
+        let Probe { name, kind, .. } = rule.probe.0;
+        let about_files = *kind == SubjectKind::Filesystem;
+        if about_files && rule.comm.is_some() {
+            return complain("comm", format!("the probe {name} is not about tasks"));
+        }
+        if !about_files && !rule.mount_points.is_empty() {
+            return complain(
+                "mountPoints",
+                format!("the probe {name} is not about file systems"),
+            );
+        }
+    }
+    Ok(config.checked(&file.name))
+}
+
+impl Config {
+    fn checked(self, name: &Arc<str>) -> Checked {
+        let source: Arc<str> = Arc::from(self.source);
+        let metrics = self.metrics_reporting;
+        let rules = self.rules.into_iter().enumerate();
+        let rules: Vec<_> = rules
+            .map(|(index, rule)| {
+                let permanent = rule.r#type == RuleType::Permanent;
+                let checked = Rule {
+                    monitor: Arc::clone(name),
+                    source: Arc::clone(&source),
+                    claimant: format!("rules[{index}]"),
+                    problem: Arc::new(Problem {
+                        reason: Arc::from(rule.reason),
+                        condition: permanent.then(|| Arc::from(rule.condition)),
+                        message_is_news: false,
+                        metrics,
+                    }),
+                    comm: rule.comm.map(|comm| comm.0),
+                    mount_points: rule.mount_points.into_iter().map(|path| path.0).collect(),
+                };
+                (rule.probe.0, checked)
+            })
+            .collect();
+        let conditions = self.conditions.into_iter().map(ConditionConfig::healthy);
+        Checked {
+            declaration: Declaration {
+                source,
+                conditions: conditions.collect(),
+                problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),
+                publish_at_start: true,
+            },
+            settings: Settings {
+                hung_task_threshold: self.plugin_config.hung_task_threshold.0,
+            },
+            rules,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Ways to see which tasks sleep uninterruptibly.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use npd_ebpf::Sleeper as Record;
+use zerocopy::FromBytes as _;
+
+use super::table::Sleeper;
+use crate::monitor::ebpf::load::Shared;
+use crate::monitor::ebpf::probe::text;
+
+/// How many sleepers a look returns at most: more than the table holds, so that it can count.
+const MAX_FOUND: usize = 16 * 1024;
+
+/// Nanoseconds in the unit of `/proc/PID/stat`, `USER_HZ`, which is 100 for every program.
+pub(super) const TICK: u64 = 10_000_000;
+
+/// `PF_FROZEN`: before 6.1 a frozen task sleeps uninterruptibly, and means to.
+const FROZEN: u64 = 0x0001_0000;
+
+/// The task iterator: one walk in the kernel, tens of nanoseconds a task.
+pub(super) fn by_iterator(kernel: &Shared) -> anyhow::Result<Vec<Sleeper>> {
+    let mut bytes = Vec::new();
+    let limit = (MAX_FOUND * size_of::<Record>()) as u64;
+    kernel.walk()?.take(limit).read_to_end(&mut bytes)?;
+    let records = bytes.chunks_exact(size_of::<Record>());
+    Ok(records
+        .filter_map(|bytes| Record::read_from_bytes(bytes).ok())
+        .map(|record| Sleeper {
+            pid: record.pid,
+            start: record.start / TICK,
+            switches: record.switches,
+            comm: text(&record.comm),
+        })
+        .collect())
+}
+
+/// Every thread in `/proc`: some ten microseconds a thread.
+pub(super) fn by_proc(proc: &Path) -> io::Result<Vec<Sleeper>> {
+    let mut found = Vec::new();
+    for process in numbers(proc)? {
+        // A process that has gone has no threads.
+        for thread in numbers(&process.join("task")).unwrap_or_default() {
+            found.extend(sleeper(&thread));
+            if found.len() == MAX_FOUND {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Those of the threads `pids` that sleep.
+pub(super) fn these(proc: &Path, pids: impl Iterator<Item = u32>) -> Vec<Sleeper> {
+    // A thread has a folder of its own here, though it is not listed.
+    pids.filter_map(|pid| sleeper(&proc.join(pid.to_string())))
+        .collect()
+}
+
+/// The folders in `folder` that are numbers.
+fn numbers(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_number = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
+    };
+    let entries = fs::read_dir(folder)?.filter_map(Result::ok);
+    Ok(entries.filter(is_number).map(|e| e.path()).collect())
+}
+
+/// The thread with the folder `thread`, if it sleeps uninterruptibly.
+fn sleeper(thread: &Path) -> Option<Sleeper> {
+    let stat = fs::read(thread.join("stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // `PID (NAME) STATE …`, where the name may contain anything.
+    let (begin, rest) = stat.rsplit_once(')')?;
+    let (pid, comm) = begin.split_once(" (")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // proc(5) counts from the number, which is 1; here the state, which is 3, comes first.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    if fields.first() != Some(&"D") || number(9)? & FROZEN != 0 {
+        return None;
+    }
+    Some(Sleeper {
+        pid: pid.parse().ok()?,
+        start: number(22)?,
+        switches: switches(thread)?,
+        comm: comm.to_owned(),
+    })
+}
+
+fn switches(thread: &Path) -> Option<u64> {
+    let status = fs::read_to_string(thread.join("status")).ok()?;
+    let counter = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse::<u64>().ok()
+    };
+    let voluntary = counter("voluntary_ctxt_switches:")?;
+    Some(voluntary.wrapping_add(counter("nonvoluntary_ctxt_switches:")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread as `/proc` shows it.
+    fn thread(folder: &Path, pid: u32, comm: &str, state: &str, flags: u64) {
+        fs::create_dir_all(folder).unwrap();
+        let stat = format!(
+            "{pid} ({comm}) {state} 1 {pid} {pid} 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n"
+        );
+        let status = format!(
+            "Name:\t{comm}\nState:\t{state}\n\
+             voluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"
+        );
+        fs::write(folder.join("stat"), stat).unwrap();
+        fs::write(folder.join("status"), status).unwrap();
+    }
+
+    fn asleep(pid: u32, comm: &str) -> Sleeper {
+        Sleeper {
+            pid,
+            start: 4711,
+            switches: 15,
+            comm: comm.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_thread_is_looked_at() {
+        let proc = tempfile::tempdir().unwrap();
+        let at = |path: &str| proc.path().join(path);
+        thread(&at("10/task/10"), 10, "main", "S", 0);
+        thread(&at("10/task/11"), 11, "wor) D (ker", "D", 0x40);
+        thread(&at("20/task/20"), 20, "frozen", "D", 0x0001_0040);
+        thread(&at("30/task/30"), 30, "kworker/u8:1", "I", 0);
+        thread(&at("sys/task/40"), 40, "no process", "D", 0);
+        fs::create_dir_all(at("50")).unwrap();
+        fs::create_dir_all(at("60/task/60")).unwrap();
+        fs::write(at("60/task/60/stat"), "60 (cut").unwrap();
+        assert_eq!(by_proc(proc.path()).unwrap(), [asleep(11, "wor) D (ker")]);
+    }
+
+    #[test]
+    fn threads_are_found_by_number() {
+        let proc = tempfile::tempdir().unwrap();
+        thread(&proc.path().join("11"), 11, "worker", "D", 0);
+        thread(&proc.path().join("12"), 12, "worker", "R", 0);
+        let found = these(proc.path(), [11, 12, 13].into_iter());
+        assert_eq!(found, [asleep(11, "worker")]);
+    }
+
+    #[test]
+    fn without_proc_it_says_so() {
+        assert!(by_proc("/nowhere".as_ref()).is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! Which tasks sleep uninterruptibly, since when, and which of them hang. Pure: the caller brings
+//! the time and what it saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How many sleeping tasks are remembered. A node with more than this is sick enough.
+const MAX_SLEEPERS: usize = 1024;
+
+/// A task in uninterruptible sleep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sleeper {
+    /// The thread's id, in the initial pid namespace.
+    pub(super) pid: u32,
+    /// When it started, in hundredths of a second since boot: as `/proc/PID/stat` has it.
+    pub(super) start: u64,
+    /// How often it was switched out. A task that sleeps on does not move it.
+    pub(super) switches: u64,
+    /// Its name.
+    pub(super) comm: String,
+}
+
+/// The sleeping tasks.
+#[derive(Debug)]
+pub(super) struct Table {
+    threshold: Duration,
+    sleepers: BTreeMap<u32, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    start: u64,
+    switches: u64,
+    /// When it was first seen asleep; it may have been for longer.
+    since: Instant,
+    hangs: bool,
+}
+
+/// What a look at the sleeping tasks has brought to light.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Tasks whose hanging is news, and for how long they have slept at least.
+    pub(super) hung: Vec<(Sleeper, Duration)>,
+    /// Numbers of tasks that hang no longer.
+    pub(super) recovered: Vec<u32>,
+    /// How many sleepers there was no room for.
+    pub(super) refused: u64,
+}
+
+impl Sleeper {
+    fn identity(&self) -> (u32, u64, u64) {
+        (self.pid, self.start, self.switches)
+    }
+}
+
+impl Table {
+    /// A task hangs when it has slept for `threshold` without waking once.
+    pub(super) fn new(threshold: Duration) -> Self {
+        Self {
+            threshold,
+            sleepers: BTreeMap::new(),
+        }
+    }
+
+    /// Whether any task hangs.
+    pub(super) fn any_hangs(&self) -> bool {
+        self.sleepers.values().any(|entry| entry.hangs)
+    }
+
+    /// The numbers of the tasks that hang.
+    pub(super) fn hanging(&self) -> impl Iterator<Item = u32> {
+        let hanging = self.sleepers.iter().filter(|(_, entry)| entry.hangs);
+        hanging.map(|(pid, _)| *pid)
+    }
+
+    /// Takes in all tasks that sleep at `now`.
+    pub(super) fn saw_all(&mut self, found: Vec<Sleeper>, now: Instant) -> Changes {
+        let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
+        let mut changes = Changes::default();
+        self.sleepers.retain(|pid, entry| {
+            let sleeps_on = asleep.contains(&(*pid, entry.start, entry.switches));
+            if entry.hangs && !sleeps_on {
+                changes.recovered.push(*pid);
+            }
+            sleeps_on
+        });
+        for sleeper in found {
+            // A new thread sleeps until it is woken for the first time; it does not hang.
+            if sleeper.switches == 0 {
+                continue;
+            }
+            match self.sleepers.get_mut(&sleeper.pid) {
+                Some(entry) => {
+                    let asleep = now.duration_since(entry.since);
+                    if !entry.hangs && asleep >= self.threshold {
+                        entry.hangs = true;
+                        changes.hung.push((sleeper, asleep));
+                    }
+                }
+                None => {
+                    if !self.insert(&sleeper, now, false) {
+                        changes.refused += 1;
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    /// Takes in which of the [hanging](Self::hanging) tasks still sleep.
+    pub(super) fn saw_hanging(&mut self, found: &[Sleeper]) -> Vec<u32> {
+        let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
+        let recovered = self.sleepers.extract_if(.., |pid, entry| {
+            entry.hangs && !asleep.contains(&(*pid, entry.start, entry.switches))
+        });
+        recovered.map(|(pid, _)| pid).collect()
+    }
+
+    /// Takes in that a task hangs, as the kernel says.
+    pub(super) fn told(&mut self, sleeper: Sleeper, now: Instant) -> Changes {
+        let mut changes = Changes::default();
+        let known = self.sleepers.get_mut(&sleeper.pid);
+        if let Some(entry) = known {
+            let same = (entry.start, entry.switches) == (sleeper.start, sleeper.switches);
+            let hung = entry.hangs;
+            if same {
+                entry.hangs = true;
+                if !hung {
+                    let asleep = now.duration_since(entry.since);
+                    changes.hung.push((sleeper, asleep));
+                }
+                return changes;
+            }
+            // It woke and sleeps again, or another task has its number.
+            if hung {
+                changes.recovered.push(sleeper.pid);
+            }
+            self.sleepers.remove(&sleeper.pid);
+        }
+        if self.insert(&sleeper, now, true) {
+            changes.hung.push((sleeper, Duration::ZERO));
+        } else {
+            changes.refused = 1;
+        }
+        changes
+    }
+
+    fn insert(&mut self, sleeper: &Sleeper, now: Instant, hangs: bool) -> bool {
+        if self.sleepers.len() >= MAX_SLEEPERS {
+            return false;
+        }
+        let entry = Entry {
+            start: sleeper.start,
+            switches: sleeper.switches,
+            since: now,
+            hangs,
+        };
+        self.sleepers.insert(sleeper.pid, entry);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

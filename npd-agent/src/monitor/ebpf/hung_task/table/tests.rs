@@ -1,0 +1,159 @@
+use std::time::{Duration, Instant};
+
+use super::{Changes, MAX_SLEEPERS, Sleeper, Table};
+
+const THRESHOLD: Duration = Duration::from_secs(30);
+
+/// A table and a clock that starts at 0 seconds.
+struct Story {
+    table: Table,
+    start: Instant,
+}
+
+fn story() -> Story {
+    Story {
+        table: Table::new(THRESHOLD),
+        start: Instant::now(),
+    }
+}
+
+fn sleeper(pid: u32, start: u64, switches: u64) -> Sleeper {
+    Sleeper {
+        pid,
+        start,
+        switches,
+        comm: format!("task-{pid}"),
+    }
+}
+
+impl Story {
+    fn at(&self, seconds: u64) -> Instant {
+        self.start + Duration::from_secs(seconds)
+    }
+
+    fn saw(&mut self, seconds: u64, found: &[Sleeper]) -> Changes {
+        let now = self.at(seconds);
+        self.table.saw_all(found.to_vec(), now)
+    }
+
+    fn told(&mut self, seconds: u64, sleeper: &Sleeper) -> Changes {
+        let now = self.at(seconds);
+        self.table.told(sleeper.clone(), now)
+    }
+}
+
+#[track_caller]
+fn check(changes: Changes, hung: &[u32], recovered: &[u32]) {
+    let hangs: Vec<_> = changes
+        .hung
+        .iter()
+        .map(|(sleeper, _)| sleeper.pid)
+        .collect();
+    assert_eq!((&hangs[..], &changes.recovered[..]), (hung, recovered));
+}
+
+#[test]
+fn a_task_hangs_once_it_has_slept_for_the_threshold() {
+    let mut story = story();
+    let stuck = [sleeper(7, 100, 5)];
+    check(story.saw(0, &stuck), &[], &[]);
+    check(story.saw(22, &stuck), &[], &[]);
+    let changes = story.saw(30, &stuck);
+    assert_eq!(changes.hung[0].1, Duration::from_secs(30));
+    check(changes, &[7], &[]);
+    check(story.saw(37, &stuck), &[], &[]);
+    assert!(story.table.any_hangs());
+    check(story.saw(40, &[]), &[], &[7]);
+    assert!(!story.table.any_hangs());
+}
+
+#[test]
+fn a_task_that_wakes_now_and_then_does_not_hang() {
+    let mut story = story();
+    for turn in 0..10 {
+        check(story.saw(turn * 20, &[sleeper(7, 100, 5 + turn)]), &[], &[]);
+    }
+}
+
+#[test]
+fn a_task_that_wakes_and_sleeps_again_has_recovered() {
+    let mut story = story();
+    story.saw(0, &[sleeper(7, 100, 5)]);
+    check(story.saw(30, &[sleeper(7, 100, 5)]), &[7], &[]);
+    check(story.saw(31, &[sleeper(7, 100, 6)]), &[], &[7]);
+    check(story.saw(61, &[sleeper(7, 100, 6)]), &[7], &[]);
+}
+
+#[test]
+fn another_task_with_the_number_of_one_that_hung_does_not_hang() {
+    let mut story = story();
+    story.saw(0, &[sleeper(7, 100, 5)]);
+    check(story.saw(30, &[sleeper(7, 100, 5)]), &[7], &[]);
+    check(story.saw(31, &[sleeper(7, 3100, 5)]), &[], &[7]);
+}
+
+#[test]
+fn a_thread_that_never_ran_does_not_hang() {
+    let mut story = story();
+    story.saw(0, &[sleeper(7, 100, 0)]);
+    check(story.saw(100, &[sleeper(7, 100, 0)]), &[], &[]);
+}
+
+#[test]
+fn the_kernel_may_say_so_first_and_often() {
+    let mut story = story();
+    let stuck = sleeper(7, 100, 5);
+    check(story.told(0, &stuck), &[7], &[]);
+    check(story.told(1, &stuck), &[], &[]);
+    check(story.saw(2, std::slice::from_ref(&stuck)), &[], &[]);
+    check(story.saw(60, std::slice::from_ref(&stuck)), &[], &[]);
+    check(story.saw(61, &[]), &[], &[7]);
+    check(story.told(90, &stuck), &[7], &[]);
+}
+
+#[test]
+fn the_kernel_may_say_so_before_the_threshold() {
+    let mut story = story();
+    let stuck = sleeper(7, 100, 5);
+    story.saw(0, std::slice::from_ref(&stuck));
+    let changes = story.told(4, &stuck);
+    assert_eq!(changes.hung[0].1, Duration::from_secs(4));
+    check(changes, &[7], &[]);
+    check(story.saw(40, std::slice::from_ref(&stuck)), &[], &[]);
+}
+
+#[test]
+fn the_kernel_may_say_that_it_hangs_anew() {
+    let mut story = story();
+    check(story.told(0, &sleeper(7, 100, 5)), &[7], &[]);
+    check(story.told(9, &sleeper(7, 100, 8)), &[7], &[7]);
+}
+
+#[test]
+fn only_hanging_tasks_recover_between_looks() {
+    let mut story = story();
+    story.saw(0, &[sleeper(1, 1, 1), sleeper(2, 2, 2), sleeper(3, 3, 3)]);
+    story.told(1, &sleeper(1, 1, 1));
+    story.told(1, &sleeper(2, 2, 2));
+    let hanging: Vec<_> = story.table.hanging().collect();
+    assert_eq!(hanging, [1, 2]);
+    assert_eq!(story.table.saw_hanging(&[sleeper(2, 2, 2)]), [1]);
+    // Task 3 was not looked at, and has still slept since 0.
+    check(
+        story.saw(30, &[sleeper(2, 2, 2), sleeper(3, 3, 3)]),
+        &[3],
+        &[],
+    );
+}
+
+#[test]
+fn a_flood_of_sleepers_is_bounded_and_counted() {
+    let mut story = story();
+    let limit = u32::try_from(MAX_SLEEPERS).unwrap();
+    let flood: Vec<_> = (1..=limit + 10).map(|pid| sleeper(pid, 1, 1)).collect();
+    assert_eq!(story.saw(0, &flood).refused, 10);
+    let changes = story.saw(30, &flood);
+    assert_eq!((changes.hung.len(), changes.refused), (MAX_SLEEPERS, 10));
+    assert_eq!(story.told(31, &sleeper(limit + 1, 1, 1)).refused, 1);
+    assert_eq!(story.saw(40, &[]).recovered.len(), MAX_SLEEPERS);
+}

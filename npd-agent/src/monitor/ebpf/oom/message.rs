@@ -1,0 +1,86 @@
+//! The words for a kill: the kernel's own, so that people recognise them.
+
+use npd_ebpf::{Oom, group, scope};
+
+use crate::monitor::ebpf::task::{cgroup_path, comm, place};
+
+/// The line that the kernel prints, and then what it leaves out.
+pub(super) fn message(kill: &Oom, page_bytes: u64) -> String {
+    let Oom { task, .. } = kill;
+    // Counters of resident pages may be negative for a moment; the kernel takes that for none.
+    let resident = |pages: i64| u64::try_from(pages).unwrap_or(0).saturating_mul(page_bytes) >> 10;
+    let cause = match kill.scope {
+        scope::NODE => "Out of memory",
+        scope::CGROUP => "Memory cgroup out of memory",
+        _ => "Out of memory on the node or in a cgroup",
+    };
+    let all = match kill.group {
+        group::ALONE => "",
+        _ => ", with all of its cgroup (memory.oom.group)",
+    };
+    format!(
+        "{cause}: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, \
+         shmem-rss:{}kB, UID:{} pgtables:{}kB oom_score_adj:{}{}{all}",
+        task.pid,
+        comm(task),
+        kill.total_vm.saturating_mul(page_bytes) >> 10,
+        resident(kill.anon_rss),
+        resident(kill.file_rss),
+        resident(kill.shmem_rss),
+        task.uid,
+        kill.page_tables >> 10,
+        kill.oom_score_adj,
+        place(&cgroup_path(&task.cgroup)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+    use crate::monitor::ebpf::task::tests::cgroup;
+
+    fn kill() -> Oom {
+        let mut kill = Oom::new_zeroed();
+        kill.task.pid = 1234;
+        kill.task.comm[..7].copy_from_slice(b"python3");
+        kill.total_vm = 54590;
+        kill.anon_rss = 4853;
+        kill.file_rss = 1280;
+        kill.shmem_rss = -3;
+        kill.page_tables = 122_880;
+        kill.scope = scope::CGROUP;
+        kill
+    }
+
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
+    fn check(kill: Oom, expected: Expect) {
+        expected.assert_eq(&message(&kill, 4096));
+    }
+
+    #[test]
+    fn reads_like_the_kernels_line() {
+        check(kill(), expect![]);
+        let mut on_node = kill();
+        on_node.scope = scope::NODE;
+        on_node.oom_score_adj = -998;
+        on_node.task.uid = 1000;
+        check(on_node, expect![]);
+        let mut unknown = kill();
+        unknown.scope = 77;
+        check(unknown, expect![]);
+    }
+
+    #[test]
+    fn says_where_the_victim_belongs() {
+        let mut in_pod = kill();
+        let id = "3f8cbf1f3b7a7a4d2f0a0f2c8a1b8f4e6d7c5b4a39281706f5e4d3c2b1a09f8e";
+        let pod = "/kubepods/burstable/pod8dbc75a9-3d26-4e0f-9e6b-2b8f1b6f7c11";
+        in_pod.task.cgroup = cgroup(&format!("{pod}/{id}"), false);
+        in_pod.group = group::FIRST;
+        check(in_pod, expect![]);
+    }
+}

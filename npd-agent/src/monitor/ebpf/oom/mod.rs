@@ -1,0 +1,196 @@
+//! Probe `oom`: every process that the kernel kills to free memory, on the node or in a cgroup.
+//!
+//! From the tracepoint `oom:mark_victim` (4.14), which tells more than the kernel's log, tells it
+//! without a rate limit, and tells it while the victim still exists. Without it the log is left, and
+//! without that the kernel's counter.
+
+mod message;
+mod victims;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use npd_ebpf::{Oom, group, id};
+use tokio::time::{Instant, sleep_until};
+
+use self::message::message;
+use self::victims::Victims;
+use super::probe::{self, Probe, Program, Record, Sighting, Watch};
+use super::task::cgroup_path;
+use super::truth::{Truth, oom_kills};
+use crate::cgroup::PodNames;
+use crate::monitor::Task;
+use crate::problem::{Forever, Subject, SubjectKind};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "oom",
+    kind: SubjectKind::OomKill,
+    programs: &[Program {
+        name: "oom",
+        tracepoint: "mark_victim",
+        record: id::OOM,
+    }],
+    run,
+};
+
+/// How often the kernel's counter is read while nothing happens.
+const PACE: Duration = Duration::from_mins(1);
+/// The same after a kill.
+const PACE_BUSY: Duration = Duration::from_secs(5);
+/// The same while there is no tracepoint.
+const PACE_BLIND: Duration = Duration::from_secs(1);
+
+fn run(watch: Watch) -> Task<'static> {
+    Box::pin(watch_kills(watch))
+}
+
+async fn watch_kills(mut watch: Watch) -> Forever {
+    let mut kills = Kills::new(&watch);
+    kills.say_how(&watch).await?;
+    loop {
+        tokio::select! {
+            record = watch.records.recv() => {
+                let record = record.context("waiting for records, which have ended")?;
+                kills.take(&watch, &record).await?;
+            }
+            attached = watch.attached.changed() => {
+                attached.context("waiting for programs to be attached, which has ended")?;
+                kills.say_how(&watch).await?;
+            }
+            () = sleep_until(kills.due) => kills.count(&watch).await?,
+        }
+    }
+}
+
+/// How kills are seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Tracepoint,
+    Text,
+    Counter,
+    None,
+}
+
+struct Kills {
+    proc: PathBuf,
+    page_bytes: u64,
+    names: PodNames,
+    victims: Victims,
+    sight: Option<Sight>,
+    truth: Truth,
+    /// What the counter stood at when it was last read.
+    counter: Option<u64>,
+    /// When it is read next.
+    due: Instant,
+}
+
+impl Kills {
+    fn new(watch: &Watch) -> Self {
+        let roots = &watch.reporter.node.roots;
+        let counter = oom_kills(&roots.proc);
+        Self {
+            proc: roots.proc.clone(),
+            page_bytes: procfs::page_size(),
+            names: PodNames::new(&roots.log),
+            victims: Victims::default(),
+            sight: None,
+            truth: Truth::from(counter),
+            counter,
+            due: Instant::now(),
+        }
+    }
+
+    /// Takes in what the tracepoint told.
+    async fn take(&mut self, watch: &Watch, record: &Record) -> anyhow::Result<()> {
+        let Some(kill) = record.decode::<Oom>() else {
+            watch.malformed();
+            return Ok(());
+        };
+        self.due = self.due.min(Instant::now() + PACE_BUSY);
+        if !self.victims.is_new(&kill) {
+            return Ok(());
+        }
+        // The first victim of a cgroup is killed and counted a second time with the rest of it, but
+        // marked only once.
+        let counted = if kill.group == group::FIRST { 2 } else { 1 };
+        self.truth.saw(counted);
+        let path = cgroup_path(&kill.task.cgroup);
+        let sighting = Sighting {
+            subject: Subject::OomKill(kill.task.pid),
+            timestamp: probe::timestamp(&kill.header),
+            message: message(&kill, self.page_bytes),
+            pod: self.names.pod(&path).await,
+        };
+        let comm = super::task::comm(&kill.task);
+        watch.happened(&sighting, |rule| rule.is_about(&comm)).await
+    }
+
+    /// Reads the kernel's counter.
+    async fn count(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let counter = oom_kills(&self.proc);
+        let before = std::mem::replace(&mut self.counter, counter);
+        let missed = self.truth.missed(counter);
+        match self.sight {
+            Some(Sight::Tracepoint) => watch.missed(missed),
+            Some(Sight::Counter) => {
+                let news = counter.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+                self.report_count(watch, news).await?;
+            }
+            _ => {}
+        }
+        // The kernel's log may have come or gone.
+        self.say_how(watch).await
+    }
+
+    async fn report_count(&self, watch: &Watch, kills: u64) -> anyhow::Result<()> {
+        if kills == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "Out of memory: Killed {kills} processes within a second; \
+             neither a probe nor the kernel's log tells which"
+        );
+        let sighting = Sighting {
+            subject: Subject::OomKill(0),
+            timestamp: Timestamp::now(),
+            message,
+            pod: None,
+        };
+        watch.happened(&sighting, |rule| rule.comm.is_none()).await
+    }
+
+    /// Finds out how kills are seen now, and says so if that is news.
+    async fn say_how(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let refused = watch.refusals();
+        let sight = if refused.is_none() {
+            Sight::Tracepoint
+        } else if watch.text_is_read() {
+            Sight::Text
+        } else if self.counter.is_some() {
+            Sight::Counter
+        } else {
+            Sight::None
+        };
+        let pace = match (sight, self.sight) {
+            (Sight::Tracepoint, _) => PACE,
+            _ => PACE_BLIND,
+        };
+        self.due = Instant::now() + pace;
+        if self.sight.replace(sight) == Some(sight) {
+            return Ok(());
+        }
+        match sight {
+            Sight::Tracepoint => {
+                watch.seen_by("raw_tracepoint", None);
+                self.truth = Truth::from(self.counter);
+                watch.answers().await
+            }
+            Sight::Text => Ok(watch.seen_by("kmsg", refused)),
+            Sight::Counter => Ok(watch.seen_by("counter", refused)),
+            Sight::None => Ok(watch.seen_by("none", refused)),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Tells one victim from another.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use npd_ebpf::Oom;
+
+/// How many victims are remembered.
+const REMEMBERED: usize = 256;
+
+/// How long a process takes to die. No other has its number within that time.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// The latest victims.
+#[derive(Debug, Default)]
+pub(super) struct Victims(VecDeque<(u32, Duration)>);
+
+impl Victims {
+    /// Whether this is a process that has not been seen dying.
+    ///
+    /// When several threads of a victim need memory to die, each is marked. Before 5.13 a program
+    /// cannot tell that from a kill.
+    pub(super) fn is_new(&mut self, kill: &Oom) -> bool {
+        let task = &kill.task;
+        // Without its task, only the thread's number is known.
+        let victim = if task.tgid == 0 { task.pid } else { task.tgid };
+        let time = Duration::from_nanos(kill.header.time);
+        self.0
+            .retain(|(_, killed)| time.saturating_sub(*killed) < DEATH);
+        if self.0.iter().any(|(known, _)| *known == victim) {
+            return false;
+        }
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((victim, time));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+
+    fn kill(tgid: u32, pid: u32, seconds: u64) -> Oom {
+        let mut kill = Oom::new_zeroed();
+        kill.task.tgid = tgid;
+        kill.task.pid = pid;
+        kill.header.time = seconds * 1_000_000_000;
+        kill
+    }
+
+    #[test]
+    fn threads_of_one_process_are_one_victim() {
+        let mut victims = Victims::default();
+        assert!(victims.is_new(&kill(10, 10, 100)));
+        assert!(!victims.is_new(&kill(10, 11, 100)));
+        assert!(!victims.is_new(&kill(10, 12, 109)));
+        assert!(victims.is_new(&kill(20, 20, 109)));
+        assert!(
+            victims.is_new(&kill(10, 10, 111)),
+            "a new process with an old number"
+        );
+        assert!(
+            victims.is_new(&kill(0, 30, 111)),
+            "only the thread is known"
+        );
+        assert!(!victims.is_new(&kill(0, 30, 111)));
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let mut victims = Victims::default();
+        for pid in 1..10_000 {
+            assert!(victims.is_new(&kill(pid, pid, 1)));
+        }
+        assert_eq!(victims.0.len(), REMEMBERED);
+    }
+}

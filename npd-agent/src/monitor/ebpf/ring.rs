@@ -1,0 +1,103 @@
+//! Takes records out of the ring buffer and hands each to its probe.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use aya::maps::{MapData, RingBuf};
+use npd_ebpf::{Header, id};
+use prometheus::IntCounter;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use zerocopy::FromBytes as _;
+
+use super::NAME;
+use super::load::Shared;
+use super::probe::{Probe, Record};
+use crate::problem::Forever;
+use crate::reporter::Reporter;
+
+/// The longest record that anyone sends.
+const MAX_RECORD: usize = 4096;
+
+/// The ring buffer that all programs write to.
+pub(super) struct Ring(AsyncFd<RingBuf<MapData>>);
+
+/// Where the records of one kind go.
+struct Route {
+    records: mpsc::Sender<Record>,
+    drops: IntCounter,
+    /// How many drops are counted in `drops`.
+    told: u64,
+}
+
+impl Ring {
+    /// The ring, ready to be waited for.
+    pub(super) fn new(ring: RingBuf<MapData>) -> anyhow::Result<Self> {
+        AsyncFd::with_interest(ring, Interest::READABLE)
+            .map(Self)
+            .context("waiting for the ring buffer")
+    }
+
+    /// Delivers records. Waits for probes that are busy; the ring then fills up, and the programs
+    /// count what finds it full.
+    pub(super) async fn deliver(
+        mut self,
+        probes: Vec<(&'static Probe, mpsc::Sender<Record>)>,
+        kernel: Shared,
+        reporter: Reporter,
+    ) -> Forever {
+        let malformed = reporter
+            .metrics
+            .records_malformed
+            .with_label_values(&[NAME]);
+        let mut routes = routes(&probes, &reporter);
+        loop {
+            let mut ready = self.0.readable_mut().await.context("waiting for records")?;
+            while let Some(bytes) = ready.get_inner_mut().next() {
+                let record = record(&bytes);
+                drop(bytes);
+                let route = record.and_then(|(id, record)| Some((routes.get(&id)?, record)));
+                match route {
+                    Some((route, record)) => route.records.send(record).await?,
+                    None => malformed.inc(),
+                }
+            }
+            ready.clear_ready();
+            // A drop needs a full ring, and a full ring brings us here.
+            for (id, route) in &mut routes {
+                let dropped = kernel.lock().dropped(*id);
+                route.drops.inc_by(dropped.saturating_sub(route.told));
+                route.told = dropped;
+            }
+        }
+    }
+}
+
+fn routes(
+    probes: &[(&'static Probe, mpsc::Sender<Record>)],
+    reporter: &Reporter,
+) -> BTreeMap<u32, Route> {
+    let drops = &reporter.metrics.probe_drops;
+    let mut routes = BTreeMap::new();
+    for (probe, records) in probes {
+        for program in probe.programs {
+            let route = Route {
+                records: records.clone(),
+                drops: drops.with_label_values(&[probe.name]),
+                told: 0,
+            };
+            routes.insert(program.record, route);
+        }
+    }
+    routes
+}
+
+/// A copy of the record, and its kind; `None` if it makes no sense.
+fn record(bytes: &[u8]) -> Option<(u32, Record)> {
+    if bytes.len() > MAX_RECORD {
+        return None;
+    }
+    let (header, _) = Header::read_from_prefix(bytes).ok()?;
+    (header.id < id::COUNT).then(|| (header.id, Record(Box::from(bytes))))
+}

@@ -1,0 +1,91 @@
+//! What records say about tasks, in words.
+
+use std::fmt::Write as _;
+
+use npd_ebpf::{Cgroup, Task};
+
+use super::probe::text;
+use crate::cgroup::pods;
+
+/// The path of a record's cgroup, from the root of its hierarchy; empty if it could not be read.
+pub(super) fn cgroup_path(cgroup: &Cgroup) -> String {
+    if cgroup.id == 0 {
+        return String::new();
+    }
+    let length = (cgroup.length as usize).min(cgroup.names.len());
+    let names = cgroup.names[..length].split(|byte| *byte == 0);
+    // The leaf comes first, and every name ends with a zero.
+    let names: Vec<_> = names
+        .map(String::from_utf8_lossy)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let mut path = String::from(if cgroup.cut == 0 { "" } else { "/…" });
+    for name in names.iter().rev() {
+        path.push('/');
+        path.push_str(name);
+    }
+    if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path
+    }
+}
+
+/// The end of a message: where the task belongs.
+pub(super) fn place(path: &str) -> String {
+    let mut place = String::new();
+    if !path.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(place, ", cgroup {path}");
+    }
+    if let Some(id) = pods(path).pop().and_then(|pod| pod.container) {
+        // As short as every tool prints it.
+        let _ = write!(place, ", container {}", &id[..12]);
+    }
+    place
+}
+
+/// The task's name.
+pub(super) fn comm(task: &Task) -> String {
+    text(&task.comm)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use npd_ebpf::CGROUP_BYTES;
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+
+    /// A record of the cgroup at `path`, as the programs write it.
+    pub(in super::super) fn cgroup(path: &str, cut: bool) -> Cgroup {
+        let mut names = [0; CGROUP_BYTES];
+        let mut length = 0;
+        for name in path.split('/').rev().filter(|name| !name.is_empty()) {
+            names[length..length + name.len()].copy_from_slice(name.as_bytes());
+            length += name.len() + 1;
+        }
+        Cgroup {
+            id: 1,
+            length: u32::try_from(length).unwrap(),
+            cut: cut.into(),
+            names,
+        }
+    }
+
+    #[test]
+    fn paths_read_from_the_root() {
+        assert_eq!(cgroup_path(&cgroup("/a/b-c/d", false)), "/a/b-c/d");
+        assert_eq!(cgroup_path(&cgroup("/b/c", true)), "/…/b/c");
+        assert_eq!(cgroup_path(&cgroup("/", false)), "/");
+        assert_eq!(cgroup_path(&Cgroup::new_zeroed()), "");
+    }
+
+    #[test]
+    fn nonsense_makes_no_panic() {
+        let mut nonsense = cgroup("/a", true);
+        nonsense.length = u32::MAX;
+        nonsense.names = [0xff; CGROUP_BYTES];
+        assert_eq!(cgroup_path(&nonsense).chars().count(), 3 + CGROUP_BYTES);
+    }
+}

@@ -1,0 +1,120 @@
+//! Holds what a probe has seen against what the kernel has counted.
+
+use std::path::Path;
+
+/// Finds out how much a probe has missed.
+///
+/// The kernel counts a moment before it tells, so only a shortage that two readings in a row agree
+/// on counts.
+#[derive(Debug)]
+pub(super) struct Truth {
+    /// What the counter stood at when the probe began to see; `None` if there is none.
+    start: Option<u64>,
+    seen: u64,
+    /// How much was short at the last reading.
+    short: u64,
+    told: u64,
+}
+
+impl Truth {
+    /// The probe sees from now on.
+    pub(super) fn from(counter: Option<u64>) -> Self {
+        Self {
+            start: counter,
+            seen: 0,
+            short: 0,
+            told: 0,
+        }
+    }
+
+    /// The probe has seen something that the kernel counts.
+    pub(super) fn saw(&mut self, times: u64) {
+        self.seen = self.seen.saturating_add(times);
+    }
+
+    /// How much was missed that has not been told yet, now that the counter stands there.
+    pub(super) fn missed(&mut self, counter: Option<u64>) -> u64 {
+        let (Some(start), Some(counter)) = (self.start, counter) else {
+            return 0;
+        };
+        let short = counter.saturating_sub(start).saturating_sub(self.seen);
+        let sure = short.min(std::mem::replace(&mut self.short, short));
+        let news = sure.saturating_sub(self.told);
+        self.told += news;
+        news
+    }
+}
+
+/// How many processes the kernel has killed to free memory; counted since 4.13.
+pub(super) fn oom_kills(proc: &Path) -> Option<u64> {
+    let counters = std::fs::read_to_string(proc.join("vmstat")).ok()?;
+    let kills = counters
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?;
+    kills.trim().parse().ok()
+}
+
+/// How often the kernel's detector has found a hung task; counted since 6.13.
+pub(super) fn hung_tasks(proc: &Path) -> Option<u64> {
+    let counter = proc.join("sys/kernel/hung_task_detect_count");
+    std::fs::read_to_string(counter).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_counts_when_two_readings_agree() {
+        let mut truth = Truth::from(Some(10));
+        truth.saw(2);
+        assert_eq!(truth.missed(Some(12)), 0);
+        assert_eq!(truth.missed(Some(15)), 0, "three are perhaps on their way");
+        truth.saw(1);
+        assert_eq!(truth.missed(Some(15)), 2, "one was");
+        assert_eq!(truth.missed(Some(15)), 0, "told");
+        truth.saw(2);
+        assert_eq!(
+            truth.missed(Some(15)),
+            0,
+            "too late, but never less than told"
+        );
+        assert_eq!(truth.missed(Some(16)), 0);
+        assert_eq!(
+            truth.missed(Some(16)),
+            0,
+            "one of the two late ones made up for it"
+        );
+    }
+
+    #[test]
+    fn more_seen_than_counted_is_no_shortage() {
+        let mut truth = Truth::from(Some(0));
+        truth.saw(3);
+        assert_eq!(truth.missed(Some(1)), 0);
+        assert_eq!(truth.missed(Some(1)), 0);
+    }
+
+    #[test]
+    fn without_a_counter_nothing_is_missed() {
+        assert_eq!(Truth::from(None).missed(Some(9)), 0);
+        assert_eq!(Truth::from(Some(9)).missed(None), 0);
+    }
+
+    #[test]
+    fn counters_are_read_from_proc() {
+        let proc = tempfile::tempdir().unwrap();
+        assert_eq!(oom_kills(proc.path()), None);
+        std::fs::write(
+            proc.path().join("vmstat"),
+            "nr_free 1\noom_kill 7\nother 2\n",
+        )
+        .unwrap();
+        assert_eq!(oom_kills(proc.path()), Some(7));
+        std::fs::create_dir_all(proc.path().join("sys/kernel")).unwrap();
+        assert_eq!(hung_tasks(proc.path()), None);
+        let counter = proc.path().join("sys/kernel/hung_task_detect_count");
+        std::fs::write(counter, "3\n").unwrap();
+        assert_eq!(hung_tasks(proc.path()), Some(3));
+    }
+}
