@@ -14,6 +14,10 @@ const MAX_BYTES: u64 = 64 << 20;
 /// How deep anonymous structs and chains of qualifiers are followed.
 const MAX_DEPTH: usize = 16;
 
+/// glibc keeps freed memory up to twice the largest block that was ever freed, but does not count
+/// blocks of more than 32 MiB. What is never touched costs nothing.
+const NEVER_KEPT: usize = 33 << 20;
+
 const HEADER_BYTES: usize = 24;
 const TYPE_BYTES: usize = 12;
 const MAGIC: u32 = 0xeb9f;
@@ -50,6 +54,8 @@ pub enum Kind {
     Enum,
     /// A typedef.
     Typedef,
+    /// A function.
+    Function,
     /// A function's arguments and result.
     Prototype,
     /// `const`, `volatile`, `restrict`, a type tag: says nothing about the layout.
@@ -158,6 +164,12 @@ impl<'base> Btf<'base> {
             return Err(missing());
         }
         word(array.trailer, 8).ok_or_else(missing)
+    }
+
+    /// The number of the function `name`.
+    pub fn function(&self, name: &str) -> Result<u32, BtfError> {
+        self.find(Kind::Function, name)
+            .ok_or_else(|| BtfError::Missing(name.to_owned()))
     }
 
     /// The value of an enumerator, whatever its enum is called.
@@ -319,6 +331,7 @@ impl Type<'_> {
             6 | 19 => Kind::Enum,
             8 => Kind::Typedef,
             9..=11 | 18 => Kind::Qualifier,
+            12 => Kind::Function,
             13 => Kind::Prototype,
             _ => Kind::Other,
         }
@@ -328,6 +341,35 @@ impl Type<'_> {
     fn entry_bytes(&self) -> usize {
         if self.info >> 24 & 0x1f == 19 { 12 } else { 8 }
     }
+}
+
+/// BTF in which nothing has a name but the function with this number.
+///
+/// aya finds functions by name in a copy of all the kernel's types, which takes ten times the memory
+/// that the agent otherwise needs. This has only what it looks for, at the place where it is.
+pub fn with_function(name: &str, number: u32) -> Vec<u8> {
+    const FORWARD: u32 = 7 << 24;
+    const FUNCTION: u32 = 12 << 24;
+    let types = number * TYPE_BYTES as u32;
+    let strings = [b"\0", name.as_bytes(), b"\0"].concat();
+    let header = [
+        MAGIC | 1 << 16,
+        HEADER_BYTES as u32,
+        0,
+        types,
+        types,
+        strings.len() as u32,
+    ];
+    let unnamed = [0, FORWARD, 0];
+    let named = [1, FUNCTION, 0];
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + types as usize + strings.len());
+    let words = header
+        .into_iter()
+        .chain(std::iter::repeat_n(unnamed, number as usize - 1).flatten())
+        .chain(named);
+    bytes.extend(words.flat_map(u32::to_ne_bytes));
+    bytes.extend(strings);
+    bytes
 }
 
 /// How many bytes follow a type; `None` for a kind that is newer than this reader.
@@ -351,9 +393,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let file = std::fs::File::open(path)?;
-    // One allocation of the right size, which goes back to the kernel when it is dropped.
-    let length = file.metadata()?.len().min(MAX_BYTES);
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+    let mut bytes = Vec::with_capacity(NEVER_KEPT);
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -127,15 +127,3 @@ fn pid(btf: &Btf<'_>) -> Result<PidLayout, BtfError> {
         link: btf.offset("task_struct", "pid_links.0")?,
     })
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn scratch() {
-        let t = std::time::Instant::now();
-        let btf = super::Btf::read("/sys/kernel/btf/vmlinux".as_ref(), None).unwrap();
-        println!("parse {:?}", t.elapsed());
-        println!("{:#?} {:?}", super::read(&btf).unwrap(), t.elapsed());
-        println!("{:?}", super::xfs_super("/sys".as_ref()));
-    }
-}

@@ -12,12 +12,16 @@ use npd_ebpf::{layout::GLOBAL, map};
 use tracing::debug;
 use zerocopy::IntoBytes as _;
 
-use super::btf::Btf;
+use super::btf::{Btf, with_function};
 use super::layout;
+use super::memory::spare;
 use super::probe::{Attached, Program};
 
 /// The iterator over tasks in the eBPF object.
 const SLEEPERS: &str = "sleepers";
+
+/// The kernel's function behind it.
+const ITERATOR: &str = "bpf_iter_task";
 
 /// The only program that needs a layout that may come later than the others.
 const XFS: &str = "xfs_force_shutdown";
@@ -28,6 +32,8 @@ pub(super) struct Kernel {
     sys: PathBuf,
     drops: PerCpuArray<MapData, u64>,
     programs: Vec<&'static Program>,
+    /// Whether there is an iterator over tasks (5.8), and why not.
+    pub(super) iterator: Result<(), String>,
     /// What is attached, and why the rest is not.
     pub(super) attached: Attached,
 }
@@ -45,11 +51,6 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Loads the iterator over tasks (5.8).
-    pub(super) fn load_iterator(&self) -> anyhow::Result<()> {
-        self.lock().load_iterator()
-    }
-
     /// Starts a walk over all tasks; reading the file runs the iterator.
     pub(super) fn walk(&self) -> anyhow::Result<File> {
         self.lock().walk()
@@ -65,12 +66,11 @@ impl Kernel {
         sys: &Path,
         programs: Vec<&'static Program>,
     ) -> anyhow::Result<(Self, RingBuf<MapData>)> {
-        let layout = {
+        let (layout, iterator) = {
             let btf = Btf::read(&sys.join("kernel/btf/vmlinux"), None)?;
-            layout::read(&btf)?
+            (layout::read(&btf)?, btf.function(ITERATOR))
         };
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
+        let mut ebpf = loader()?
             .override_global(GLOBAL, layout.as_bytes(), true)
             // A program that the verifier refuses says why without the log of every step.
             .verifier_log_level(VerifierLogLevel::DISABLE)
@@ -84,6 +84,7 @@ impl Kernel {
             sys: sys.to_path_buf(),
             drops,
             programs,
+            iterator: Ok(()),
             attached: Attached::new(),
         };
         for program in kernel.programs.clone() {
@@ -100,6 +101,10 @@ impl Kernel {
             .copied()
             .filter(|p| !refused(p))
             .collect();
+        kernel.iterator = iterator
+            .map_err(anyhow::Error::from)
+            .and_then(|number| spare(|| kernel.load_iterator(number))?)
+            .map_err(|error| format!("{error:#}"));
         kernel.attach();
         Ok((kernel, records))
     }
@@ -150,102 +155,32 @@ impl Kernel {
             .unwrap_or_default()
     }
 
-    /// Loads the iterator over tasks (5.8).
-    pub(super) fn load_iterator(&mut self) -> anyhow::Result<()> {
-        let path = self.sys.join("kernel/btf/vmlinux");
-        let btf = AyaBtf::parse_file(path, Endianness::default())?;
-        self.iterator()?
+    fn load_iterator(&mut self, number: u32) -> anyhow::Result<()> {
+        let btf = AyaBtf::parse(&with_function(ITERATOR, number), Endianness::default())?;
+        self.tasks()?
             .load("task", &btf)
             .context("loading the iterator")
     }
 
     /// Starts a walk over all tasks; reading the file runs the iterator.
     pub(super) fn walk(&mut self) -> anyhow::Result<File> {
-        let iterator = self.iterator()?;
+        let iterator = self.tasks()?;
         let id = iterator.attach().context("attaching the iterator")?;
         let link = iterator.take_link(id)?;
         link.into_file().context("starting the iterator")
     }
 
-    fn iterator(&mut self) -> anyhow::Result<&mut Iter> {
+    fn tasks(&mut self) -> anyhow::Result<&mut Iter> {
         let program = self.ebpf.program_mut(SLEEPERS).context("no such program")?;
         Ok(program.try_into()?)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read;
-    use zerocopy::FromBytes as _;
-
-    fn rss(what: &str) {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let of = |key: &str| {
-            status
-                .lines()
-                .find(|l| l.starts_with(key))
-                .unwrap()
-                .to_owned()
-        };
-        println!("{what}: {} {} {}", of("VmHWM"), of("VmRSS"), of("RssAnon"));
-    }
-
-    #[test]
-    fn scratch_load() {
-        rss("start");
-        let object = aya::include_bytes_aligned!(env!("NPD_EBPF_OBJECT"));
-        static P: [Program; 5] = [
-            Program {
-                name: "oom",
-                tracepoint: "mark_victim",
-                record: 0,
-            },
-            Program {
-                name: "hung_task",
-                tracepoint: "sched_process_hang",
-                record: 1,
-            },
-            Program {
-                name: "ext4_error",
-                tracepoint: "ext4_error",
-                record: 2,
-            },
-            Program {
-                name: "ext4_shutdown",
-                tracepoint: "ext4_shutdown",
-                record: 3,
-            },
-            Program {
-                name: "xfs_force_shutdown",
-                tracepoint: "xfs_force_shutdown",
-                record: 4,
-            },
-        ];
-        let t = std::time::Instant::now();
-        let (mut kernel, _ring) =
-            Kernel::load(object, "/sys".as_ref(), P.iter().collect()).unwrap();
-        println!("loaded {:?} {:?}", t.elapsed(), kernel.attached);
-        rss("loaded");
-        let big: Vec<Vec<u8>> = (0..8).map(|_| Vec::with_capacity(4 << 20)).collect();
-        std::hint::black_box(&big);
-        drop(big);
-        rss("trimmed");
-        println!("{:?}", kernel.load_iterator());
-        println!("iterator {:?}", t.elapsed());
-        rss("iterator");
-        let big: Vec<Vec<u8>> = (0..8).map(|_| Vec::with_capacity(4 << 20)).collect();
-        std::hint::black_box(&big);
-        drop(big);
-        rss("trimmed");
-        for _ in 0..5 {
-            let t = std::time::Instant::now();
-            let mut bytes = Vec::new();
-            kernel.walk().unwrap().read_to_end(&mut bytes).unwrap();
-            println!("walk {:?} {}", t.elapsed(), bytes.len());
-            for s in bytes.chunks_exact(40 + 8) {
-                println!("{:?}", npd_ebpf::Sleeper::read_from_bytes(s));
-            }
-        }
-    }
+/// aya's loader. It begins by reading all the kernel's types, which nothing here needs.
+fn loader() -> anyhow::Result<EbpfLoader<'static>> {
+    spare(|| {
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        loader
+    })
 }

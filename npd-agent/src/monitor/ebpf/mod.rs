@@ -13,6 +13,7 @@ pub mod filesystem;
 mod hung_task;
 mod layout;
 mod load;
+mod memory;
 mod oom;
 pub mod probe;
 mod ring;

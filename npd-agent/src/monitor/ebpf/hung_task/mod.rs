@@ -232,10 +232,7 @@ impl Tasks {
 
 fn iterator(kernel: Option<&Shared>) -> Result<Shared, String> {
     let kernel = kernel.ok_or("the programs are not loaded")?;
-    match kernel.load_iterator() {
-        Ok(()) => Ok(kernel.clone()),
-        Err(error) => Err(format!("{error:#}")),
-    }
+    kernel.lock().iterator.clone().map(|()| kernel.clone())
 }
 
 /// Begins as the kernel's line, so that people recognise it.
