@@ -24,7 +24,7 @@ const MAGIC: u32 = 0xeb9f;
 
 /// Why something could not be read from BTF.
 #[derive(Debug, Error)]
-pub enum BtfError {
+pub(super) enum BtfError {
     /// The file is missing or unreadable.
     #[error("reading {path}")]
     Read {
@@ -43,7 +43,7 @@ pub enum BtfError {
 
 /// The kind of a type, as encoded in BTF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A pointer.
     Pointer,
     /// An array.
@@ -66,7 +66,7 @@ pub enum Kind {
 
 /// The BTF of the kernel, or of a module on top of it.
 #[derive(Debug)]
-pub struct Btf<'base> {
+pub(super) struct Btf<'base> {
     base: Option<&'base Btf<'base>>,
     bytes: Vec<u8>,
     /// Where each type begins in `bytes`. The first has the number `first`.
@@ -87,7 +87,7 @@ struct Type<'a> {
 
 impl<'base> Btf<'base> {
     /// Reads the BTF at `path`; that of a module counts on from `base`.
-    pub fn read(path: &Path, base: Option<&'base Self>) -> Result<Self, BtfError> {
+    pub(super) fn read(path: &Path, base: Option<&'base Self>) -> Result<Self, BtfError> {
         let bytes = read_bounded(path).map_err(|source| BtfError::Read {
             path: path.display().to_string(),
             source,
@@ -96,7 +96,7 @@ impl<'base> Btf<'base> {
     }
 
     /// Understands the bytes of BTF.
-    pub fn parse(bytes: Vec<u8>, base: Option<&'base Self>) -> Result<Self, BtfError> {
+    pub(super) fn parse(bytes: Vec<u8>, base: Option<&'base Self>) -> Result<Self, BtfError> {
         let malformed = BtfError::Malformed;
         let header = |at| word(&bytes, at).ok_or(malformed("the header"));
         if header(0)? & 0xffff != MAGIC {
@@ -137,7 +137,7 @@ impl<'base> Btf<'base> {
 
     /// The offset in bytes of a member, named by a path of members from the struct `of`.
     /// A number in the path is an index into an array.
-    pub fn offset(&self, of: &str, path: &str) -> Result<u32, BtfError> {
+    pub(super) fn offset(&self, of: &str, path: &str) -> Result<u32, BtfError> {
         let missing = || BtfError::Missing(format!("{of}.{path}"));
         let mut at = self.find(Kind::Struct, of).ok_or_else(missing)?;
         let mut offset = 0_u32;
@@ -155,7 +155,7 @@ impl<'base> Btf<'base> {
     }
 
     /// The length of the array that is the member `path` of the struct `of`.
-    pub fn array_length(&self, of: &str, member: &str) -> Result<u32, BtfError> {
+    pub(super) fn array_length(&self, of: &str, member: &str) -> Result<u32, BtfError> {
         let missing = || BtfError::Missing(format!("array {of}.{member}"));
         let at = self.find(Kind::Struct, of).ok_or_else(missing)?;
         let (_, array) = self.member(at, member, MAX_DEPTH).ok_or_else(missing)?;
@@ -167,13 +167,13 @@ impl<'base> Btf<'base> {
     }
 
     /// The number of the function `name`.
-    pub fn function(&self, name: &str) -> Result<u32, BtfError> {
+    pub(super) fn function(&self, name: &str) -> Result<u32, BtfError> {
         self.find(Kind::Function, name)
             .ok_or_else(|| BtfError::Missing(name.to_owned()))
     }
 
     /// The value of an enumerator, whatever its enum is called.
-    pub fn enumerator(&self, name: &str) -> Result<u32, BtfError> {
+    pub(super) fn enumerator(&self, name: &str) -> Result<u32, BtfError> {
         let of_kind = self
             .numbers()
             .filter_map(|number| self.type_at(number))
@@ -189,7 +189,7 @@ impl<'base> Btf<'base> {
     }
 
     /// Whether an argument of a tracepoint, counted from 0, is a pointer to the struct `to`.
-    pub fn tracepoint_takes(
+    pub(super) fn tracepoint_takes(
         &self,
         tracepoint: &str,
         argument: usize,
@@ -347,7 +347,7 @@ impl Type<'_> {
 ///
 /// aya finds functions by name in a copy of all the kernel's types, which takes ten times the memory
 /// that the agent otherwise needs. This has only what it looks for, at the place where it is.
-pub fn with_function(name: &str, number: u32) -> Vec<u8> {
+pub(super) fn with_function(name: &str, number: u32) -> Vec<u8> {
     const FORWARD: u32 = 7 << 24;
     const FUNCTION: u32 = 12 << 24;
     let types = number * TYPE_BYTES as u32;

@@ -11,7 +11,7 @@ use super::btf::{Btf, BtfError};
 
 /// Where the kernel described by `btf` keeps what the programs read. Fails if it lacks what no
 /// record makes sense without; the cgroup and the memory figures may be missing.
-pub fn read(btf: &Btf<'_>) -> Result<Layout, BtfError> {
+pub(super) fn read(btf: &Btf<'_>) -> Result<Layout, BtfError> {
     Ok(Layout {
         task: task(btf)?,
         cgroup: or_without("cgroup", cgroup(btf)),
@@ -27,7 +27,7 @@ pub fn read(btf: &Btf<'_>) -> Result<Layout, BtfError> {
 
 /// The offset of `xfs_mount.m_super`, from the kernel or from the BTF of the module. Fails until
 /// the module is loaded.
-pub fn xfs_super(sys: &Path) -> Result<u32, BtfError> {
+pub(super) fn xfs_super(sys: &Path) -> Result<u32, BtfError> {
     let kernel = Btf::read(&sys.join("kernel/btf/vmlinux"), None)?;
     kernel.offset("xfs_mount", "m_super").or_else(|_| {
         let module = Btf::read(&sys.join("kernel/btf/xfs"), Some(&kernel))?;

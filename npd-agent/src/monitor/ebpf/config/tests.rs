@@ -76,41 +76,73 @@ fn the_threshold_is_a_go_duration() {
 
 #[test]
 fn complaints_say_where() {
-    check_refused(r#"{"plugin": "kmsg"}"#, expect![]);
-    check_refused(r#"{"rules": []}"#, expect![]);
+    check_refused(
+        r#"{"plugin": "kmsg"}"#,
+        expect!["ebpf.json:1:12: plugin: unknown variant `kmsg`, expected `ebpf`"],
+    );
+    check_refused(
+        r#"{"rules": []}"#,
+        expect!["ebpf.json:1:1: missing field `plugin`"],
+    );
     check_refused(
         r#"{"plugin": "ebpf", "pluginConfig": {"hungTaskThreshold": "0s"}}"#,
-        expect![],
+        expect!["ebpf.json:1:58: pluginConfig.hungTaskThreshold: must be more than 0"],
     );
     check_refused(
         r#"{"plugin": "ebpf", "pluginConfig": {"hungTaskThreshold": "30"}}"#,
-        expect![],
+        expect![[
+            r#"ebpf.json:1:58: pluginConfig.hungTaskThreshold: time: missing unit in duration "30""#
+        ]],
     );
     let rule = |rule: &str| {
         format!("{{\"plugin\": \"ebpf\", \"rules\": [\n  {{\"reason\": \"R\", {rule}}}]}}")
     };
-    check_refused(&rule(r#""type": "sometimes", "probe": "oom""#), expect![]);
-    check_refused(&rule(r#""type": "temporary""#), expect![]);
-    check_refused(&rule(r#""type": "temporary", "probe": "oomm""#), expect![]);
+    check_refused(
+        &rule(r#""type": "sometimes", "probe": "oom""#),
+        expect![
+            "ebpf.json:2:27: rules[0].type: unknown variant `sometimes`, expected `temporary` or `permanent`"
+        ],
+    );
+    check_refused(
+        &rule(r#""type": "temporary""#),
+        expect!["ebpf.json:2:3: rules[0]: missing field `probe`"],
+    );
+    check_refused(
+        &rule(r#""type": "temporary", "probe": "oomm""#),
+        expect![[
+            r#"ebpf.json:2:49: rules[0].probe: there is no probe "oomm", only oom, hung_task, filesystem"#
+        ]],
+    );
     check_refused(
         &rule(r#""type": "temporary", "probe": "oom", "comm": "(""#),
-        expect![],
+        expect![[r#"
+            ebpf.json:2:64: rules[0].comm: regex parse error:
+                (
+                ^
+            error: unclosed group"#]],
     );
     check_refused(
         &rule(r#""type": "permanent", "probe": "oom", "condition": "Sick""#),
-        expect![],
+        expect![[
+            r#"ebpf.json:2:69: rules[0].condition: "Sick" is not among the conditions of the file"#
+        ]],
     );
-    check_refused(&rule(r#""type": "permanent", "probe": "oom""#), expect![]);
+    check_refused(
+        &rule(r#""type": "permanent", "probe": "oom""#),
+        expect![[
+            r#"ebpf.json:2:3: rules[0].condition: "" is not among the conditions of the file"#
+        ]],
+    );
     check_refused(
         &rule(r#""type": "temporary", "probe": "oom", "mountPoints": ["/"]"#),
-        expect![],
+        expect!["ebpf.json:2:71: rules[0].mountPoints: the probe oom is not about file systems"],
     );
     check_refused(
         &rule(r#""type": "temporary", "probe": "filesystem", "comm": "x""#),
-        expect![],
+        expect!["ebpf.json:2:71: rules[0].comm: the probe filesystem is not about tasks"],
     );
     check_refused(
         &rule(r#""type": "temporary", "probe": "filesystem", "mountPoints": ["var"]"#),
-        expect![],
+        expect!["ebpf.json:2:79: rules[0].mountPoints[0]: must be an absolute path"],
     );
 }

@@ -10,7 +10,6 @@
 mod look;
 mod table;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -238,15 +237,12 @@ fn iterator(kernel: Option<&Shared>) -> Result<Shared, String> {
 /// Begins as the kernel's line, so that people recognise it.
 fn message(pid: u32, comm: &str, asleep: Duration, waits: Option<String>, path: &str) -> String {
     let seconds = asleep.as_secs();
-    let mut message = format!("task {comm}:{pid} blocked for more than {seconds} seconds.");
-    if let Some(function) = waits {
-        let _ = write!(message, " It waits in {function}.");
-    }
-    let place = place(path);
-    if let Some(place) = place.strip_prefix(", ") {
-        let _ = write!(message, " It belongs to {place}.");
-    }
-    message
+    let waits = waits.map(|function| format!(", waiting in {function}"));
+    format!(
+        "task {comm}:{pid} blocked for more than {seconds} seconds{}{}",
+        waits.unwrap_or_default(),
+        place(path),
+    )
 }
 
 /// The function of the kernel that the task sleeps in; for the privileged.
@@ -291,8 +287,14 @@ mod tests {
         let asleep = Duration::from_millis(32_900);
         let waits = Some("rpc_wait_bit_killable".to_owned());
         let whole = message(4711, "cp", asleep, waits, "/user.slice");
-        expect![].assert_eq(&whole);
-        expect![].assert_eq(&message(7, "kworker/0:1", asleep, None, ""));
+        expect!["task cp:4711 blocked for more than 32 seconds, waiting in rpc_wait_bit_killable, cgroup /user.slice"].assert_eq(&whole);
+        expect!["task kworker/0:1:7 blocked for more than 32 seconds"].assert_eq(&message(
+            7,
+            "kworker/0:1",
+            asleep,
+            None,
+            "",
+        ));
     }
 
     #[test]
