@@ -58,15 +58,6 @@ impl Mark {
         Ok(mark)
     }
 
-    /// The same place in a file with the same content.
-    pub(super) fn in_copy(&self, metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            ..self.clone()
-        }
-    }
-
     /// Moves on over what was read.
     pub(super) fn advance(&mut self, read: &[u8]) {
         let missing = REMEMBERED - self.head.len();
@@ -82,6 +73,33 @@ impl Mark {
     /// Whether this is a file's device and inode.
     pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
         (self.device, self.inode) == (metadata.dev(), metadata.ino())
+    }
+
+    /// The same place in another file, if what was read stands there: it is the file renamed, or a
+    /// copy of it. A copy that ends before the place was made before the last lines were read and
+    /// the file truncated; then the place is its end.
+    pub(super) fn found_in(&self, file: &File) -> io::Result<Option<Self>> {
+        let metadata = file.metadata()?;
+        let renamed = self.is_of(&metadata);
+        if self.position == 0 && !renamed {
+            return Ok(None); // Nothing was read, and every file begins with that.
+        }
+        if self.holds_in(file)? {
+            return Ok(Some(Self {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+                ..self.clone()
+            }));
+        }
+        let earlier = !renamed
+            && metadata.len() < self.position
+            && metadata.len() >= REMEMBERED as u64
+            && self.head == read_exactly(file, 0, self.head.len())?;
+        if earlier {
+            Self::at(file, metadata.len()).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Whether what was read up to the place still stands in `file`.

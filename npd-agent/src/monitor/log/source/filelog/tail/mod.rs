@@ -218,20 +218,17 @@ impl Tail {
     /// The earlier generation in which `mark` is now.
     fn find(&self, mark: &Mark) -> io::Result<Option<Open>> {
         let generations = self.generations();
-        let same = generations
+        let renamed = generations
             .iter()
             .filter(|found| mark.is_of(&found.metadata));
         let copies = generations
             .iter()
-            .filter(|found| !mark.is_of(&found.metadata) && mark.position > 0);
-        for Rotated { path, metadata } in same.chain(copies) {
+            .filter(|found| !mark.is_of(&found.metadata));
+        for Rotated { path, .. } in renamed.chain(copies) {
             if let Some(file) = open(path)?
-                && mark.holds_in(&file)?
+                && let Some(mark) = mark.found_in(&file)?
             {
-                return Ok(Some(Open {
-                    file,
-                    mark: mark.in_copy(metadata),
-                }));
+                return Ok(Some(Open { file, mark }));
             }
         }
         Ok(None)
@@ -346,8 +343,10 @@ impl Tail {
         };
         if end == Read::End && !open.mark.skipping {
             let filled = read_at(&open.file, open.mark.position, &mut self.buffer)?;
-            sink.lines(&self.buffer[..filled]);
-            open.mark.advance(&self.buffer[..filled]);
+            if filled > 0 {
+                sink.lines(&self.buffer[..filled]);
+                open.mark.advance(&self.buffer[..filled]);
+            }
         }
         if self.past.len() >= MAX_PAST {
             self.past.pop_front();

@@ -231,6 +231,20 @@ fn a_truncated_file_is_read_on_in_its_copy() {
 }
 
 #[test]
+fn lines_read_between_copying_and_truncating_are_not_looked_for() {
+    let mut bench = Bench::new();
+    bench.write_lines(20);
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    bench.write_lines(2);
+    bench.read();
+    bench.writer.as_ref().unwrap().set_len(0).unwrap();
+    bench.write_lines(2);
+    bench.copy_truncate();
+    bench.write_lines(2);
+    bench.check_all_lines_once();
+}
+
+#[test]
 fn an_empty_file_that_is_filled_and_truncated_between_two_looks_is_read() {
     let mut bench = Bench::new();
     bench.read();
