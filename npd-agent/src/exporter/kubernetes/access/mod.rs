@@ -6,9 +6,12 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow, bail, ensure};
 use hyper::Uri;
 use hyper::header::{HeaderValue, USER_AGENT};
-use kube::client::ClientBuilder;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use kube::client::ConfigExt as _;
 use kube::config::{Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
 use tracing::warn;
 
 use crate::go::boolean::parse_bool;
@@ -75,18 +78,44 @@ impl Access {
     }
 
     /// All but the last step, which needs a runtime.
+    ///
+    /// kube's own stack leaves Nagle's algorithm on, which costs each new connection 40 ms, and
+    /// repeats requests; retries, their pace and their metrics are ours (see `api`, `backoff`).
     fn prepare(&self) -> anyhow::Result<impl FnOnce() -> Client + use<>> {
         let mut config = self.config()?;
-        // Retries, their pace and their metrics are ours: see `api` and `backoff`.
-        config.default_retry = false;
+        ensure!(
+            config.proxy_url.is_none(),
+            "a proxy on the way to the API server is not supported (proxy-url, HTTPS_PROXY)"
+        );
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         config
             .headers
             .push((USER_AGENT, HeaderValue::from_static(agent)));
-        let server = config.cluster_url.to_string();
-        let builder = ClientBuilder::try_from(config)
-            .map_err(|error| anyhow!("preparing to talk to the API server {server}: {error}"))?;
-        Ok(move || builder.build())
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let layers = || -> kube::Result<_> {
+            Ok((
+                config.rustls_https_connector_with_connector(tcp)?,
+                config.auth_layer()?,
+                config.extra_headers_layer()?,
+            ))
+        };
+        let (connector, auth, headers) = layers().map_err(|error| {
+            let server = &config.cluster_url;
+            anyhow!("preparing to talk to the API server {server}: {error}")
+        })?;
+        let base = config.base_uri_layer();
+        Ok(move || {
+            let client = legacy::Client::builder(TokioExecutor::new()).build(connector);
+            let service = ServiceBuilder::new()
+                .layer(base)
+                .option_layer(auth)
+                .layer(headers)
+                .map_err(BoxError::from)
+                .service(client);
+            Client::new(service, config.default_namespace)
+        })
     }
 
     fn config(&self) -> anyhow::Result<Config> {
