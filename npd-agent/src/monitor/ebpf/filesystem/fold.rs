@@ -23,7 +23,7 @@ struct Window {
 }
 
 /// What to tell about a thing.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Telling<K> {
     /// It happened.
     First(K),
@@ -98,5 +98,46 @@ impl<K> Default for Fold<K> {
         Self {
             open: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_told_once_a_window_and_a_quiet_key_is_news_again() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let mut fold = Fold::default();
+        assert_eq!(fold.note('a', 3, start), [Telling::First('a')]);
+        assert_eq!(fold.note('b', 1, later(1)), [Telling::First('b')]);
+        assert_eq!(fold.note('a', 1, later(2)), []);
+        assert_eq!(fold.next_due(), Some(later(60)));
+        assert_eq!(fold.due(later(60)), [Telling::Again('a', 3)]);
+        assert_eq!(fold.due(later(61)), []);
+        assert_eq!(fold.note('b', 1, later(62)), [Telling::First('b')]);
+        assert_eq!(fold.note('a', 1, later(63)), []);
+        assert_eq!(fold.end(|key| *key == 'a'), [Telling::Again('a', 1)]);
+        assert_eq!(fold.note('a', 1, later(64)), [Telling::First('a')]);
+    }
+
+    #[test]
+    fn no_more_keys_are_kept_than_there_is_room_for_and_nothing_goes_untold() {
+        let start = Instant::now();
+        let mut fold = Fold::default();
+        let mut told = 0;
+        for key in 0..10_000 {
+            let now = start + Duration::from_millis(key);
+            for telling in [fold.note(key, 2, now), fold.note(key, 1, now)].concat() {
+                told += match telling {
+                    Telling::First(_) => 1,
+                    Telling::Again(_, times) => times,
+                };
+            }
+            assert!(fold.open.len() <= KEYS_KEPT);
+        }
+        told += fold.open.values().map(|window| window.repeats).sum::<u64>();
+        assert_eq!(told, 30_000);
     }
 }
