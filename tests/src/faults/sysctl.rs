@@ -16,14 +16,14 @@ impl Sysctl {
         let path = Path::new("/proc/sys").join(name);
         let before = read(&path)?;
         let knob = Self { path, before };
-        write(&knob.path, value)?;
+        write(&knob.path, &format!("{value}\n"))?;
         Ok(knob)
     }
 }
 
 impl Drop for Sysctl {
     fn drop(&mut self) {
-        let restored = write(&self.path, &self.before);
+        let restored = write(&self.path, &format!("{}\n", self.before));
         left_behind(&self.path.display().to_string(), restored);
     }
 }
