@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::harness::{self, Need, Test};
 use serde_json::json;
 
@@ -20,6 +21,18 @@ const TESTS: &[Test] = &[
         name: "no_plugin_delays_another",
         needs: &[Need::Agent],
         run: no_plugin_delays_another,
+    },
+    Test {
+        name: "a_dead_disk_delays_no_other_plugin",
+        needs: &[
+            Need::Agent,
+            Need::Root,
+            Need::File("/dev/loop-control"),
+            Need::Tool("losetup"),
+            Need::Tool("mkfs.ext4"),
+            Need::Tool("fsfreeze"),
+        ],
+        run: a_dead_disk_delays_no_other_plugin,
     },
     Test {
         name: "orphans_are_reaped",
@@ -128,23 +141,92 @@ const MONSTERS: &[(&str, &str)] = &[
     ),
 ];
 
-fn no_plugin_delays_another() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let runs = folder.path().join("runs");
-    let rule = |reason: &str, script: &str| {
+/// The rules of a config file: every rule runs a shell script twice a second, for half a second at
+/// most.
+fn twice_a_second(scripts: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let rule = |(reason, script): (&str, String)| {
         json!({
             "type": "temporary", "reason": reason, "path": "/bin/sh", "args": ["-c", script],
         })
     };
-    let good = rule("Good", &format!("echo >> {}", runs.display()));
-    let rules = MONSTERS.iter().map(|(name, script)| rule(name, script));
-    let config = json!({
+    let rules: Vec<_> = scripts.into_iter().map(rule).collect();
+    json!({
         "plugin": "custom",
         "pluginConfig": {"invoke_interval": "500ms", "timeout": "500ms", "concurrency": 3},
-        "source": "monsters",
-        "rules": rules.chain([good]).collect::<Vec<_>>(),
-    });
-    fs::write(folder.path().join("monsters.json"), config.to_string())?;
+        "rules": rules,
+    })
+    .to_string()
+}
+
+/// A script that counts its own runs in `file`.
+fn good(file: &Path) -> (&'static str, String) {
+    ("Good", format!("echo >> {}", file.display()))
+}
+
+/// Watches [`good`] for a while.
+fn keeps_its_interval(file: &Path, time: Duration) -> anyhow::Result<()> {
+    let count = || fs::read(file).map_or(0, |lines| lines.len());
+    let (begun, before) = (Instant::now(), count());
+    std::thread::sleep(time);
+    let expected = begun.elapsed().as_millis() / 500;
+    let done = (count() - before) as u128;
+    // The machine may be busy; a plugin that is held up would run a few times at most.
+    ensure!(done >= expected * 8 / 10, "{done} runs of {expected}");
+    Ok(())
+}
+
+fn a_dead_disk_delays_no_other_plugin() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let runs = folder.path().join("runs");
+    let disk = Disk::new(Type::Ext4)?;
+    let mount = disk.mount("")?;
+    let file = mount.point().join("file");
+    // Of the second only a child survives, which does not hold its output.
+    let hangs = format!("exec touch {}", file.display());
+    let child_hangs = format!("touch {} >/dev/null 2>&1; exit 0", file.display());
+    let config = twice_a_second([("Hangs", hangs), ("ChildHangs", child_hangs), good(&runs)]);
+    fs::write(folder.path().join("plugin.json"), config)?;
+    let mut agent = Agent::start(
+        folder.path(),
+        &["--config.custom-plugin-monitor=plugin.json"],
+    )?;
+    let abandoned = |reason: &str| {
+        let labels = format!(r#"{{monitor="plugin.json",reason="{reason}"}}"#);
+        agent.metric(&format!("npd_plugin_abandoned{labels}"))
+    };
+    wait_until(|| runs.exists())?;
+    let frozen = mount.freeze()?;
+    // No more processes are left behind than this.
+    for reason in ["Hangs", "ChildHangs"] {
+        wait_until(|| abandoned(reason).is_ok_and(|runs| runs == 3))?;
+        agent.wait_for("no more runs", PATIENCE, |line| {
+            line.is_event(reason, "CheckHung")
+        })?;
+    }
+    keeps_its_interval(&runs, Duration::from_secs(5))?;
+    ensure!(abandoned("Hangs")? == 3 && abandoned("ChildHangs")? == 3);
+    let status = agent.page("/status")?;
+    ensure!(
+        status["plugins"]["plugin.json: rules[0]"]["abandoned"] == 3,
+        "{status}"
+    );
+    drop(frozen);
+    for reason in ["Hangs", "ChildHangs"] {
+        wait_until(|| abandoned(reason).is_ok_and(|runs| runs == 0))?;
+    }
+    wait_until(|| zombies_of(agent.id()) == 0)?;
+    ensure!(agent.stop()?.success(), "it was asked to stop");
+    Ok(())
+}
+
+fn no_plugin_delays_another() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let runs = folder.path().join("runs");
+    let monsters = MONSTERS
+        .iter()
+        .map(|(name, script)| (*name, (*script).to_owned()));
+    let config = twice_a_second(monsters.chain([good(&runs)]));
+    fs::write(folder.path().join("monsters.json"), config)?;
     let mut agent = Agent::start(
         folder.path(),
         &["--config.custom-plugin-monitor=monsters.json"],
@@ -160,13 +242,8 @@ fn no_plugin_delays_another() -> anyhow::Result<()> {
     };
     wait_until(|| MONSTERS[..7].iter().all(|(name, _)| hung(&agent, name)))?;
 
-    let count = || fs::read(&runs).map_or(0, |lines| lines.len());
-    let (begun, before, memory) = (Instant::now(), count(), resident(agent.id())?);
-    std::thread::sleep(Duration::from_secs(10));
-    let expected = begun.elapsed().as_millis() / 500;
-    let done = (count() - before) as u128;
-    // The machine may be busy; a plugin that is held up would run a few times at most.
-    ensure!(done >= expected * 8 / 10, "{done} runs of {expected}");
+    let memory = resident(agent.id())?;
+    keeps_its_interval(&runs, Duration::from_secs(10))?;
     let grown = resident(agent.id())?.saturating_sub(memory);
     ensure!(grown < 2 << 20, "memory has grown by {grown} bytes");
 
