@@ -109,8 +109,8 @@ async fn names_come_from_the_folders_of_logs() {
     folder(&format!("kube-system_kube-proxy-x7k_{STATIC}"));
     folder("not a pod");
     folder(&format!("default_web-0_{UID}"));
-    let named = names.pod(&path).await.unwrap();
-    let name = named.name.unwrap();
+    let pod = names.pod(&path).await.unwrap();
+    let name = pod.name.unwrap();
     assert_eq!(
         (name.namespace.as_str(), name.name.as_str()),
         ("default", "web-0")

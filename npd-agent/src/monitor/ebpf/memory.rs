@@ -19,7 +19,7 @@ pub(super) fn spare<T: Send>(work: impl FnOnce() -> T + Send) -> anyhow::Result<
 fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().spawn_scoped(scope, work)?;
-        thread.join().map_err(|_| anyhow!("a thread panicked"))
+        thread.join().map_err(|_panic| anyhow!("a thread panicked"))
     })
 }
 

@@ -80,7 +80,7 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
         declarations.push(declaration);
         rules.extend(of_rules);
         settings = Some(match settings {
-            Some(others) => others.stricter(of_file),
+            Some(others) => others.stricter(&of_file),
             None => of_file,
         });
     }

@@ -77,7 +77,7 @@ pub struct Settings {
 impl Settings {
     /// What satisfies both files.
     #[must_use]
-    pub fn stricter(self, other: Self) -> Self {
+    pub fn stricter(&self, other: &Self) -> Self {
         Self {
             hung_task_threshold: self.hung_task_threshold.min(other.hung_task_threshold),
         }

@@ -1,12 +1,12 @@
 //! Takes records out of the ring buffer and hands each to its probe.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
 use npd_ebpf::{Header, id};
 use prometheus::IntCounter;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use zerocopy::FromBytes as _;
@@ -14,6 +14,7 @@ use zerocopy::FromBytes as _;
 use super::NAME;
 use super::load::Shared;
 use super::probe::{Probe, Record};
+use crate::fd;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
 
@@ -21,7 +22,10 @@ use crate::reporter::Reporter;
 const MAX_RECORD: usize = 4096;
 
 /// The ring buffer that all programs write to.
-pub(super) struct Ring(AsyncFd<RingBuf<MapData>>);
+pub(super) struct Ring {
+    records: RingBuf<MapData>,
+    ready: AsyncFd<OwnedFd>,
+}
 
 /// Where the records of one kind go.
 struct Route {
@@ -33,10 +37,12 @@ struct Route {
 
 impl Ring {
     /// The ring, ready to be waited for.
-    pub(super) fn new(ring: RingBuf<MapData>) -> anyhow::Result<Self> {
-        AsyncFd::with_interest(ring, Interest::READABLE)
-            .map(Self)
-            .context("waiting for the ring buffer")
+    pub(super) fn new(records: RingBuf<MapData>) -> anyhow::Result<Self> {
+        let ready = records.as_fd().try_clone_to_owned();
+        let ready = ready
+            .and_then(fd::readable)
+            .context("waiting for the ring buffer")?;
+        Ok(Self { records, ready })
     }
 
     /// Delivers records. Waits for probes that are busy; the ring then fills up, and the programs
@@ -53,8 +59,8 @@ impl Ring {
             .with_label_values(&[NAME]);
         let mut routes = routes(&probes, &reporter);
         loop {
-            let mut ready = self.0.readable_mut().await.context("waiting for records")?;
-            while let Some(bytes) = ready.get_inner_mut().next() {
+            let mut ready = self.ready.readable().await.context("waiting for records")?;
+            while let Some(bytes) = self.records.next() {
                 let record = record(&bytes);
                 drop(bytes);
                 let route = record.and_then(|(id, record)| Some((routes.get(&id)?, record)));

@@ -1,7 +1,5 @@
 //! What records say about tasks, in words.
 
-use std::fmt::Write as _;
-
 use npd_ebpf::{Cgroup, Task};
 
 use super::probe::text;
@@ -33,16 +31,14 @@ pub(super) fn cgroup_path(cgroup: &Cgroup) -> String {
 
 /// The end of a message: where the task belongs.
 pub(super) fn place(path: &str) -> String {
-    let mut place = String::new();
-    if !path.is_empty() {
-        // Writing to a string cannot fail.
-        let _ = write!(place, ", cgroup {path}");
+    if path.is_empty() {
+        return String::new();
     }
-    if let Some(id) = pods(path).pop().and_then(|pod| pod.container) {
+    match pods(path).pop().and_then(|pod| pod.container) {
         // As short as every tool prints it.
-        let _ = write!(place, ", container {}", &id[..12]);
+        Some(id) => format!(", cgroup {path}, container {}", &id[..12]),
+        None => format!(", cgroup {path}"),
     }
-    place
 }
 
 /// The task's name.

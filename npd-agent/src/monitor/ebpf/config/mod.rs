@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::PROBES;
 use super::probe::{Probe, Rule, Settings};
 use crate::go::duration::GoDuration;
+use crate::go::regex::compile;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
 use crate::problem::{Problem, SubjectKind};
 
@@ -120,10 +121,10 @@ impl TryFrom<String> for ProbeName {
 struct Comm(Regex);
 
 impl TryFrom<String> for Comm {
-    type Error = regex::Error;
+    type Error = crate::go::regex::Error;
 
     fn try_from(pattern: String) -> Result<Self, Self::Error> {
-        Regex::new(&pattern).map(Self)
+        compile(&pattern).map(Self)
     }
 }
 

@@ -115,11 +115,7 @@ fn complaints_say_where() {
     );
     check_refused(
         &rule(r#""type": "temporary", "probe": "oom", "comm": "(""#),
-        expect![[r#"
-            ebpf.json:2:64: rules[0].comm: regex parse error:
-                (
-                ^
-            error: unclosed group"#]],
+        expect!["ebpf.json:2:64: rules[0].comm: error parsing regexp: missing closing ): `(`"],
     );
     check_refused(
         &rule(r#""type": "permanent", "probe": "oom", "condition": "Sick""#),

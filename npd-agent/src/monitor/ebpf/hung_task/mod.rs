@@ -31,7 +31,7 @@ use crate::monitor::Task;
 use crate::problem::{Forever, Subject, SubjectKind};
 
 /// The probe.
-pub const PROBE: Probe = Probe {
+pub(super) const PROBE: Probe = Probe {
     name: "hung_task",
     kind: SubjectKind::Task,
     programs: &[Program {

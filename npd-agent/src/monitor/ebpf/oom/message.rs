@@ -57,14 +57,14 @@ mod tests {
 
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
-    fn check(kill: Oom, expected: Expect) {
-        expected.assert_eq(&message(&kill, 4096));
+    fn check(kill: &Oom, expected: Expect) {
+        expected.assert_eq(&message(kill, 4096));
     }
 
     #[test]
     fn reads_like_the_kernels_line() {
         check(
-            kill(),
+            &kill(),
             expect![
                 "Memory cgroup out of memory: Killed process 1234 (python3) total-vm:218360kB, anon-rss:19412kB, file-rss:5120kB, shmem-rss:0kB, UID:0 pgtables:120kB oom_score_adj:0"
             ],
@@ -74,7 +74,7 @@ mod tests {
         on_node.oom_score_adj = -998;
         on_node.task.uid = 1000;
         check(
-            on_node,
+            &on_node,
             expect![
                 "Out of memory: Killed process 1234 (python3) total-vm:218360kB, anon-rss:19412kB, file-rss:5120kB, shmem-rss:0kB, UID:1000 pgtables:120kB oom_score_adj:-998"
             ],
@@ -82,7 +82,7 @@ mod tests {
         let mut unknown = kill();
         unknown.scope = 77;
         check(
-            unknown,
+            &unknown,
             expect![
                 "Out of memory on the node or in a cgroup: Killed process 1234 (python3) total-vm:218360kB, anon-rss:19412kB, file-rss:5120kB, shmem-rss:0kB, UID:0 pgtables:120kB oom_score_adj:0"
             ],
@@ -97,7 +97,7 @@ mod tests {
         in_pod.task.cgroup = cgroup(&format!("{pod}/{id}"), false);
         in_pod.group = group::FIRST;
         check(
-            in_pod,
+            &in_pod,
             expect![
                 "Memory cgroup out of memory: Killed process 1234 (python3) total-vm:218360kB, anon-rss:19412kB, file-rss:5120kB, shmem-rss:0kB, UID:0 pgtables:120kB oom_score_adj:0, cgroup /kubepods/burstable/pod8dbc75a9-3d26-4e0f-9e6b-2b8f1b6f7c11/3f8cbf1f3b7a7a4d2f0a0f2c8a1b8f4e6d7c5b4a39281706f5e4d3c2b1a09f8e, container 3f8cbf1f3b7a, with all of its cgroup (memory.oom.group)"
             ],

@@ -25,7 +25,7 @@ use crate::monitor::Task;
 use crate::problem::{Forever, Subject, SubjectKind};
 
 /// The probe.
-pub const PROBE: Probe = Probe {
+pub(super) const PROBE: Probe = Probe {
     name: "oom",
     kind: SubjectKind::OomKill,
     programs: &[Program {
@@ -174,23 +174,25 @@ impl Kills {
         } else {
             Sight::None
         };
-        let pace = match (sight, self.sight) {
-            (Sight::Tracepoint, _) => PACE,
+        let pace = match sight {
+            Sight::Tracepoint => PACE,
             _ => PACE_BLIND,
         };
         self.due = Instant::now() + pace;
         if self.sight.replace(sight) == Some(sight) {
             return Ok(());
         }
-        match sight {
-            Sight::Tracepoint => {
-                watch.seen_by("raw_tracepoint", None);
-                self.truth = Truth::from(self.counter);
-                watch.answers().await
-            }
-            Sight::Text => Ok(watch.seen_by("kmsg", refused)),
-            Sight::Counter => Ok(watch.seen_by("counter", refused)),
-            Sight::None => Ok(watch.seen_by("none", refused)),
+        let backend = match sight {
+            Sight::Tracepoint => "raw_tracepoint",
+            Sight::Text => "kmsg",
+            Sight::Counter => "counter",
+            Sight::None => "none",
+        };
+        watch.seen_by(backend, refused);
+        if sight == Sight::Tracepoint {
+            self.truth = Truth::from(self.counter);
+            watch.answers().await?;
         }
+        Ok(())
     }
 }

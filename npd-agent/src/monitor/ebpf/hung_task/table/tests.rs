@@ -43,6 +43,7 @@ impl Story {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
 fn check(changes: Changes, hung: &[u32], recovered: &[u32]) {
     let hangs: Vec<_> = changes
         .hung

@@ -4,19 +4,23 @@
 //! enumerators and the arguments of functions. Input is bounded and every read is checked.
 //! Format: `Documentation/bpf/btf.rst`.
 
+mod stub;
+
 use std::path::Path;
 
 use thiserror::Error;
 
+pub(super) use self::stub::with_function;
+
 /// The BTF of the kernel proper has 6 MiB at most today.
 const MAX_BYTES: u64 = 64 << 20;
-
-/// How deep anonymous structs and chains of qualifiers are followed.
-const MAX_DEPTH: usize = 16;
 
 /// glibc keeps freed memory up to twice the largest block that was ever freed, but does not count
 /// blocks of more than 32 MiB. What is never touched costs nothing.
 const NEVER_KEPT: usize = 33 << 20;
+
+/// How deep anonymous structs and chains of qualifiers are followed.
+const MAX_DEPTH: usize = 16;
 
 const HEADER_BYTES: usize = 24;
 const TYPE_BYTES: usize = 12;
@@ -67,7 +71,7 @@ pub(super) enum Kind {
 /// The BTF of the kernel, or of a module on top of it.
 #[derive(Debug)]
 pub(super) struct Btf<'base> {
-    base: Option<&'base Btf<'base>>,
+    base: Option<&'base Self>,
     bytes: Vec<u8>,
     /// Where each type begins in `bytes`. The first has the number `first`.
     types: Vec<u32>,
@@ -125,7 +129,7 @@ impl<'base> Btf<'base> {
             return Err(malformed("the last type"));
         }
         // Number 0 is void and has no entry.
-        let first = base.map_or(1, |base| base.first + base.types.len() as u32);
+        let first = base.map_or(1, |base| base.first.saturating_add(count(base.types.len())));
         Ok(Self {
             base,
             bytes,
@@ -213,12 +217,12 @@ impl<'base> Btf<'base> {
         if argument.kind() != Kind::Pointer {
             return Ok(false);
         }
-        let pointee = self.resolve(argument.other).and_then(|n| self.type_at(n));
-        Ok(pointee.is_some_and(|of| of.kind() == Kind::Struct && self.is_named(of.name, to)))
+        let target = self.resolve(argument.other).and_then(|n| self.type_at(n));
+        Ok(target.is_some_and(|of| of.kind() == Kind::Struct && self.is_named(of.name, to)))
     }
 
     fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.first..self.first.saturating_add(self.types.len() as u32)
+        self.first..self.first.saturating_add(count(self.types.len()))
     }
 
     fn find(&self, kind: Kind, name: &str) -> Option<u32> {
@@ -318,7 +322,7 @@ impl<'base> Btf<'base> {
     fn string_bytes(&self) -> u32 {
         let (begin, end) = self.strings;
         let inherited = self.base.map_or(0, Self::string_bytes);
-        inherited.saturating_add((end - begin) as u32)
+        inherited.saturating_add(count(end - begin))
     }
 }
 
@@ -343,35 +347,6 @@ impl Type<'_> {
     }
 }
 
-/// BTF in which nothing has a name but the function with this number.
-///
-/// aya finds functions by name in a copy of all the kernel's types, which takes ten times the memory
-/// that the agent otherwise needs. This has only what it looks for, at the place where it is.
-pub(super) fn with_function(name: &str, number: u32) -> Vec<u8> {
-    const FORWARD: u32 = 7 << 24;
-    const FUNCTION: u32 = 12 << 24;
-    let types = number * TYPE_BYTES as u32;
-    let strings = [b"\0", name.as_bytes(), b"\0"].concat();
-    let header = [
-        MAGIC | 1 << 16,
-        HEADER_BYTES as u32,
-        0,
-        types,
-        types,
-        strings.len() as u32,
-    ];
-    let unnamed = [0, FORWARD, 0];
-    let named = [1, FUNCTION, 0];
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + types as usize + strings.len());
-    let words = header
-        .into_iter()
-        .chain(std::iter::repeat_n(unnamed, number as usize - 1).flatten())
-        .chain(named);
-    bytes.extend(words.flat_map(u32::to_ne_bytes));
-    bytes.extend(strings);
-    bytes
-}
-
 /// How many bytes follow a type; `None` for a kind that is newer than this reader.
 fn trailer_bytes(info: u32) -> Option<usize> {
     let entries = (info & 0xffff) as usize;
@@ -383,6 +358,11 @@ fn trailer_bytes(info: u32) -> Option<usize> {
         4 | 5 | 15 | 19 => Some(12 * entries), // struct, union, data section, 64-bit enum
         _ => None,
     }
+}
+
+/// What is counted here is less than [`MAX_BYTES`].
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -397,3 +377,6 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;
