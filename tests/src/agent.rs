@@ -177,7 +177,8 @@ impl Agent {
         format!("waited in vain for {what}\nthe agent reported:\n{lines}and logged:\n{log}")
     }
 
-    fn log(&self) -> String {
+    /// What it has logged.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 

@@ -1,0 +1,239 @@
+//! A Node that an agent reports about, and a log that tells the agent what to report.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use npd_tests::agent::Agent;
+use npd_tests::cluster::{Client, eventually};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A Node object, and an agent's config that reads a log file.
+pub(crate) struct Lab {
+    pub(crate) admin: Client,
+    /// The bearer of the agent's rights.
+    agent: Client,
+    pub(crate) node: String,
+    dir: TempDir,
+    now: String,
+}
+
+impl Lab {
+    pub(crate) fn new(admin: &Client) -> anyhow::Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let node = format!("npd-test-{}-{number}", std::process::id());
+        let token = admin.token_for("npd-test")?;
+        let now = Command::new("date").args(["-u", "+%FT%TZ"]).output()?;
+        let lab = Self {
+            admin: admin.clone(),
+            agent: admin.with_token("npd-test", &token)?,
+            node,
+            dir: TempDir::new()?,
+            now: String::from_utf8(now.stdout)?.trim().to_owned(),
+        };
+        File::create(lab.log())?;
+        lab.create_node()?;
+        Ok(lab)
+    }
+
+    /// A Node that a kubelet has written a condition to.
+    pub(crate) fn create_node(&self) -> anyhow::Result<()> {
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.node } });
+        self.admin.apply(&node.to_string())?;
+        self.write_condition("kubelet", "Ready", "KubeletReady")
+    }
+
+    pub(crate) fn write_condition(
+        &self,
+        manager: &str,
+        r#type: &str,
+        reason: &str,
+    ) -> anyhow::Result<()> {
+        let condition = json!({
+            "type": r#type, "status": "True", "reason": reason, "message": "as ever",
+            "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let patch = json!({ "status": { "conditions": [condition] } });
+        self.admin.kubectl(&[
+            "patch",
+            "node",
+            &self.node,
+            "--subresource=status",
+            "--type=strategic",
+            &format!("--field-manager={manager}"),
+            &format!("--patch={patch}"),
+        ])?;
+        Ok(())
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.path().join("app.log")
+    }
+
+    /// Writes lines to the log, all at once.
+    pub(crate) fn say(
+        &self,
+        lines: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> anyhow::Result<()> {
+        let lines = lines.into_iter();
+        let text: Vec<String> = lines
+            .map(|line| format!("{} {}\n", self.now, line.as_ref()))
+            .collect();
+        let mut log = File::options().append(true).open(self.log())?;
+        log.write_all(text.concat().as_bytes())?;
+        Ok(())
+    }
+
+    /// A config whose rules make Events of `oops N …`, by the reason `OopsN`, and conditions of
+    /// `TYPE is broken by …`.
+    pub(crate) fn config(
+        &self,
+        name: &str,
+        conditions: &[&str],
+        reasons: usize,
+    ) -> anyhow::Result<PathBuf> {
+        let healthy = conditions.iter().map(
+            |condition| json!({ "type": condition, "reason": "IsWell", "message": "all is well" }),
+        );
+        let lasting = conditions.iter().flat_map(|condition| {
+            ["Broken", "Burnt"].map(|reason| {
+                let pattern = format!("{condition} is {reason} .*");
+                json!({ "type": "permanent", "condition": condition, "reason": reason, "pattern": pattern })
+            })
+        });
+        let events = (0..reasons).map(|number| {
+            json!({ "type": "temporary", "reason": format!("Oops{number}"), "pattern": format!("oops {number} .*") })
+        });
+        let config = json!({
+            "plugin": "filelog",
+            "pluginConfig": {
+                "timestamp": "^\\S+",
+                "message": "^\\S+ (.*)",
+                "timestampFormat": "2006-01-02T15:04:05Z07:00",
+            },
+            "logPath": self.log(),
+            "lookback": "1h",
+            "source": "app-monitor",
+            "conditions": healthy.collect::<Vec<_>>(),
+            "rules": lasting.chain(events).collect::<Vec<_>>(),
+        });
+        let path = self.dir.path().join(name);
+        fs::write(&path, config.to_string())?;
+        Ok(path)
+    }
+
+    pub(crate) fn start(&self, config: &Path) -> anyhow::Result<Agent> {
+        self.start_as(&self.agent, config)
+    }
+
+    pub(crate) fn start_as(&self, who: &Client, config: &Path) -> anyhow::Result<Agent> {
+        Agent::start(
+            self.dir.path(),
+            &[
+                &format!("--config.system-log-monitor={}", config.display()),
+                &format!("--hostname-override={}", self.node),
+                &format!(
+                    "--apiserver-override=?inClusterConfig=false&auth={}",
+                    who.kubeconfig.display()
+                ),
+            ],
+        )
+    }
+
+    pub(crate) fn object(&self) -> anyhow::Result<Value> {
+        let json = self.admin.kubectl(&[
+            "get",
+            "node",
+            &self.node,
+            "-o=json",
+            "--show-managed-fields",
+        ])?;
+        Ok(serde_json::from_str(&json)?)
+    }
+
+    pub(crate) fn condition(&self, r#type: &str) -> anyhow::Result<Value> {
+        let node = self.object()?;
+        let mut conditions = node["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let found = conditions.find(|condition| condition["type"] == r#type);
+        found
+            .cloned()
+            .with_context(|| format!("there is no condition {type}: {node:#}"))
+    }
+
+    /// Waits until the condition is there and says so.
+    pub(crate) fn expect(
+        &self,
+        r#type: &str,
+        status: &str,
+        reason: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Value> {
+        eventually(patience, || {
+            let condition = self.condition(r#type)?;
+            ensure!(
+                condition["status"] == status && condition["reason"] == reason,
+                "expected {status} {reason}: {condition:#}"
+            );
+            Ok(condition)
+        })
+    }
+
+    pub(crate) fn events(&self) -> anyhow::Result<Vec<Value>> {
+        let json = self.admin.kubectl(&[
+            "get",
+            "events",
+            "-o=json",
+            &format!("--field-selector=involvedObject.name={}", self.node),
+        ])?;
+        let list: Value = serde_json::from_str(&json)?;
+        list["items"]
+            .as_array()
+            .cloned()
+            .context("no list of Events")
+    }
+
+    /// Waits until the Events whose reason begins so have happened that often, all together.
+    pub(crate) fn expect_events(
+        &self,
+        reason: &str,
+        total: u64,
+        patience: Duration,
+    ) -> anyhow::Result<Vec<Value>> {
+        eventually(patience, || {
+            let mut events = self.events()?;
+            events.retain(|event| {
+                event["reason"]
+                    .as_str()
+                    .is_some_and(|r| r.starts_with(reason))
+            });
+            let counts = events.iter().filter_map(|event| event["count"].as_u64());
+            let sum: u64 = counts.sum();
+            ensure!(sum == total, "{sum} of {total} in {} Events", events.len());
+            Ok(events)
+        })
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // The server may be gone, and the Node with it.
+        self.admin.kubectl(&["delete", "node", &self.node]).ok();
+    }
+}
+
+/// How many requests the server has answered so.
+pub(crate) fn requests(agent: &Agent, verb: &str, resource: &str, code: u16) -> u64 {
+    let labels = format!("code=\"{code}\",resource=\"{resource}\",verb=\"{verb}\"");
+    let metric = agent.metric(&format!("npd_apiserver_requests_total{{{labels}}}"));
+    // There is no such line before the first.
+    metric.unwrap_or_default()
+}

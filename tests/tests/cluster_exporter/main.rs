@@ -1,0 +1,283 @@
+//! What the agent writes to a real API server, with the rights of NPD's `ClusterRole` and no others.
+
+mod lab;
+
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use npd_tests::cluster::{self, ApiServer, eventually};
+use npd_tests::harness::{self, Need, Test};
+use serde_json::json;
+use tempfile::TempDir;
+
+use self::lab::{Lab, requests};
+
+const TESTS: &[Test] = &[
+    Test {
+        name: "conditions_and_events_reach_the_node",
+        needs: &[Need::Agent, Need::Cluster],
+        run: conditions_and_events_reach_the_node,
+    },
+    Test {
+        name: "a_restart_writes_nothing_that_is_there_already",
+        needs: &[Need::Agent, Need::Cluster],
+        run: a_restart_writes_nothing_that_is_there_already,
+    },
+    Test {
+        name: "conditions_no_longer_configured_go_and_others_stay",
+        needs: &[Need::Agent, Need::Cluster],
+        run: conditions_no_longer_configured_go_and_others_stay,
+    },
+    Test {
+        name: "an_event_storm_ends_with_the_exact_count",
+        needs: &[Need::Agent, Need::Cluster],
+        run: an_event_storm_ends_with_the_exact_count,
+    },
+    Test {
+        name: "a_node_that_is_created_anew_is_followed",
+        needs: &[Need::Agent, Need::Cluster],
+        run: a_node_that_is_created_anew_is_followed,
+    },
+    Test {
+        name: "a_missing_permission_is_named_once",
+        needs: &[Need::Agent, Need::Cluster],
+        run: a_missing_permission_is_named_once,
+    },
+    Test {
+        name: "stopping_finishes_what_was_begun",
+        needs: &[Need::Agent, Need::Cluster],
+        run: stopping_finishes_what_was_begun,
+    },
+    Test {
+        name: "an_outage_loses_nothing",
+        needs: &[Need::Agent, Need::ApiServer],
+        run: an_outage_loses_nothing,
+    },
+];
+
+fn main() -> ExitCode {
+    harness::serial(TESTS)
+}
+
+/// How long what the agent knows may take to show at the API server.
+const SOON: Duration = Duration::from_secs(10);
+
+fn conditions_and_events_reach_the_node() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let ready = lab.condition("Ready")?;
+    let agent = lab.start(&lab.config("a.json", &["AppSick", "AppSad"], 1)?)?;
+    lab.expect("AppSick", "False", "IsWell", SOON)?;
+    lab.expect("AppSad", "False", "IsWell", SOON)?;
+
+    lab.say(["AppSick is Broken by 100% load", "oops 0 it happened"])?;
+    let condition = lab.expect("AppSick", "True", "Broken", SOON)?;
+    ensure!(condition["message"] == "AppSick is Broken by 100% load");
+    let events = lab.expect_events("Oops0", 1, SOON)?;
+    let uid = &lab.object()?["metadata"]["uid"];
+    ensure!(&events[0]["involvedObject"]["uid"] == uid, "{events:#?}");
+    ensure!(events[0]["source"]["component"] == "app-monitor");
+    ensure!(events[0]["source"]["host"] == *lab.node);
+    lab.expect_events("Broken", 1, SOON)?;
+
+    let page = lab.admin.kubectl(&["describe", "node", &lab.node])?;
+    for text in ["AppSick", "100% load", "oops 0 it happened"] {
+        ensure!(page.contains(text), "{text} is not in:\n{page}");
+    }
+    ensure!(
+        lab.condition("Ready")? == ready,
+        "another's condition was touched"
+    );
+    ensure!(!agent.log().contains("WARN"), "{}", agent.log());
+    Ok(())
+}
+
+fn a_restart_writes_nothing_that_is_there_already() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let config = lab.config("a.json", &["AppSick"], 1)?;
+    let mut agent = lab.start(&config)?;
+    let before = lab.expect("AppSick", "False", "IsWell", SOON)?;
+    agent.stop()?;
+
+    let agent = lab.start(&config)?;
+    agent.wait_until("the agent to read the Node", SOON, || {
+        Ok((requests(&agent, "get", "nodes", 200) > 0).then_some(()))
+    })?;
+    sleep(Duration::from_secs(1));
+    let writes = requests(&agent, "patch", "nodes/status", 200);
+    ensure!(writes == 0, "nothing was to be written");
+    ensure!(lab.condition("AppSick")? == before);
+    Ok(())
+}
+
+fn conditions_no_longer_configured_go_and_others_stay() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    // One that another agent began and this one took over; one that this one wrote and another
+    // took over; one that this agent never knew.
+    lab.write_condition("node-problem-detector", "Adopted", "IsBad")?;
+    lab.write_condition("node-problem-detector", "Foreign", "IsBad")?;
+    let mut agent =
+        lab.start(&lab.config("a.json", &["AppSick", "Adopted", "Lost", "Old"], 0)?)?;
+    for r#type in ["AppSick", "Adopted", "Lost", "Old"] {
+        lab.expect(r#type, "False", "IsWell", SOON)?;
+    }
+    agent.stop()?;
+    lab.write_condition("somebody", "Lost", "IsBad")?;
+
+    let _agent = lab.start(&lab.config("b.json", &["AppSick"], 0)?)?;
+    eventually(SOON, || {
+        let node = lab.object()?;
+        let conditions = node["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let mut types: Vec<&str> = conditions.filter_map(|c| c["type"].as_str()).collect();
+        types.sort_unstable();
+        ensure!(
+            types == ["AppSick", "Foreign", "Lost", "Ready"],
+            "{types:?}"
+        );
+        Ok(())
+    })
+}
+
+fn an_event_storm_ends_with_the_exact_count() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let agent = lab.start(&lab.config("a.json", &[], 2)?)?;
+    lab.say((0..5000).map(|kill| format!("oops 0 killed process {kill}")))?;
+    lab.say(["oops 1 and something else"])?;
+    lab.say((5000..10_000).map(|kill| format!("oops 0 killed process {kill}")))?;
+    lab.expect_events("Oops1", 1, SOON)?;
+    let events = lab.expect_events("Oops0", 10_000, Duration::from_mins(1))?;
+    ensure!(events.len() == 10, "{} Events", events.len());
+    let created = requests(&agent, "create", "events", 201);
+    let counted = requests(&agent, "patch", "events", 200);
+    ensure!(
+        created == 11 && counted < 20,
+        "{created} created, {counted} patched"
+    );
+    Ok(())
+}
+
+fn a_node_that_is_created_anew_is_followed() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let _agent = lab.start(&lab.config("a.json", &["AppSick", "AppSad"], 2)?)?;
+    lab.say(["oops 0 before"])?;
+    lab.expect_events("Oops0", 1, SOON)?;
+    lab.expect("AppSick", "False", "IsWell", SOON)?;
+    lab.admin.kubectl(&["delete", "node", &lab.node])?;
+    lab.create_node()?;
+
+    lab.say(["AppSick is Broken again"])?;
+    lab.expect("AppSick", "True", "Broken", SOON)?;
+    lab.expect("AppSad", "False", "IsWell", SOON)?;
+    lab.say(["oops 1 after"])?;
+    let events = lab.expect_events("Oops1", 1, SOON)?;
+    ensure!(events[0]["involvedObject"]["uid"] == lab.object()?["metadata"]["uid"]);
+    Ok(())
+}
+
+fn a_missing_permission_is_named_once() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let binding = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": { "name": "npd-test-powerless", "namespace": "default" },
+    });
+    admin.apply(&binding.to_string())?;
+    let token = admin.kubectl(&["create", "token", "npd-test-powerless"])?;
+    let powerless = admin.with_token("powerless", token.trim())?;
+    let agent = lab.start_as(&powerless, &lab.config("a.json", &["AppSick"], 1)?)?;
+    lab.say([
+        "AppSick is Broken",
+        "AppSick is Burnt",
+        "oops 0 it happened",
+    ])?;
+    agent.wait_until("a refusal", SOON, || {
+        Ok((requests(&agent, "patch", "nodes/status", 403) > 0).then_some(()))
+    })?;
+    sleep(Duration::from_secs(2));
+    let log = agent.log();
+    let warnings: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("Permission is missing"))
+        .collect();
+    ensure!(warnings.len() == 3, "{log}");
+    for right in [
+        "\"get\" resource=\"nodes\"",
+        "\"patch\" resource=\"nodes/status\"",
+        "\"create\" resource=\"events\"",
+    ] {
+        ensure!(
+            warnings.iter().any(|line| line.contains(right)),
+            "{right} is not in {log}"
+        );
+    }
+    Ok(())
+}
+
+fn stopping_finishes_what_was_begun() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let mut agent = lab.start(&lab.config("a.json", &["AppSick"], 1)?)?;
+    lab.expect("AppSick", "False", "IsWell", SOON)?;
+    lab.say((0..300).map(|_| "oops 0 again"))?;
+    lab.say(["AppSick is Broken by c"])?;
+    agent.wait_until("the condition", SOON, || {
+        Ok((agent.condition("AppSick")?["status"] == "True").then_some(()))
+    })?;
+    ensure!(agent.stop()?.success());
+    // It is stopped: there is nothing to wait for.
+    lab.expect("AppSick", "True", "Broken", Duration::ZERO)?;
+    lab.expect_events("Oops0", 300, Duration::ZERO)?;
+    Ok(())
+}
+
+fn an_outage_loses_nothing() -> anyhow::Result<()> {
+    const OUTAGE: Duration = Duration::from_mins(1);
+    let dir = TempDir::new()?;
+    let mut server = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let lab = Lab::new(&server.client)?;
+    let agent = lab.start(&lab.config("a.json", &["AppSick"], 500)?)?;
+    lab.expect("AppSick", "False", "IsWell", SOON)?;
+
+    let mut outage = None;
+    for step in 0..200 {
+        if step == 20 {
+            server.kill9();
+            outage = Some(Instant::now());
+        }
+        let state = ["Broken", "Burnt"][step % 2];
+        lab.say([format!("AppSick is {state} at {step}")])?;
+        lab.say((0..5).map(|n| format!("oops {} at {step}", (step * 5 + n) % 500)))?;
+        sleep(Duration::from_millis(50));
+    }
+    let passed = outage.context("there was no outage")?.elapsed();
+    sleep(OUTAGE.saturating_sub(passed));
+    server.restart()?;
+
+    let condition = lab.expect("AppSick", "True", "Burnt", Duration::from_mins(1))?;
+    ensure!(condition["message"] == "AppSick is Burnt at 199");
+    let events = lab.expect_events("Oops", 1000, Duration::from_mins(2))?;
+    ensure!(
+        events.len() == 1000,
+        "two messages each for 500 reasons: {}",
+        events.len()
+    );
+    lab.expect_events("B", 200, Duration::from_mins(2))?;
+    ensure!(agent.metric(r#"npd_exporter_dropped_total{exporter="kubernetes"}"#)? == 0);
+    Ok(())
+}
