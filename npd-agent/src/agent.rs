@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -111,12 +111,11 @@ impl Agent {
             tasks.spawn(writes);
         }
         let now = Timestamp::now();
-        for declaration in self
-            .monitors
-            .iter()
-            .flat_map(|monitor| monitor.declarations())
-        {
-            hub.declare(&declaration, now);
+        for monitor in &self.monitors {
+            for declaration in monitor.declarations() {
+                hub.declare(&declaration, now);
+            }
+            hub.expect(&monitor.watches(), Instant::now());
         }
         tasks.spawn(hub.run(reports));
         tasks.spawn(orphans::reap());

@@ -15,7 +15,9 @@ use crate::incident::{Incidents, Verdict};
 use crate::ledger::{Ledger, Outcome};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
-use crate::problem::{ConditionStatus, Finding, Forever, Problem, Severity, Status, Subject};
+use crate::problem::{
+    ConditionStatus, Finding, Forever, Problem, Severity, Status, Subject, SubjectKind,
+};
 use crate::reporter::Report;
 
 /// Takes reports from monitors and tells exporters.
@@ -50,6 +52,13 @@ impl Hub {
         Self {
             keeper: Some(keeper),
             ..self
+        }
+    }
+
+    /// Has the kernel's log wait for what a monitor's probes say; see [`Incidents::expect`].
+    pub fn expect(&mut self, kinds: &[SubjectKind], now: Instant) {
+        for kind in kinds {
+            self.incidents.expect(*kind, now);
         }
     }
 

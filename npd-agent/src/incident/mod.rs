@@ -22,6 +22,8 @@ const MAX_INCIDENTS: usize = 4096;
 /// Which incidents the probes have reported, and which texts wait for them.
 #[derive(Debug, Default)]
 pub struct Incidents {
+    /// Kinds whose probe is about to say whether it can be attached, and until when to wait for it.
+    expected: BTreeMap<SubjectKind, Instant>,
     /// Kinds whose probe is attached, and the conditions that it answers for.
     watched: BTreeMap<SubjectKind, BTreeSet<Arc<str>>>,
     reported: BTreeMap<Subject, Reported>,
@@ -50,13 +52,21 @@ pub enum Verdict {
 }
 
 impl Incidents {
+    /// A probe of `kind` will soon [watch](Self::watch) or [not](Self::unwatch). Texts wait for that:
+    /// what the log tells at the start may be long over, and the probe knows.
+    pub fn expect(&mut self, kind: SubjectKind, now: Instant) {
+        self.expected.insert(kind, now + PATIENCE);
+    }
+
     /// A probe of `kind` now answers for the kind's incidents and for `conditions`.
     pub fn watch(&mut self, kind: SubjectKind, conditions: BTreeSet<Arc<str>>) {
+        self.expected.remove(&kind);
         self.watched.insert(kind, conditions);
     }
 
     /// The probe of `kind` is gone: text reports again.
     pub fn unwatch(&mut self, kind: SubjectKind) {
+        self.expected.remove(&kind);
         self.watched.remove(&kind);
         self.reported.retain(|subject, _| subject.kind() != kind);
     }
@@ -70,7 +80,7 @@ impl Incidents {
                 verdicts.push(Verdict::Report(finding));
                 verdicts
             }
-            (Some(subject), Witness::KernelText) if self.watched.contains_key(&subject.kind()) => {
+            (Some(subject), Witness::KernelText) if self.is_seen(subject.kind(), now) => {
                 let subject = subject.clone();
                 vec![self.text(&subject, finding, now)]
             }
@@ -94,16 +104,40 @@ impl Incidents {
     pub fn expire(&mut self, now: Instant) -> Vec<Finding> {
         self.reported.retain(|_, reported| reported.answers(now));
         let due = self.held.partition_point(|(due, _)| *due <= now);
-        self.held.drain(..due).map(|(_, finding)| finding).collect()
+        let later = self.held.split_off(due);
+        let due = std::mem::replace(&mut self.held, later).into_iter();
+        due.map(|(_, text)| text)
+            .filter(|text| !self.is_answered(text))
+            .collect()
+    }
+
+    /// Whether a probe sees incidents of this kind, or may in a moment.
+    fn is_seen(&self, kind: SubjectKind, now: Instant) -> bool {
+        self.watched.contains_key(&kind) || self.is_expected(kind, now)
+    }
+
+    fn is_expected(&self, kind: SubjectKind, now: Instant) -> bool {
+        self.expected.get(&kind).is_some_and(|until| now < *until)
+    }
+
+    /// Whether a probe answers for the condition of a text: it knows better, and knows when it is
+    /// over.
+    fn is_answered(&self, text: &Finding) -> bool {
+        let subject = text.subject.as_ref();
+        let answered = subject.and_then(|subject| self.watched.get(&subject.kind()));
+        let condition = text.problem.condition.as_ref();
+        condition
+            .zip(answered)
+            .is_some_and(|(condition, answered)| answered.contains(condition))
     }
 
     fn text(&mut self, subject: &Subject, finding: Finding, now: Instant) -> Verdict {
-        if let Some(condition) = &finding.problem.condition {
-            let answered = &self.watched[&subject.kind()];
-            // The probe knows better, and knows when it is over.
-            let known = answered.contains(condition);
-            return if known {
-                Verdict::Known
+        if self.is_answered(&finding) {
+            return Verdict::Known;
+        }
+        if finding.problem.condition.is_some() {
+            return if self.is_expected(subject.kind(), now) {
+                self.hold(finding, now)
             } else {
                 Verdict::Report(finding)
             };
@@ -116,7 +150,11 @@ impl Incidents {
                 Verdict::Count(finding)
             };
         }
-        self.held.push_back((now + PATIENCE, finding));
+        self.hold(finding, now)
+    }
+
+    fn hold(&mut self, text: Finding, now: Instant) -> Verdict {
+        self.held.push_back((now + PATIENCE, text));
         if self.held.len() <= MAX_INCIDENTS {
             return Verdict::Held;
         }
@@ -125,12 +163,13 @@ impl Incidents {
             .map_or(Verdict::Held, |(_, oldest)| Verdict::Report(oldest))
     }
 
-    /// Lets go of the texts that `finding` explains.
+    /// Lets go of the texts of events that `finding` explains.
     fn confirm(&mut self, subject: &Subject, finding: &Finding) -> Vec<Verdict> {
         let reason = &finding.problem.reason;
         let mut verdicts = Vec::new();
         self.held.retain(|(_, text)| {
-            let explained = text.subject.as_ref() == Some(subject);
+            let explained =
+                text.subject.as_ref() == Some(subject) && text.problem.condition.is_none();
             if explained && text.problem.reason != *reason {
                 verdicts.push(Verdict::Count(text.clone()));
             }

@@ -205,3 +205,33 @@ fn memory_is_bounded_and_nothing_is_lost() {
     let late = incidents.expire(now + PATIENCE).len();
     assert_eq!(reported + late, kills as usize);
 }
+
+#[test]
+fn what_the_log_tells_at_the_start_waits_for_the_probe() {
+    let start = Instant::now();
+    let later = |seconds| start + Duration::from_secs(seconds);
+    let read_only = || {
+        let condition = Some("ReadonlyFilesystem");
+        sees(
+            Witness::KernelText,
+            "FilesystemIsReadOnly",
+            condition,
+            sda(),
+        )
+    };
+    let mut incidents = Incidents::default();
+    incidents.expect(SubjectKind::Filesystem, start);
+    let verdicts = incidents.admit(read_only(), later(1));
+    assert!(matches!(verdicts[..], [Verdict::Held]), "{verdicts:?}");
+    // A probe that sees knows whether that is still so.
+    let conditions = BTreeSet::from([Arc::from("ReadonlyFilesystem")]);
+    incidents.watch(SubjectKind::Filesystem, conditions);
+    assert!(incidents.expire(later(6)).is_empty());
+    // One that never says a word is not waited for.
+    let mut incidents = Incidents::default();
+    incidents.expect(SubjectKind::Filesystem, start);
+    incidents.admit(read_only(), later(1));
+    assert_eq!(incidents.expire(later(6)).len(), 1);
+    let verdicts = incidents.admit(read_only(), later(7));
+    assert!(matches!(verdicts[..], [Verdict::Report(_)]), "{verdicts:?}");
+}

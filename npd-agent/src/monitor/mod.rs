@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::go::json::{self, ConfigError, UnknownKey};
 pub use crate::problem::Task;
-use crate::problem::{Healthy, Problem};
+use crate::problem::{Healthy, Problem, SubjectKind};
 use crate::reporter::Reporter;
 
 /// What the config files of one kind make.
@@ -79,6 +79,11 @@ pub trait Monitor: Send {
 
     /// What it may report, for each of its config files.
     fn declarations(&self) -> Vec<Declaration>;
+
+    /// What its probes will soon say that they see, or that they do not.
+    fn watches(&self) -> Vec<SubjectKind> {
+        Vec::new()
+    }
 
     /// Watches, and reports, until it fails. When it fails it is run again after a pause, on the
     /// same value: what it keeps in itself survives.

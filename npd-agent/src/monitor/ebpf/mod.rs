@@ -34,7 +34,7 @@ use self::load::{Kernel, Shared};
 use self::probe::{Attached, Probe, Program, Rule, Settings, Watch};
 use self::ring::Ring;
 use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
-use crate::problem::Forever;
+use crate::problem::{Forever, SubjectKind};
 use crate::reporter::{Report, Reporter};
 
 /// Every probe, in the order in which they are started.
@@ -103,6 +103,10 @@ impl Monitor for EbpfMonitor {
         self.declarations.clone()
     }
 
+    fn watches(&self) -> Vec<SubjectKind> {
+        self.probes().map(|probe| probe.kind).collect()
+    }
+
     fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
         Box::pin(async {
             let ended = self.watch(reporter).await;
@@ -116,9 +120,14 @@ impl Monitor for EbpfMonitor {
 }
 
 impl EbpfMonitor {
-    async fn watch(&self, reporter: &Reporter) -> Forever {
+    /// The probes that rules name.
+    fn probes(&self) -> impl Iterator<Item = &'static Probe> {
         let named = |probe: &&Probe| self.rules.iter().any(|(of, _)| of.name == probe.name);
-        let probes: Vec<&'static Probe> = PROBES.iter().filter(named).collect();
+        PROBES.iter().filter(named)
+    }
+
+    async fn watch(&self, reporter: &Reporter) -> Forever {
+        let probes: Vec<&'static Probe> = self.probes().collect();
         let programs: Vec<_> = probes.iter().flat_map(|probe| probe.programs).collect();
         let (kernel, ring) = match put_into_kernel(programs, reporter).await {
             Ok((kernel, ring)) => (Ok(kernel), Some(ring)),
