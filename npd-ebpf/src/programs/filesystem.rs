@@ -5,7 +5,7 @@ use aya_ebpf::maps::Array;
 use aya_ebpf::programs::RawTracePointContext;
 use npd_ebpf::{Filesystem, id};
 
-use super::{Kernel, layout, send};
+use super::{Kernel, debug, layout, send};
 
 /// `xfs_mount.m_super`. XFS is often a module, whose BTF appears when it is loaded: later than this.
 #[map]
@@ -14,6 +14,7 @@ static XFS_SUPER: Array<u32> = Array::with_max_entries(1, 0);
 /// `ext4:ext4_error(super_block, function, line)`, before the kernel's rate limit and in any context.
 #[raw_tracepoint]
 fn ext4_error(context: RawTracePointContext) {
+    debug!(&context, "ext4_error");
     report(
         id::EXT4_ERROR,
         Kernel(context.arg(0)),
@@ -26,6 +27,7 @@ fn ext4_error(context: RawTracePointContext) {
 /// `ext4:ext4_shutdown(super_block, flags)`: an ioctl.
 #[raw_tracepoint]
 fn ext4_shutdown(context: RawTracePointContext) {
+    debug!(&context, "ext4_shutdown");
     report(
         id::EXT4_SHUTDOWN,
         Kernel(context.arg(0)),
@@ -38,6 +40,7 @@ fn ext4_shutdown(context: RawTracePointContext) {
 /// `xfs:xfs_force_shutdown(xfs_mount, ptag, flags, function, line)`.
 #[raw_tracepoint]
 fn xfs_force_shutdown(context: RawTracePointContext) {
+    debug!(&context, "xfs_force_shutdown");
     let Some(offset) = XFS_SUPER.get(0) else {
         return;
     };

@@ -8,7 +8,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use npd_ebpf::{HungTask, Sleeper, id};
 
-use super::{Kernel, layout, send, task};
+use super::{Kernel, debug, layout, send, task};
 
 /// `TASK_UNINTERRUPTIBLE`, the same in every kernel.
 const UNINTERRUPTIBLE: u32 = 0x2;
@@ -21,6 +21,7 @@ const FROZEN: u32 = 0x0001_0000;
 #[raw_tracepoint]
 fn hung_task(context: RawTracePointContext) {
     let hung = Kernel(context.arg(0));
+    debug!(&context, "hung_task");
     // SAFETY: every field is written.
     unsafe {
         send::<HungTask>(id::HUNG_TASK, |record| {

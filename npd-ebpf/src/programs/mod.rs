@@ -1,6 +1,16 @@
 //! One probe a file. Raw tracepoints only: they exist since 4.17, need neither a mounted tracefs
 //! nor a BTF id, and see modules as they see the kernel proper.
 
+/// Logs through aya-log, for debugging programs; compiles to nothing without the feature.
+#[cfg(not(feature = "ebpf-log"))]
+macro_rules! debug {
+    ($($anything:tt)*) => {};
+}
+#[cfg(feature = "ebpf-log")]
+use aya_log_ebpf::debug;
+#[cfg(not(feature = "ebpf-log"))]
+use debug;
+
 mod cgroup;
 mod filesystem;
 mod hung_task;

@@ -6,7 +6,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use npd_ebpf::{Oom, group, id, scope};
 
-use super::{Kernel, cgroup, layout, pid, send, task};
+use super::{Kernel, cgroup, debug, layout, pid, send, task};
 
 /// How far up the stack is looked. The functions that matter are among the first nine.
 const FRAMES: usize = 16;
@@ -25,6 +25,13 @@ fn oom(context: RawTracePointContext) {
         Kernel(context.arg(0))
     };
     let reason = reason(&context);
+    debug!(
+        &context,
+        "oom: scope {}, killed {}, member {}",
+        reason.scope,
+        u8::from(reason.killed),
+        u8::from(reason.member)
+    );
     // A task that dies anyway is marked too, so that it may use the reserves. Nobody killed it.
     if !reason.killed {
         return;

@@ -1,7 +1,5 @@
 //! Fills in the [`Layout`] of the running kernel.
 
-use std::path::Path;
-
 use npd_ebpf::layout::{
     CgroupLayout, FilesystemLayout, Layout, MemoryLayout, PidLayout, TaskLayout,
 };
@@ -25,14 +23,9 @@ pub(super) fn read(btf: &Btf<'_>) -> Result<Layout, BtfError> {
     })
 }
 
-/// The offset of `xfs_mount.m_super`, from the kernel or from the BTF of the module. Fails until
-/// the module is loaded.
-pub(super) fn xfs_super(sys: &Path) -> Result<u32, BtfError> {
-    let kernel = Btf::read(&sys.join("kernel/btf/vmlinux"), None)?;
-    kernel.offset("xfs_mount", "m_super").or_else(|_| {
-        let module = Btf::read(&sys.join("kernel/btf/xfs"), Some(&kernel))?;
-        module.offset("xfs_mount", "m_super")
-    })
+/// The offset of `xfs_mount.m_super`, in the BTF of the kernel or of the module.
+pub(super) fn xfs_super(btf: &Btf<'_>) -> Result<u32, BtfError> {
+    btf.offset("xfs_mount", "m_super")
 }
 
 fn or_without<T: Default>(what: &str, layout: Result<T, BtfError>) -> T {

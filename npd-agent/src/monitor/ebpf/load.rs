@@ -4,10 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Iter, RawTracePoint};
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness};
 use npd_ebpf::{layout::GLOBAL, map};
 use tracing::debug;
 use zerocopy::IntoBytes as _;
@@ -26,11 +26,24 @@ const ITERATOR: &str = "bpf_iter_task";
 /// The only program that needs a layout that may come later than the others.
 const XFS: &str = "xfs_force_shutdown";
 
+/// The BTF of the kernel proper and of XFS, under `/sys`.
+const KERNEL: &str = "kernel/btf/vmlinux";
+const XFS_MODULE: &str = "kernel/btf/xfs";
+
+/// How much is told of what the verifier says, in bytes.
+const MAX_REASON: usize = 512;
+
 /// The programs in the kernel. Dropping it takes them out.
 pub(super) struct Kernel {
     ebpf: Ebpf,
     sys: PathBuf,
+    /// What the programs log, until someone reads it.
+    #[cfg(feature = "ebpf-log")]
+    pub(super) log: Option<super::program_log::ProgramLog>,
     drops: PerCpuArray<MapData, u64>,
+    /// The offset of `xfs_mount.m_super`, once it is known.
+    xfs: Option<u32>,
+    /// Those that the kernel has accepted.
     programs: Vec<&'static Program>,
     /// Whether there is an iterator over tasks (5.8), and why not.
     pub(super) iterator: Result<(), String>,
@@ -66,45 +79,42 @@ impl Kernel {
         sys: &Path,
         programs: Vec<&'static Program>,
     ) -> anyhow::Result<(Self, RingBuf<MapData>)> {
-        let (layout, iterator) = {
-            let btf = Btf::read(&sys.join("kernel/btf/vmlinux"), None)?;
-            (layout::read(&btf)?, btf.function(ITERATOR))
+        let (layout, iterator, xfs) = {
+            let btf = Btf::read(&sys.join(KERNEL), None)?;
+            let xfs = layout::xfs_super(&btf);
+            (layout::read(&btf)?, btf.function(ITERATOR), xfs.ok())
         };
         let mut ebpf = loader()?
             .override_global(GLOBAL, layout.as_bytes(), true)
-            // A program that the verifier refuses says why without the log of every step.
-            .verifier_log_level(VerifierLogLevel::DISABLE)
             .load(object)
             .context("creating the eBPF maps")?;
+        #[cfg(feature = "ebpf-log")]
+        let log = super::program_log::ProgramLog::new(&mut ebpf)?;
         let mut take = |name| ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name}"));
         let records = RingBuf::try_from(take(map::RECORDS)?)?;
         let drops = PerCpuArray::try_from(take(map::DROPS)?)?;
         let mut kernel = Self {
             ebpf,
             sys: sys.to_path_buf(),
+            #[cfg(feature = "ebpf-log")]
+            log: Some(log),
             drops,
-            programs,
+            xfs,
+            programs: Vec::new(),
             iterator: Ok(()),
             attached: Attached::new(),
         };
-        for program in kernel.programs.clone() {
-            if let Err(error) = kernel.load_program(program.name) {
-                let reason = format!("{error:#}");
-                kernel.attached.insert(program.name, Err(reason));
+        for program in programs {
+            match kernel.load_program(program.name) {
+                Ok(()) => kernel.programs.push(program),
+                // The kernel would refuse it again.
+                Err(error) => drop(kernel.attached.insert(program.name, Err(why(&error)))),
             }
         }
-        // Those that the kernel has refused will be refused again.
-        let refused = |program: &&Program| kernel.attached.contains_key(program.name);
-        kernel.programs = kernel
-            .programs
-            .iter()
-            .copied()
-            .filter(|p| !refused(p))
-            .collect();
         kernel.iterator = iterator
             .map_err(anyhow::Error::from)
             .and_then(|number| spare(|| kernel.load_iterator(number))?)
-            .map_err(|error| format!("{error:#}"));
+            .map_err(|error| why(&error));
         kernel.attach();
         Ok((kernel, records))
     }
@@ -122,7 +132,7 @@ impl Kernel {
             if matches!(self.attached.get(program.name), Some(Ok(()))) {
                 continue;
             }
-            let result = self.attach_program(program).map_err(|e| format!("{e:#}"));
+            let result = self.attach_program(program).map_err(|e| why(&e));
             changed |= result.is_ok();
             debug!(program = program.name, ?result, "Tried to attach a program");
             self.attached.insert(program.name, result);
@@ -132,7 +142,7 @@ impl Kernel {
 
     fn attach_program(&mut self, program: &Program) -> anyhow::Result<()> {
         if program.name == XFS {
-            let offset = layout::xfs_super(&self.sys)?;
+            let offset = self.xfs_super()?;
             let map = self.ebpf.map_mut(map::XFS_SUPER).context("no map")?;
             Array::<_, u32>::try_from(map)?.set(0, offset, 0)?;
         }
@@ -140,6 +150,17 @@ impl Kernel {
             .attach(program.tracepoint)
             .with_context(|| format!("attaching to {}", program.tracepoint))?;
         Ok(())
+    }
+
+    fn xfs_super(&mut self) -> anyhow::Result<u32> {
+        if let Some(offset) = self.xfs {
+            return Ok(offset);
+        }
+        let module = self.sys.join(XFS_MODULE);
+        ensure!(module.exists(), "the module xfs is not loaded");
+        let kernel = Btf::read(&self.sys.join(KERNEL), None)?;
+        let offset = layout::xfs_super(&Btf::read(&module, Some(&kernel))?)?;
+        Ok(*self.xfs.insert(offset))
     }
 
     fn raw_tracepoint(&mut self, name: &str) -> anyhow::Result<&mut RawTracePoint> {
@@ -183,4 +204,25 @@ fn loader() -> anyhow::Result<EbpfLoader<'static>> {
         loader.btf(None);
         loader
     })
+}
+
+/// Why something failed, in a few words: aya's errors repeat their causes, and may hold all that the
+/// verifier says, whose end tells most.
+pub(super) fn why(error: &anyhow::Error) -> String {
+    let mut why = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if why.contains(&cause) {
+            continue;
+        }
+        if !why.is_empty() {
+            why += ": ";
+        }
+        if let Some(cut) = cause.len().checked_sub(MAX_REASON) {
+            why += "… ";
+            why += &cause[cause.ceil_char_boundary(cut)..];
+        } else {
+            why += &cause;
+        }
+    }
+    why
 }

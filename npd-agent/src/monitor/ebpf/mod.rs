@@ -16,6 +16,8 @@ mod load;
 mod memory;
 mod oom;
 pub mod probe;
+#[cfg(feature = "ebpf-log")]
+mod program_log;
 mod ring;
 mod task;
 mod truth;
@@ -30,7 +32,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use self::config::Checked;
-use self::load::{Kernel, Shared};
+use self::load::{Kernel, Shared, why};
 use self::probe::{Attached, Probe, Program, Rule, Settings, Watch};
 use self::ring::Ring;
 use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
@@ -131,7 +133,7 @@ impl EbpfMonitor {
         let programs: Vec<_> = probes.iter().flat_map(|probe| probe.programs).collect();
         let (kernel, ring) = match put_into_kernel(programs, reporter).await {
             Ok((kernel, ring)) => (Ok(kernel), Some(ring)),
-            Err(error) => (Err(format!("{error:#}")), None),
+            Err(error) => (Err(why(&error)), None),
         };
         match &kernel {
             Ok(_) => reporter.source_up(NAME, false),
@@ -166,6 +168,10 @@ impl EbpfMonitor {
         }
         if let (Some(ring), Ok(kernel)) = (ring, &kernel) {
             tasks.spawn(ring.deliver(senders, kernel.clone(), reporter.clone()));
+            #[cfg(feature = "ebpf-log")]
+            if let Some(log) = kernel.lock().log.take() {
+                tasks.spawn(log.print());
+            }
             tasks.spawn(keep_attaching(kernel.clone(), attach_now, attachments));
         }
         match tasks.join_next().await {

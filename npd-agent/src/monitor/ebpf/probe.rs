@@ -255,10 +255,15 @@ impl Watch {
     /// Why programs of this probe are not attached; `None` if all are.
     pub fn refusals(&self) -> Option<String> {
         let attached = self.attached.borrow();
-        let refused = attached.iter().filter_map(|(name, result)| {
-            let reason = result.as_ref().err()?;
-            Some(format!("{name}: {reason}"))
-        });
+        let mut programs = BTreeMap::<&str, Vec<&str>>::new();
+        for (name, result) in &*attached {
+            if let Err(reason) = result {
+                programs.entry(reason).or_default().push(name);
+            }
+        }
+        let refused = programs
+            .into_iter()
+            .map(|(reason, names)| format!("{}: {reason}", names.join(", ")));
         let refused = refused.collect::<Vec<_>>().join("; ");
         (!refused.is_empty()).then_some(refused)
     }

@@ -164,15 +164,10 @@ impl Filesystems {
     /// Says which of the programs are attached.
     async fn say_how(&mut self, watch: &Watch) -> anyhow::Result<()> {
         let attached = watch.attached.borrow().clone();
-        let failed = attached.iter().filter_map(|(name, result)| {
-            let reason = result.as_ref().err()?;
-            Some(format!("{name}: {reason}"))
-        });
-        let reason = failed.collect::<Vec<_>>().join("; ");
         self.sees = attached.values().any(Result::is_ok);
         self.sees_errors = attached.get(EXT4_ERROR).is_some_and(Result::is_ok);
         let backend = if self.sees { "raw_tracepoint" } else { "poll" };
-        watch.seen_by(backend, (!reason.is_empty()).then_some(reason));
+        watch.seen_by(backend, watch.refusals());
         self.answer(watch).await
     }
 
