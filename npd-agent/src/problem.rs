@@ -132,7 +132,7 @@ pub struct Problem {
 }
 
 /// The thing that a fault is about, so that two witnesses of one fault are not taken for two faults.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Subject {
     /// The OOM kill of this thread id, in the initial pid namespace.
     OomKill(u32),

@@ -9,6 +9,7 @@
 mod buffer;
 mod config;
 mod matcher;
+mod rule;
 mod rule_set;
 mod source;
 mod subject;
@@ -16,7 +17,7 @@ mod subject;
 use std::collections::BTreeMap;
 
 use crate::monitor::{ConfigFile, Kind, Monitors};
-use crate::problem::Finding;
+use crate::problem::{ConditionStatus, Finding};
 use crate::reporter::Reporter;
 
 use self::config::Source;
@@ -55,12 +56,11 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
 /// Hands over what a rule set has found.
 async fn report(reporter: &Reporter, findings: Vec<Finding>) -> anyhow::Result<()> {
     for finding in findings {
-        let labels = [&*finding.monitor, &*finding.problem.reason];
-        reporter
-            .metrics
-            .rule_matches
-            .with_label_values(&labels)
-            .inc();
+        if finding.present == ConditionStatus::True {
+            let labels = [&*finding.monitor, &*finding.problem.reason];
+            let matches = reporter.metrics.rule_matches.with_label_values(&labels);
+            matches.inc();
+        }
         reporter.found(finding).await?;
     }
     Ok(())

@@ -104,9 +104,9 @@ impl LogFile {
             .as_mut()
             .context("the reader of the file is lost")?;
         if !std::mem::replace(&mut self.started, true)
-            && let Some(places) = reporter.saved(&self.name)
+            && let Some(place) = reporter.saved(&self.name)
         {
-            worker.resume(places);
+            worker.resume(place);
         }
         match Watch::new() {
             Ok((watch, changes)) => {

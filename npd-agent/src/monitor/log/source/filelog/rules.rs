@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use regex::bytes;
 
 use super::translate::Translator;
-use crate::monitor::log::rule_set::RuleSet;
+use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::problem::{Finding, Witness};
 
 /// The rules of one config file, and how they read a line.
@@ -45,7 +45,8 @@ impl FileRules {
     }
 
     /// Reading goes on where it stopped, however long ago.
-    pub(super) fn resume(&mut self) {
+    pub(super) fn resume(&mut self, remembered: &Remembered) {
+        self.set.remember(remembered);
         self.set.window = self.set.window.resumed();
     }
 

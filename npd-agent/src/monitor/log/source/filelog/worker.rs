@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
@@ -16,7 +17,7 @@ use super::rules::{Circumstances, FileRules};
 use super::tail::{Places, Sink, Step, Tail};
 use super::translate::Translator;
 use super::watch::Watch;
-use crate::monitor::log::rule_set::RuleSet;
+use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::node;
 use crate::problem::Finding;
 
@@ -35,7 +36,14 @@ pub(super) struct Worker {
     /// Whether it has been said that lines cannot be read.
     warned: bool,
     /// When it was last said how far the file is read, and how far that was.
-    reached: (Instant, Places),
+    reached: (Instant, Place),
+}
+
+/// Where an agent that is started again goes on.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Place {
+    places: Places,
+    rules: Remembered,
 }
 
 /// What a look at the file has brought.
@@ -59,14 +67,16 @@ impl Worker {
             path,
             rules: rules.collect(),
             warned: false,
-            reached: (Instant::now(), Places::default()),
+            reached: (Instant::now(), Place::default()),
         }
     }
 
     /// Goes on where an earlier agent stopped.
-    pub(super) fn resume(&mut self, places: Places) {
-        self.tail = Tail::new(self.path.clone(), places);
-        self.rules.iter_mut().for_each(FileRules::resume);
+    pub(super) fn resume(&mut self, place: Place) {
+        for rules in &mut self.rules {
+            rules.resume(&place.rules);
+        }
+        self.tail = Tail::new(self.path.clone(), place.places);
     }
 
     /// Reads on: a chunk at most of each file that bears or bore the name.
@@ -81,7 +91,16 @@ impl Worker {
             findings: Vec::new(),
         };
         let step = self.tail.step(Instant::now(), &mut reading);
-        let findings = reading.findings;
+        let Reading {
+            at: Circumstances { now, .. },
+            mut findings,
+            ..
+        } = reading;
+        findings.extend(
+            self.rules
+                .iter_mut()
+                .flat_map(|rules| rules.set.expired(now)),
+        );
         Look {
             step: step.map(|step| self.watched(step)),
             malformed: self.malformed(),
@@ -124,13 +143,16 @@ impl Worker {
         if !now && when.elapsed() < SAVE {
             return None;
         }
-        let places = self.tail.places();
+        let place = Place {
+            places: self.tail.places(),
+            rules: Remembered::of(self.rules.iter().map(|rules| &rules.set)),
+        };
         *when = Instant::now();
-        if places == *reached {
+        if place == *reached {
             return None;
         }
-        reached.clone_from(&places);
-        serde_json::to_value(places).ok()
+        reached.clone_from(&place);
+        serde_json::to_value(place).ok()
     }
 }
 

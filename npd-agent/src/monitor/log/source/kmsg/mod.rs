@@ -10,16 +10,20 @@
 mod device;
 mod record;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use tokio::task::coop::consume_budget;
+use tokio::time::timeout;
 
 use self::device::{Device, Kmsg};
 use self::record::Record;
 use super::super::report;
-use super::super::rule_set::RuleSet;
+use super::super::rule_set::{Remembered, RuleSet};
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node;
 use crate::problem::{Finding, Forever, Witness};
@@ -52,6 +56,14 @@ pub(crate) struct KernelLog {
     buffer: Vec<u8>,
 }
 
+/// Where an agent that is started again goes on.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    /// The number of the record to come.
+    next: u64,
+    rules: Remembered,
+}
+
 /// Why [`KernelLog::follow`] came back.
 struct Reopen;
 
@@ -79,10 +91,14 @@ impl KernelLog {
     }
 
     /// Settles where to begin, unless it is settled: at the record `saved`, or else by the windows.
-    fn start(&mut self, now: Duration, saved: Option<u64>) {
+    fn start(&mut self, now: Duration, saved: Option<Place>) {
         if !self.starts.is_empty() {
             return;
         }
+        if let Some(Place { rules, .. }) = &saved {
+            self.sets.iter_mut().for_each(|set| set.remember(rules));
+        }
+        let saved = saved.map(|place| place.next);
         let windows = self.sets.iter().map(|set| match saved {
             Some(_) => set.window.resumed(),
             None => set.window,
@@ -99,7 +115,17 @@ impl KernelLog {
         reporter: &Reporter,
     ) -> anyhow::Result<Reopen> {
         loop {
-            match device.read(&mut self.buffer).await {
+            let Some(read) = self.read(device).await else {
+                let now = Timestamp::now();
+                let over = self
+                    .sets
+                    .iter_mut()
+                    .flat_map(|set| set.expired(now))
+                    .collect();
+                self.tell(over, reporter).await?;
+                continue;
+            };
+            match read {
                 Ok(0) => bail!("reading the kernel log: it ended"),
                 Ok(length) => self.take(length, reporter).await?,
                 Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
@@ -122,15 +148,32 @@ impl KernelLog {
 
     async fn take(&mut self, length: usize, reporter: &Reporter) -> anyhow::Result<()> {
         let findings = self.find(length, reporter);
+        self.tell(findings, reporter).await
+    }
+
+    /// Tells what was found, and how far the log is read.
+    async fn tell(&mut self, findings: Vec<Finding>, reporter: &Reporter) -> anyhow::Result<()> {
         let news = !findings.is_empty();
         report(reporter, findings).await?;
         if news || self.reached.elapsed() >= SAVE {
             self.reached = Instant::now();
             if let Some(next) = self.next {
-                reporter.reached(NAME, next.into()).await?;
+                let rules = Remembered::of(&self.sets);
+                let place = serde_json::to_value(Place { next, rules })?;
+                reporter.reached(NAME, place).await?;
             }
         }
         Ok(())
+    }
+
+    /// Reads a record, unless a condition is over before one comes.
+    async fn read(&mut self, device: &mut impl Device) -> Option<io::Result<usize>> {
+        let read = device.read(&mut self.buffer);
+        let Some(expiry) = self.sets.iter().filter_map(RuleSet::expiry).min() else {
+            return Some(read.await);
+        };
+        let left = Duration::try_from(expiry.duration_since(Timestamp::now())).ok()?;
+        timeout(left, read).await.ok()
     }
 
     /// What the record in the buffer completes.

@@ -56,6 +56,13 @@ fn sets(configs: &[&str]) -> Vec<RuleSet> {
     named.map(set).collect()
 }
 
+fn place(next: u64) -> Place {
+    Place {
+        next,
+        rules: Remembered::default(),
+    }
+}
+
 /// A kernel log monitor whose reports are kept.
 struct Bench {
     log: KernelLog,
@@ -182,7 +189,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
     let pair = BAD.replace(r"bad \\w+", r"first\\nsecond");
     let mut bench = Bench::new(&[]);
     bench.log = KernelLog::new(sets(&[BAD, &pair]));
-    bench.log.start(Duration::from_secs(1000), Some(3));
+    bench.log.start(Duration::from_secs(1000), Some(place(3)));
     let log = "6,1,1,-;bad one\n6,2,2,-;first\n6,3,3,-;second\n6,4,4,-;bad four";
     let _gone = bench.read(recorded(log)).await;
     check(
@@ -194,7 +201,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
     );
     let mut bench = Bench::new(&[]);
     bench.log = KernelLog::new(sets(&[BAD]));
-    bench.log.start(Duration::from_secs(1000), Some(3));
+    bench.log.start(Duration::from_secs(1000), Some(place(3)));
     let _gone = bench.read(recorded("6,7,1,-;bad seven")).await;
     assert_eq!(bench.lost(), 4, "overwritten while no agent ran");
 }

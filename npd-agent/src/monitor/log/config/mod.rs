@@ -1,21 +1,23 @@
 //! A system log monitor's config file: NPD's JSON, checked.
 
+mod rule;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 
+use self::rule::RuleConfig;
 use super::matcher::Matcher;
-use super::rule_set::{Rule, RuleSet, Window};
+use super::rule::Rule;
+use super::rule_set::{RuleSet, Window};
 use super::source::filelog::Translator;
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
 use crate::go::layout::Layout;
-use crate::go::regex::{compile, compile_anchored};
+use crate::go::regex::compile;
 use crate::monitor::{ConditionConfig, ConfigFile};
-use crate::problem::Problem;
 
 /// Which log a config file reads.
 #[derive(Debug)]
@@ -60,26 +62,6 @@ enum Plugin {
     Filelog,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RuleConfig {
-    r#type: RuleType,
-    #[serde(default)]
-    condition: String,
-    #[serde(default)]
-    reason: String,
-    pattern: Pattern,
-    #[serde(default)]
-    pattern_generated_message_suffix: String,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum RuleType {
-    Temporary,
-    Permanent,
-}
-
 fn yes() -> bool {
     true
 }
@@ -122,17 +104,6 @@ impl<'de> Deserialize<'de> for BufferSize {
     }
 }
 
-/// A Go regular expression that has to match up to the end of the newest entry.
-struct Pattern(Regex);
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let pattern = compile_anchored(&text).map_err(de::Error::custom)?;
-        Ok(Self(pattern))
-    }
-}
-
 /// Checks a config file. Pure: the log that it names is not opened.
 pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError> {
     let config: Written = file.decode()?;
@@ -148,29 +119,21 @@ pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError>
     };
     let healthy = config.conditions.into_iter().map(ConditionConfig::healthy);
     let conditions: Vec<_> = healthy.collect();
-    let mut rules = Vec::new();
-    let mut patterns = Vec::new();
-    for (index, rule) in config.rules.into_iter().enumerate() {
-        let path = format!("rules[{index}].condition");
-        let declared = |condition: &str| conditions.iter().any(|known| *known.r#type == *condition);
-        let condition = match rule.r#type {
-            RuleType::Temporary => None,
-            RuleType::Permanent if declared(&rule.condition) => Some(Arc::from(rule.condition)),
-            RuleType::Permanent => {
-                let message = format!("{:?} is not declared in conditions", rule.condition);
-                return Err(file.error(&path, message));
-            }
-        };
-        patterns.push(rule.pattern.0);
-        rules.push(Rule {
-            problem: Arc::new(Problem {
-                reason: Arc::from(rule.reason),
-                condition,
-                message_is_news: false,
-                metrics: config.metrics_reporting,
-            }),
-            suffix: rule.pattern_generated_message_suffix,
-        });
+    let written = config.rules.iter().enumerate();
+    let rules: Vec<Rule> = written
+        .map(|(index, rule)| rule.checked(file, index, &conditions, config.metrics_reporting))
+        .collect::<Result<_, _>>()?;
+    let mut patterns: Vec<_> = config
+        .rules
+        .iter()
+        .map(|rule| rule.pattern.compiled.clone())
+        .collect();
+    let mut clears = Vec::new();
+    for (index, rule) in config.rules.iter().enumerate() {
+        if let Some(pattern) = &rule.clear_pattern {
+            patterns.push(pattern.compiled.clone());
+            clears.push(index);
+        }
     }
     let matcher = Matcher::new(patterns, config.buffer_size.0);
     let set = RuleSet {
@@ -179,6 +142,7 @@ pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError>
         conditions,
         rules,
         matcher: matcher.map_err(|error| file.error("rules", error))?,
+        clears,
         window: Window {
             lookback: config.lookback.0,
             delay: config.delay.0,
@@ -292,6 +256,45 @@ mod tests {
                 r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
                 "rules": [{"type": "permanent", "condition": "B", "pattern": "x"}]}"#,
                 expect![[r#"x.json:2:62: rules[0].condition: "B" is not declared in conditions"#]],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "clearAfter": "1m"}]}"#,
+                expect![
+                    "x.json:1:82: rules[0].clearAfter: a temporary problem does not last, so there is nothing to clear"
+                ],
+            ),
+            (
+                r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
+                "rules": [{"type": "permanent", "condition": "A", "pattern": "x", "clearAfter": "0"}]}"#,
+                expect!["x.json:2:97: rules[0].clearAfter: it has to be longer than nothing"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "threshold": 3}]}"#,
+                expect!["x.json:1:30: rules[0].window: is missing, and a threshold is given"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m"}]}"#,
+                expect!["x.json:1:30: rules[0].threshold: is missing, and a window is given"],
+            ),
+            (
+                r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m", "threshold": 0}]}"#,
+                expect!["x.json:1:97: rules[0].threshold: it has to be at least 1"],
+            ),
+            (
+                r#"{"plugin": "filelog"}"#,
+                expect!["x.json:1:1: logPath: which file to read is missing"],
+            ),
+            (
+                r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x"}}"#,
+                expect![
+                    "x.json:1:55: pluginConfig.message: is missing, and no line can be read without it"
+                ],
+            ),
+            (
+                r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x", "message": "("}}"#,
+                expect![
+                    "x.json:1:85: pluginConfig.message: error parsing regexp: missing closing ): `(`"
+                ],
             ),
             (
                 r#"{"plugin": "kmsg", "conditions": [{"type": "A", "transition": "now"}]}"#,

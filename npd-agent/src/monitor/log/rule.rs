@@ -1,0 +1,183 @@
+//! What a match of a rule's pattern means, and what the rule remembers of earlier ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::buffer::Matched;
+use super::subject;
+use crate::problem::{ConditionStatus, Problem, Subject, Witness};
+
+/// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims
+/// on a condition either.
+const MAX_CLAIMED: usize = 1024;
+
+/// A rule without its pattern.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) problem: Arc<Problem>,
+    /// Added to the message after `; `, unless empty.
+    pub(super) suffix: String,
+    /// Who claims the condition. Rules without a way to clear share the empty name: the last match
+    /// wins, as in NPD.
+    pub(super) claimant: String,
+    /// How many matches it takes.
+    pub(super) threshold: Option<Threshold>,
+    /// How long after the last match the condition is over.
+    pub(super) clear_after: Option<SignedDuration>,
+    /// Tells the rule from others of the file after a restart.
+    pub(super) pattern: String,
+    pub(super) memory: Memory,
+}
+
+/// So many matches within so long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threshold {
+    pub(super) count: usize,
+    pub(super) window: SignedDuration,
+}
+
+/// What a rule remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// The times of the matches that have not yet reached the threshold.
+    recent: VecDeque<Timestamp>,
+    /// About what the rule has claimed its condition, and when it last matched.
+    claimed: Claimed,
+}
+
+/// Kept as pairs, for JSON has no such keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    from = "Vec<(Option<Subject>, Timestamp)>",
+    into = "Vec<(Option<Subject>, Timestamp)>"
+)]
+struct Claimed(BTreeMap<Option<Subject>, Timestamp>);
+
+/// What a rule has to say.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub(super) present: ConditionStatus,
+    pub(super) timestamp: Timestamp,
+    pub(super) message: String,
+    pub(super) subject: Option<Subject>,
+}
+
+impl Memory {
+    pub(super) fn is_empty(&self) -> bool {
+        self.recent.is_empty() && self.claimed.0.is_empty()
+    }
+}
+
+impl Threshold {
+    /// Adds a match; whether there are enough of them. Then they are counted anew.
+    fn reached(self, recent: &mut VecDeque<Timestamp>, now: Timestamp) -> bool {
+        recent.push_back(now);
+        // Times may jump, also back.
+        recent.retain(|then| now.duration_since(*then).abs() <= self.window);
+        let reached = recent.len() >= self.count;
+        if reached {
+            recent.clear();
+        }
+        reached
+    }
+}
+
+impl Rule {
+    /// Whether a claim of this rule can end.
+    fn clears(&self) -> bool {
+        !self.claimant.is_empty()
+    }
+
+    /// The pattern has matched.
+    pub(super) fn matched(&mut self, matched: Matched, witness: Witness) -> Option<Word> {
+        let Matched {
+            timestamp,
+            text: mut message,
+        } = matched;
+        let subject = about(&message, witness);
+        // What has been claimed is claimed by any further match.
+        let known = self.memory.claimed.0.contains_key(&subject);
+        if let Some(threshold) = self.threshold
+            && !threshold.reached(&mut self.memory.recent, timestamp)
+            && !known
+        {
+            return None;
+        }
+        if self.clears() && (known || self.memory.claimed.0.len() < MAX_CLAIMED) {
+            self.memory.claimed.0.insert(subject.clone(), timestamp);
+        }
+        if !self.suffix.is_empty() {
+            message.push_str("; ");
+            message.push_str(&self.suffix);
+        }
+        Some(Word {
+            present: ConditionStatus::True,
+            timestamp,
+            message,
+            subject,
+        })
+    }
+
+    /// The pattern that ends the condition has matched: for the subject of that text, or if it has
+    /// none, for all.
+    pub(super) fn cleared(&mut self, matched: &Matched, witness: Witness) -> Vec<Word> {
+        self.memory.recent.clear();
+        let subject = about(&matched.text, witness);
+        let over =
+            |claimed: &Option<Subject>, _: &Timestamp| subject.is_none() || *claimed == subject;
+        self.end(over, matched.timestamp)
+    }
+
+    /// The condition is over where the rule has not matched for long enough.
+    pub(super) fn expired(&mut self, now: Timestamp) -> Vec<Word> {
+        match self.clear_after {
+            Some(patience) => self.end(|_, last| now.duration_since(*last) >= patience, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// When [`Rule::expired`] will have something to say, if the rule does not match before.
+    pub(super) fn expiry(&self) -> Option<Timestamp> {
+        let last = self.memory.claimed.0.values().min()?;
+        last.checked_add(self.clear_after?).ok()
+    }
+
+    fn end(
+        &mut self,
+        mut over: impl FnMut(&Option<Subject>, &Timestamp) -> bool,
+        timestamp: Timestamp,
+    ) -> Vec<Word> {
+        let claimed = &mut self.memory.claimed.0;
+        let ended = claimed.extract_if(.., |subject, last| over(subject, last));
+        ended
+            .map(|(subject, _)| Word {
+                present: ConditionStatus::False,
+                timestamp,
+                message: String::new(),
+                subject,
+            })
+            .collect()
+    }
+}
+
+fn about(text: &str, witness: Witness) -> Option<Subject> {
+    match witness {
+        Witness::KernelText => subject::of(text),
+        _ => None,
+    }
+}
+
+impl From<Vec<(Option<Subject>, Timestamp)>> for Claimed {
+    fn from(pairs: Vec<(Option<Subject>, Timestamp)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl From<Claimed> for Vec<(Option<Subject>, Timestamp)> {
+    fn from(Claimed(claimed): Claimed) -> Self {
+        claimed.into_iter().collect()
+    }
+}

@@ -1,0 +1,184 @@
+//! The rules of one config file, and what they have seen so far.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::matcher::Matcher;
+use super::rule::{Memory, Rule, Word};
+use crate::monitor::Declaration;
+use crate::problem::{Finding, Healthy, Witness};
+
+/// What rules remember, by their patterns.
+type Memories = BTreeMap<String, Memory>;
+
+/// What rule sets remember, by the names of their files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Remembered(BTreeMap<String, Memories>);
+
+impl Remembered {
+    /// What `sets` remember.
+    pub(super) fn of<'s, S: IntoIterator<Item = &'s RuleSet>>(sets: S) -> Self {
+        let memories = sets
+            .into_iter()
+            .map(|set| (set.monitor.to_string(), set.memories()));
+        Self(
+            memories
+                .filter(|(_, memories)| !memories.is_empty())
+                .collect(),
+        )
+    }
+}
+
+/// The rules of one config file, and what they have seen so far.
+#[derive(Debug)]
+pub(super) struct RuleSet {
+    /// The name of the file.
+    pub(super) monitor: Arc<str>,
+    /// Its `source`.
+    pub(super) source: Arc<str>,
+    /// Its `conditions`.
+    pub(super) conditions: Vec<Healthy>,
+    /// Its `rules`.
+    pub(super) rules: Vec<Rule>,
+    /// The patterns of the rules, and after them those that clear: those of these rules.
+    pub(super) matcher: Matcher,
+    pub(super) clears: Vec<usize>,
+    /// Its `lookback` and `delay`.
+    pub(super) window: Window,
+    /// Its `skipList`: entries that contain one of these are not seen at all.
+    pub(super) skip_list: Vec<String>,
+}
+
+/// From when on entries count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// How far back from the start of the monitor, in nanoseconds; may be negative, as in Go.
+    pub(super) lookback: i64,
+    /// How long after boot nothing counts, in nanoseconds.
+    pub(super) delay: i64,
+}
+
+impl Window {
+    /// The window of a monitor that goes on where it stopped: nothing since the boot is too old.
+    pub(super) fn resumed(self) -> Self {
+        Self {
+            lookback: i64::MAX,
+            ..self
+        }
+    }
+
+    /// From when on entries count, as time since boot, for a monitor that starts at `uptime`.
+    /// An entry of exactly that time does.
+    pub(super) fn start(self, uptime: Duration) -> Duration {
+        let uptime = i64::try_from(uptime.as_nanos()).unwrap_or(i64::MAX);
+        let start = self.delay.max(uptime.saturating_sub(self.lookback));
+        Duration::from_nanos(u64::try_from(start).unwrap_or(0))
+    }
+}
+
+impl RuleSet {
+    /// What this may report.
+    pub(super) fn declaration(&self) -> Declaration {
+        Declaration {
+            source: Arc::clone(&self.source),
+            conditions: self.conditions.clone(),
+            problems: self
+                .rules
+                .iter()
+                .map(|rule| Arc::clone(&rule.problem))
+                .collect(),
+            publish_at_start: true,
+        }
+    }
+
+    /// Whether an entry is not to be seen at all.
+    pub(super) fn skips(&self, entry: &str) -> bool {
+        self.skip_list.iter().any(|skipped| entry.contains(skipped))
+    }
+
+    /// Takes in the newest entry, and tells what it completes: one finding for each rule that
+    /// matches, in the order of the config, and then for each that it ends.
+    pub(super) fn take(
+        &mut self,
+        timestamp: Timestamp,
+        text: &str,
+        witness: Witness,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (index, matched) in self.matcher.push(timestamp, text) {
+            let (index, words) = match self.rules.get_mut(index) {
+                Some(rule) => (index, Vec::from_iter(rule.matched(matched, witness))),
+                None => {
+                    let index = self.clears[index - self.rules.len()];
+                    (index, self.rules[index].cleared(&matched, witness))
+                }
+            };
+            findings.extend(
+                words
+                    .into_iter()
+                    .map(|word| self.finding(index, word, witness)),
+            );
+        }
+        findings
+    }
+
+    /// What is over because nothing has come for long enough.
+    pub(super) fn expired(&mut self, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for index in 0..self.rules.len() {
+            let words = self.rules[index].expired(now).into_iter();
+            findings.extend(words.map(|word| self.finding(index, word, Witness::Other)));
+        }
+        findings
+    }
+
+    /// When [`RuleSet::expired`] may have something to say.
+    pub(super) fn expiry(&self) -> Option<Timestamp> {
+        self.rules.iter().filter_map(Rule::expiry).min()
+    }
+
+    fn finding(&self, rule: usize, word: Word, witness: Witness) -> Finding {
+        let Rule {
+            problem, claimant, ..
+        } = &self.rules[rule];
+        Finding {
+            monitor: Arc::clone(&self.monitor),
+            source: Arc::clone(&self.source),
+            problem: Arc::clone(problem),
+            present: word.present,
+            timestamp: word.timestamp,
+            message: word.message,
+            claimant: claimant.clone(),
+            subject: word.subject,
+            witness,
+            pod: None,
+        }
+    }
+
+    /// What the rules remember, by their patterns.
+    fn memories(&self) -> Memories {
+        let remembering = self.rules.iter().filter(|rule| !rule.memory.is_empty());
+        remembering
+            .map(|rule| (rule.pattern.clone(), rule.memory.clone()))
+            .collect()
+    }
+
+    /// Remembers what was so before the agent was started.
+    pub(super) fn remember(&mut self, Remembered(remembered): &Remembered) {
+        for rule in &mut self.rules {
+            if let Some(memories) = remembered.get(&*self.monitor)
+                && let Some(memory) = memories.get(&rule.pattern)
+            {
+                rule.memory = memory.clone();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
