@@ -281,6 +281,20 @@ mod tests {
                 expect!["x.json:1:97: rules[0].threshold: it has to be at least 1"],
             ),
             (
+                r#"{"plugin": "kmsg", "conditions": [{"type": "A", "transition": "now"}]}"#,
+                expect![
+                    "x.json:1:63: conditions[0].transition: expected four digit year (or leading sign for six digit year), but found end of input"
+                ],
+            ),
+        ] {
+            check(json, &expect);
+        }
+    }
+
+    #[test]
+    fn a_log_file_needs_a_way_to_read_it() {
+        for (json, expect) in [
+            (
                 r#"{"plugin": "filelog"}"#,
                 expect!["x.json:1:1: logPath: which file to read is missing"],
             ),
@@ -294,12 +308,6 @@ mod tests {
                 r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x", "message": "("}}"#,
                 expect![
                     "x.json:1:85: pluginConfig.message: error parsing regexp: missing closing ): `(`"
-                ],
-            ),
-            (
-                r#"{"plugin": "kmsg", "conditions": [{"type": "A", "transition": "now"}]}"#,
-                expect![
-                    "x.json:1:63: conditions[0].transition: expected four digit year (or leading sign for six digit year), but found end of input"
                 ],
             ),
         ] {

@@ -111,12 +111,11 @@ impl RuleSet {
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (index, matched) in self.matcher.push(timestamp, text) {
-            let (index, words) = match self.rules.get_mut(index) {
-                Some(rule) => (index, Vec::from_iter(rule.matched(matched, witness))),
-                None => {
-                    let index = self.clears[index - self.rules.len()];
-                    (index, self.rules[index].cleared(&matched, witness))
-                }
+            let (index, words) = if let Some(rule) = self.rules.get_mut(index) {
+                (index, Vec::from_iter(rule.matched(matched, witness)))
+            } else {
+                let index = self.clears[index - self.rules.len()];
+                (index, self.rules[index].cleared(&matched, witness))
             };
             findings.extend(
                 words
