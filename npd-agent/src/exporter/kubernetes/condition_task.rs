@@ -265,8 +265,7 @@ impl ConditionTask {
     }
 }
 
-/// Removes from the Node every condition that this agent was the last to write, and returns their
-/// types. For uninstalling: nobody may be writing them.
+/// Removes from the Node every condition that this agent was the last to write.
 pub async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<String>, Failure> {
     let object: NodeObject = api.call(&get(node, false)).await?;
     let ours = object.written_by_us();

@@ -20,17 +20,16 @@ mod trouble;
 
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use prometheus::{IntCounterVec, IntGauge, Opts};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
 
-pub use self::access::Access;
+use self::access::Access;
+use self::api::Api;
 use self::api::Connect;
-pub use self::api::{Api, Failure};
 use self::bucket::Bucket;
-pub use self::condition_task::remove_conditions;
 use self::condition_task::{ConditionTask, Manners, NodeUid};
 use self::conditions::Conditions;
 use self::event::{Writer, is_name};
@@ -65,25 +64,34 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
     start(setting, Arc::new(move || access.client()), backoff::random).map(Some)
 }
 
+/// Removes from the Node every condition that this agent was the last to write, and returns their
+/// types. For uninstalling: no agent may be running.
+pub async fn remove_conditions(options: &Options, node: &str) -> anyhow::Result<Vec<String>> {
+    check_names(node, &options.event_namespace)?;
+    let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
+    access.check()?;
+    let api = Api::new(Arc::new(move || access.client()), None, requests()?);
+    condition_task::remove_conditions(&api, node)
+        .await
+        .context("removing the agent's conditions from the Node")
+}
+
 /// Puts inbox and tasks together.
 fn start(setting: &Setting<'_>, connect: Connect, random: fn() -> f64) -> anyhow::Result<Built> {
     let options = setting.options;
     let node: Arc<str> = Arc::from(&*setting.node.name);
     let registry = &setting.metrics.registry;
-    let requests = IntCounterVec::new(
-        Opts::new(
-            "npd_apiserver_requests_total",
-            "Requests to the API server, by what was asked and the code of the answer, none if there was none.",
-        ),
-        &["verb", "resource", "code"],
-    )?;
     let waiting = IntGauge::new(
         "npd_events_waiting",
         "Kubernetes Events that wait to be written or counted on.",
     )?;
     let now = Instant::now().into_std();
     let bucket = Bucket::from_flags(options.kube_api_qps, options.kube_api_burst, now);
-    let api = Arc::new(Api::new(connect, bucket, registered(registry, requests)?));
+    let api = Arc::new(Api::new(
+        connect,
+        bucket,
+        registered(registry, requests()?)?,
+    ));
     let waiting = registered(registry, waiting)?;
     let dropped = setting
         .metrics
@@ -129,6 +137,16 @@ fn start(setting: &Setting<'_>, connect: Connect, random: fn() -> f64) -> anyhow
         }),
         task: Some(Box::pin(task)),
     })
+}
+
+fn requests() -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(
+        Opts::new(
+            "npd_apiserver_requests_total",
+            "Requests to the API server, by what was asked and the code of the answer, none if there was none.",
+        ),
+        &["verb", "resource", "code"],
+    )
 }
 
 fn manners(options: &Options, node: &Arc<str>, random: fn() -> f64) -> Manners {

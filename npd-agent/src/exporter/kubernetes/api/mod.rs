@@ -36,6 +36,7 @@ pub struct Api {
     client: Mutex<Option<Client>>,
     bucket: Mutex<Option<Bucket>>,
     requests: IntCounterVec,
+    deadline: Duration,
 }
 
 /// A request that is to be made.
@@ -130,14 +131,16 @@ impl Api {
             client: Mutex::new(None),
             bucket: Mutex::new(bucket),
             requests,
+            deadline: DEADLINE,
         }
     }
 
     /// Makes a request and reads its answer.
     pub async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
         self.wait_for_token().await;
-        let answer = timeout(DEADLINE, self.exchange(call)).await;
-        let answer = answer.unwrap_or_else(|_| Err(unreachable("no answer within 10 s")));
+        let answer = timeout(self.deadline, self.exchange(call)).await;
+        let late = || unreachable(&format_args!("no answer within {:?}", self.deadline));
+        let answer = answer.unwrap_or_else(|_| Err(late()));
         let code = match &answer {
             Ok((status, ..)) => status.as_str(),
             Err(_) => "none",
@@ -317,3 +320,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests;
