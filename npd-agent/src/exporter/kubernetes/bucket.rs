@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Lets `burst` through at once, and then `rate` a second.
 #[derive(Debug)]
-pub struct Bucket {
+pub(super) struct Bucket {
     rate: f64,
     burst: f64,
     /// What is left; below zero when somebody already waits.
@@ -14,7 +14,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// A full bucket. `rate` and `burst` must be positive.
-    pub fn new(rate: f64, burst: f64, now: Instant) -> Self {
+    pub(super) fn new(rate: f64, burst: f64, now: Instant) -> Self {
         Self {
             rate,
             burst,
@@ -25,14 +25,14 @@ impl Bucket {
 
     /// The bucket that client-go makes of these flags: 0 means its defaults, 5 a second and 10 at
     /// once; a negative rate means no limit.
-    pub fn from_flags(qps: f32, burst: i32, now: Instant) -> Option<Self> {
+    pub(super) fn from_flags(qps: f32, burst: i32, now: Instant) -> Option<Self> {
         let rate = if qps == 0.0 { 5.0 } else { f64::from(qps) };
         let burst = if burst <= 0 { 10.0 } else { f64::from(burst) };
         (rate > 0.0).then(|| Self::new(rate, burst, now))
     }
 
     /// When a token will be there; does not take it.
-    pub fn ready_at(&self, now: Instant) -> Instant {
+    pub(super) fn ready_at(&self, now: Instant) -> Instant {
         let tokens = self.tokens_at(now);
         if tokens >= 1.0 {
             return now;
@@ -44,7 +44,7 @@ impl Bucket {
     }
 
     /// Takes a token, and returns when the taker may go on.
-    pub fn take(&mut self, now: Instant) -> Instant {
+    pub(super) fn take(&mut self, now: Instant) -> Instant {
         let ready = self.ready_at(now);
         self.tokens = self.tokens_at(now) - 1.0;
         self.filled = now.max(self.filled);

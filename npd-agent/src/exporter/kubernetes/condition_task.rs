@@ -266,7 +266,7 @@ impl ConditionTask {
 }
 
 /// Removes from the Node every condition that this agent was the last to write.
-pub async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<String>, Failure> {
+pub(super) async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<String>, Failure> {
     let object: NodeObject = api.call(&get(node, false)).await?;
     let ours = object.written_by_us();
     if !ours.is_empty() {

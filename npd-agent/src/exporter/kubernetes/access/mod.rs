@@ -22,7 +22,7 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Where the API server is, and who we are to it. Everything it names is read anew for each
 /// client, so that rotated tokens, certificates and kubeconfigs are picked up.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub(super) struct Access {
     wanted: Override,
     /// `https://` and the address that the pod was given.
     in_cluster: Option<String>,
@@ -46,7 +46,7 @@ struct Override {
 
 impl Access {
     /// Understands the flag and the environment. Nothing is read yet.
-    pub fn new(flag: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+    pub(super) fn new(flag: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let wanted: Override = flag
             .parse()
             .with_context(|| format!("--apiserver-override={flag}"))?;
@@ -68,12 +68,12 @@ impl Access {
     }
 
     /// Reads what is needed and checks it, without connecting.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
         self.prepare().map(drop)
     }
 
     /// A client that has not connected yet. Needs a runtime around it.
-    pub fn client(&self) -> anyhow::Result<Client> {
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
         self.prepare().map(|build| build())
     }
 

@@ -1,5 +1,6 @@
 //! One request to the API server: its deadline, its pace, its metrics, and what its failure means.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +32,7 @@ const LONGEST_MESSAGE: usize = 512;
 pub(super) type Connect = Arc<dyn Fn() -> anyhow::Result<Client> + Send + Sync>;
 
 /// The API server.
-pub struct Api {
+pub(super) struct Api {
     connect: Connect,
     client: Mutex<Option<Client>>,
     bucket: Mutex<Option<Bucket>>,
@@ -41,7 +42,7 @@ pub struct Api {
 
 /// A request that is to be made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub(super) struct Call {
     /// What is done to what, in RBAC's words.
     pub right: Right,
     /// Path and query.
@@ -54,7 +55,7 @@ pub struct Call {
 
 /// A permission, as RBAC grants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
+pub(super) enum Right {
     /// To read the Node.
     GetNode,
     /// To write its conditions.
@@ -67,7 +68,7 @@ pub enum Right {
 
 /// Why a request came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(super) struct Failure {
     /// What kind of failure it is.
     pub cause: Cause,
     /// In words.
@@ -78,7 +79,7 @@ pub struct Failure {
 
 /// The kinds of failure that call for different reactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(super) enum Cause {
     /// No whole answer: refused, reset, timed out, not trusted, not understood.
     Unreachable,
     /// 401: the token or certificate is not accepted. The next request reads it anew.
@@ -97,7 +98,7 @@ pub enum Cause {
 
 impl Right {
     /// The verb and the resource, as RBAC names them.
-    pub fn names(self) -> (&'static str, &'static str) {
+    pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::GetNode => ("get", "nodes"),
             Self::PatchNodeStatus => ("patch", "nodes/status"),
@@ -125,7 +126,7 @@ impl fmt::Display for Right {
 impl Api {
     /// Talks through the clients that `connect` makes. `requests` has the labels verb, resource and
     /// code.
-    pub fn new(connect: Connect, bucket: Option<Bucket>, requests: IntCounterVec) -> Self {
+    pub(super) fn new(connect: Connect, bucket: Option<Bucket>, requests: IntCounterVec) -> Self {
         Self {
             connect,
             client: Mutex::new(None),
@@ -136,7 +137,7 @@ impl Api {
     }
 
     /// Makes a request and reads its answer.
-    pub async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
         self.wait_for_token().await;
         let answer = timeout(self.deadline, self.exchange(call)).await;
         let late = || unreachable(&format_args!("no answer within {:?}", self.deadline));
@@ -176,7 +177,8 @@ impl Api {
         let answer = answer.map_err(|error| unreachable_because(&error))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LONGEST_ANSWER);
-        let body = body.collect().await.map_err(|error| unreachable(&error))?;
+        let body = body.collect().await;
+        let body = body.map_err(|error| unreachable_because(&*error))?;
         Ok((head.status, head.headers, body.to_bytes().to_vec()))
     }
 
@@ -305,8 +307,8 @@ fn unreachable(error: &(impl fmt::Display + ?Sized)) -> Failure {
 }
 
 /// The innermost cause is the one that says something: "Connection refused".
-fn unreachable_because(error: &kube::Error) -> Failure {
-    let mut innermost: &dyn std::error::Error = error;
+fn unreachable_because(error: &(dyn Error + 'static)) -> Failure {
+    let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
@@ -319,7 +321,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
 
 #[cfg(test)]
 mod tests;

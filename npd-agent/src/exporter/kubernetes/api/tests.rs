@@ -18,19 +18,17 @@ use crate::exporter::kubernetes::access::Access;
 /// What the server does with one request.
 #[derive(Clone, Copy)]
 enum Answer {
-    /// Answers.
-    Text(&'static str),
-    /// Answers, and closes the connection although that would not be necessary.
-    TextAndClose(&'static str),
+    /// Answers with a status, further header lines and a body.
+    Whole(&'static str, &'static str),
+    /// Writes this and closes the connection.
+    Last(&'static str),
     /// Leaves the connection open and says nothing.
     Nothing,
     /// Closes the connection.
     Close,
 }
 
-const OK: Answer = Answer::Text("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
-const UNAUTHORIZED: Answer =
-    Answer::Text("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}");
+const OK: Answer = Answer::Whole("200 OK", "{}");
 
 /// Answers one request after the other as told, and hands each over with the number of the
 /// connection that it came on.
@@ -46,8 +44,13 @@ async fn server(answers: Vec<Answer>) -> (SocketAddr, mpsc::UnboundedReceiver<(u
             while let Some(request) = read(&mut stream).await {
                 sender.send((connection, request)).unwrap();
                 match answers.next().unwrap() {
-                    Answer::Text(text) => stream.write_all(text.as_bytes()).await.unwrap(),
-                    Answer::TextAndClose(text) => {
+                    Answer::Whole(head, body) => {
+                        let length = body.len();
+                        let text =
+                            format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\n\r\n{body}");
+                        stream.write_all(text.as_bytes()).await.unwrap();
+                    }
+                    Answer::Last(text) => {
                         stream.write_all(text.as_bytes()).await.unwrap();
                         break;
                     }
@@ -151,7 +154,7 @@ async fn a_request_says_who_asks_for_what() {
 #[tokio::test]
 async fn requests_share_a_connection_as_long_as_it_lasts() {
     let token = token("t");
-    let close = Answer::TextAndClose("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+    let close = Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
     let (address, mut requests) = server(vec![OK, close, OK]).await;
     let (_file, api) = api(address, &token);
     let mut connections = Vec::new();
@@ -165,7 +168,8 @@ async fn requests_share_a_connection_as_long_as_it_lasts() {
 #[tokio::test]
 async fn a_rotated_token_is_read_when_the_old_one_is_refused() {
     let token = token("old");
-    let (address, mut requests) = server(vec![OK, UNAUTHORIZED, OK]).await;
+    let (address, mut requests) =
+        server(vec![OK, Answer::Whole("401 Unauthorized", "{}"), OK]).await;
     let (_file, api) = api(address, &token);
     call(&api).await.unwrap();
     std::fs::write(&token, "new").unwrap();
@@ -208,19 +212,19 @@ async fn answers_are_told_apart() {
     let token = token("t");
     let (address, _requests) = server(vec![
         Answer::Close,
-        Answer::TextAndClose("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\""),
-        Answer::Text("HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"),
-        Answer::Text(
-            "HTTP/1.1 503 Service\r\ncontent-length: 60\r\n\r\n\
-             {\"message\":\"not now\",\"details\":{\"retryAfterSeconds\":3}}    ",
+        Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\""),
+        Answer::Whole("429 Too Many\r\nretry-after: 7", ""),
+        Answer::Whole(
+            "503 Service",
+            r#"{"message":"not now","details":{"retryAfterSeconds":3}}"#,
         ),
-        Answer::Text(
-            "HTTP/1.1 403 Forbidden\r\ncontent-length: 56\r\n\r\n\
-             {\"details\":{\"causes\":[{\"reason\":\"NamespaceTerminating\"}]}}",
+        Answer::Whole(
+            "403 Forbidden",
+            r#"{"details":{"causes":[{"reason":"NamespaceTerminating"}]}}"#,
         ),
-        Answer::Text("HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\n\r\nnope"),
-        Answer::Text("HTTP/1.1 422 Nope\r\ncontent-length: 0\r\n\r\n"),
-        Answer::Text("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"),
+        Answer::Whole("403 Forbidden", "nope"),
+        Answer::Whole("422 Nope", ""),
+        Answer::Whole("200 OK", "<html>"),
     ])
     .await;
     let (_file, api) = api(address, &token);

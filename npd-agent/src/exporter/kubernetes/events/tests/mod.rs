@@ -1,125 +1,12 @@
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod desk;
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use super::{Correlator, Delivery, MEMORY, Next};
-use crate::exporter::kubernetes::event::{Event as Written, Object};
-use crate::problem::{Event, Severity};
-
-/// A correlator, a clock, and a server that takes everything at once.
-struct Desk {
-    correlator: Correlator,
-    start: Instant,
-    now: Instant,
-    /// What the server has, by name.
-    server: Vec<Written>,
-    writes: usize,
-}
-
-fn clock(second: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + second).unwrap()
-}
-
-fn event(reason: &str, message: &str, second: i64) -> Event {
-    Event {
-        severity: Severity::Warn,
-        timestamp: clock(second),
-        reason: Arc::from(reason),
-        message: message.to_owned(),
-        pod: None,
-    }
-}
-
-fn node() -> Object {
-    Object::Node(Arc::from("n1"))
-}
-
-impl Desk {
-    fn new() -> Self {
-        let start = Instant::now();
-        Self {
-            correlator: Correlator::new(),
-            start,
-            now: start,
-            server: Vec::new(),
-            writes: 0,
-        }
-    }
-
-    fn second(&self) -> i64 {
-        i64::try_from((self.now - self.start).as_secs()).unwrap()
-    }
-
-    fn add(&mut self, reason: &str, message: &str) -> bool {
-        self.add_of("kernel-monitor", node(), reason, message)
-    }
-
-    fn add_of(&mut self, source: &str, object: Object, reason: &str, message: &str) -> bool {
-        let event = event(reason, message, self.second());
-        let now = clock(self.second());
-        self.correlator
-            .add(&Arc::from(source), object, &event, self.now, now)
-    }
-
-    fn take(&mut self) -> Option<Delivery> {
-        match self.correlator.next(self.now) {
-            Next::Write(delivery) => Some(delivery),
-            _ => None,
-        }
-    }
-
-    /// The server takes what is due now.
-    fn deliver(&mut self) {
-        while let Some(delivery) = self.take() {
-            self.writes += 1;
-            match self.serve(&delivery) {
-                Ok(()) => self.correlator.delivered(&delivery, self.now),
-                Err(()) if delivery.create => self.correlator.exists(&delivery, self.now),
-                Err(()) => self.correlator.missing(&delivery, self.now),
-            }
-        }
-    }
-
-    /// What the server makes of a request: 409 and 404 are errors.
-    fn serve(&mut self, delivery: &Delivery) -> Result<(), ()> {
-        let event = &delivery.event;
-        let known = self
-            .server
-            .iter_mut()
-            .find(|known| known.name == event.name);
-        match known {
-            Some(_) if delivery.create => Err(()),
-            None if !delivery.create => Err(()),
-            Some(known) => {
-                known.clone_from(event);
-                Ok(())
-            }
-            None => {
-                self.server.push(event.clone());
-                Ok(())
-            }
-        }
-    }
-
-    fn pass(&mut self, span: Duration) {
-        let end = self.now + span;
-        loop {
-            self.deliver();
-            match self.correlator.next(self.now) {
-                Next::At(due) if due <= end => self.now = due,
-                Next::At(_) | Next::Nothing => break,
-                Next::Write(_) => panic!("everything due was delivered"),
-            }
-        }
-        self.now = end;
-    }
-
-    fn total(&self) -> u64 {
-        self.server.iter().map(|event| event.count).sum()
-    }
-}
+use self::desk::{Desk, clock, node};
+use super::MEMORY;
+use crate::exporter::kubernetes::event::Object;
 
 #[test]
 fn the_first_goes_out_at_once_and_repeats_are_counted() {
@@ -414,7 +301,7 @@ proptest! {
         } else {
             prop_assert_eq!(desk.total(), happened);
         }
-        let weights: usize = desk.correlator.folds.values().map(super::Fold::weight).sum();
+        let weights: usize = desk.correlator.folds.values().map(super::fold::Fold::weight).sum();
         prop_assert_eq!(desk.correlator.bytes, weights);
     }
 }

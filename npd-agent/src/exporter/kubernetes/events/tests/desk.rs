@@ -1,0 +1,123 @@
+//! A correlator on a desk.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::super::{Correlator, Delivery, Next};
+use crate::exporter::kubernetes::event::{Event as Written, Object};
+use crate::problem::{Event, Severity};
+
+/// A correlator, a clock, and a server that takes everything at once.
+pub(super) struct Desk {
+    pub(super) correlator: Correlator,
+    start: Instant,
+    pub(super) now: Instant,
+    /// What the server has, by name.
+    pub(super) server: Vec<Written>,
+    pub(super) writes: usize,
+}
+
+pub(super) fn clock(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn event(reason: &str, message: &str, second: i64) -> Event {
+    Event {
+        severity: Severity::Warn,
+        timestamp: clock(second),
+        reason: Arc::from(reason),
+        message: message.to_owned(),
+        pod: None,
+    }
+}
+
+pub(super) fn node() -> Object {
+    Object::Node(Arc::from("n1"))
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        let start = Instant::now();
+        Self {
+            correlator: Correlator::new(),
+            start,
+            now: start,
+            pub(super) server: Vec::new(),
+            writes: 0,
+        }
+    }
+
+    pub(super) fn second(&self) -> i64 {
+        i64::try_from((self.now - self.start).as_secs()).unwrap()
+    }
+
+    pub(super) fn add(&mut self, reason: &str, message: &str) -> bool {
+        self.add_of("kernel-monitor", node(), reason, message)
+    }
+
+    pub(super) fn add_of(&mut self, source: &str, object: Object, reason: &str, message: &str) -> bool {
+        let event = event(reason, message, self.second());
+        let now = clock(self.second());
+        self.correlator
+            .add(&Arc::from(source), object, &event, self.now, now)
+    }
+
+    pub(super) fn take(&mut self) -> Option<Delivery> {
+        match self.correlator.next(self.now) {
+            Next::Write(delivery) => Some(delivery),
+            _ => None,
+        }
+    }
+
+    /// The server takes what is due now.
+    pub(super) fn deliver(&mut self) {
+        while let Some(delivery) = self.take() {
+            self.writes += 1;
+            match self.serve(&delivery) {
+                Ok(()) => self.correlator.delivered(&delivery, self.now),
+                Err(()) if delivery.create => self.correlator.exists(&delivery, self.now),
+                Err(()) => self.correlator.missing(&delivery, self.now),
+            }
+        }
+    }
+
+    /// What the server makes of a request: 409 and 404 are errors.
+    pub(super) fn serve(&mut self, delivery: &Delivery) -> Result<(), ()> {
+        let event = &delivery.event;
+        let known = self
+            .server
+            .iter_mut()
+            .find(|known| known.name == event.name);
+        match known {
+            Some(_) if delivery.create => Err(()),
+            None if !delivery.create => Err(()),
+            Some(known) => {
+                known.clone_from(event);
+                Ok(())
+            }
+            None => {
+                self.server.push(event.clone());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.deliver();
+            match self.correlator.next(self.now) {
+                Next::At(due) if due <= end => self.now = due,
+                Next::At(_) | Next::Nothing => break,
+                Next::Write(_) => panic!("everything due was delivered"),
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.server.iter().map(|event| event.count).sum()
+    }
+}
