@@ -44,7 +44,7 @@ impl Desk {
             correlator: Correlator::new(),
             start,
             now: start,
-            pub(super) server: Vec::new(),
+            server: Vec::new(),
             writes: 0,
         }
     }
@@ -57,7 +57,13 @@ impl Desk {
         self.add_of("kernel-monitor", node(), reason, message)
     }
 
-    pub(super) fn add_of(&mut self, source: &str, object: Object, reason: &str, message: &str) -> bool {
+    pub(super) fn add_of(
+        &mut self,
+        source: &str,
+        object: Object,
+        reason: &str,
+        message: &str,
+    ) -> bool {
         let event = event(reason, message, self.second());
         let now = clock(self.second());
         self.correlator
