@@ -29,6 +29,8 @@ pub mod exporter;
 pub mod hub;
 pub mod server;
 
+pub mod tools;
+
 pub mod agent;
 pub mod config;
 pub mod flags;

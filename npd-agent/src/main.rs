@@ -15,9 +15,12 @@ use npd_agent::metrics::Metrics;
 use npd_agent::monitor;
 use npd_agent::node::Node;
 use npd_agent::server::{self, Pages};
-use npd_agent::{config, logging};
+use npd_agent::{config, logging, tools};
 
 fn main() -> ExitCode {
+    if let Some((tool, line)) = tools::called(std::env::args_os()) {
+        return (tool.run)(line);
+    }
     let flags = Flags::parse();
     if flags.version {
         let printed = writeln!(std::io::stdout(), "{}", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,102 @@
+//! `health-checker`: is the kubelet, the container runtime or kube-proxy well? For use as a plugin.
+//!
+//! It asks the component itself, over its port or socket, and systemd over D-Bus: nothing has to be
+//! installed in the image, and no shell is needed. What it cannot ask (a socket that is not mounted,
+//! a host name that means nothing) is unknown rather than unhealthy, and is never repaired.
+
+mod cri;
+mod dbus;
+mod flags;
+mod http;
+mod socket;
+mod systemd;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::time::timeout;
+
+use self::flags::{Component, Options};
+use self::systemd::Systemd;
+use super::{Tool, block_on};
+
+/// The program.
+pub const TOOL: Tool = Tool {
+    name: "health-checker",
+    run,
+};
+
+/// How long systemd may take to answer, as NPD lets `systemctl`.
+const SYSTEMD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Exit codes of a plugin.
+const UNHEALTHY: u8 = 1;
+const UNKNOWN: u8 = 2;
+
+fn run(line: Vec<OsString>) -> ExitCode {
+    let options = Options::parse(line);
+    let checked = options.check().and_then(|()| {
+        let healthy = block_on(check(&options))??;
+        Ok(healthy)
+    });
+    let Options { component, .. } = options;
+    let (said, code) = match checked {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {
+            let (service, repair) = (options.service(), options.enable_repair);
+            let said = format!("{component}:{service} was found unhealthy; repair flag : {repair}");
+            (said, UNHEALTHY)
+        }
+        Err(error) => (
+            format!("error checking {component} health: {error:#}"),
+            UNKNOWN,
+        ),
+    };
+    // Without a reader the exit code is all there is to say.
+    drop(writeln!(std::io::stdout(), "{said}"));
+    ExitCode::from(code)
+}
+
+/// Whether the component is well. Repairs it if it is not, is to be, and has had time to settle.
+async fn check(options: &Options) -> anyhow::Result<bool> {
+    let limit = options.health_check_timeout();
+    let healthy = match timeout(limit, probe(options)).await {
+        Ok(answer) => answer?,
+        // It is there, and does not answer.
+        Err(_) => false,
+    };
+    if !healthy && options.enable_repair {
+        let repaired = timeout(SYSTEMD_PATIENCE, repair(options)).await;
+        // As in NPD, a repair that fails changes nothing about the answer.
+        if let Err(error) = repaired.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+            eprintln!("health-checker: repairing {}: {error:#}", options.service());
+        }
+    }
+    Ok(healthy)
+}
+
+async fn probe(options: &Options) -> anyhow::Result<bool> {
+    match options.component {
+        Component::Kubelet => http::kubelet().await,
+        Component::KubeProxy => http::kube_proxy().await,
+        Component::Docker => http::docker().await,
+        Component::Cri => cri::probe(&options.cri_socket_path, options.cri_timeout()).await,
+    }
+}
+
+/// Ends the unit's main process; systemd starts it again if its unit says so.
+async fn repair(options: &Options) -> anyhow::Result<()> {
+    let service = options.service();
+    let mut systemd = Systemd::connect().await?;
+    if systemd.uptime(service).await? <= options.cooldown_time() {
+        return Ok(());
+    }
+    if options.component == Component::Docker {
+        // It writes the stacks of its goroutines to its log, for whoever asks why.
+        systemd.kill_main(service, Signal::SIGUSR1).await?;
+    }
+    systemd.kill_main(service, Signal::SIGTERM).await
+}

@@ -1,0 +1,48 @@
+//! Reaching a component: what its silence means.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Connects to a socket in the file system. `None` says that nobody listens there; an error, that
+/// nobody can tell from here.
+pub(super) async fn unix(path: &str) -> anyhow::Result<Option<UnixStream>> {
+    let path = Path::new(path.strip_prefix("unix://").unwrap_or(path));
+    // A runtime that has stopped takes its socket away. Where there is not even the folder, it is
+    // rather not mounted into this container.
+    if !path.parent().is_some_and(Path::exists) {
+        bail!("{} is not there: is its folder mounted?", path.display());
+    }
+    listening(UnixStream::connect(path).await)
+        .with_context(|| format!("connecting to {}", path.display()))
+}
+
+/// The same over TCP.
+pub(super) async fn tcp(host: &str, port: u16) -> anyhow::Result<Option<TcpStream>> {
+    let connected = if host == "localhost" {
+        // Without the resolver, which a static binary does not always have.
+        match TcpStream::connect(("127.0.0.1", port)).await {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                TcpStream::connect(("::1", port)).await
+            }
+            connected => connected,
+        }
+    } else {
+        let addresses = tokio::net::lookup_host((host, port)).await;
+        let addresses = addresses.with_context(|| format!("looking up {host}"))?;
+        TcpStream::connect(&*addresses.collect::<Vec<_>>()).await
+    };
+    listening(connected).with_context(|| format!("connecting to {host}:{port}"))
+}
+
+fn listening<T>(connected: io::Result<T>) -> io::Result<Option<T>> {
+    match connected {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::AddrNotAvailable => Err(error),
+            _ => Ok(None),
+        },
+    }
+}

@@ -1,0 +1,76 @@
+//! Programs that live in the agent's file: NPD's plugins, under NPD's names.
+//!
+//! Each is run when the file is called by its name (a link to it will do), or as
+//! `npd-agent NAME …`. A new one is one file here and one line in [`TOOLS`].
+
+pub mod health_checker;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+/// A program in the agent's file.
+pub struct Tool {
+    /// What it is called.
+    pub name: &'static str,
+    /// Runs it with its command line, whose first word is not looked at.
+    pub run: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// Every program in the agent's file.
+pub const TOOLS: &[Tool] = &[health_checker::TOOL];
+
+/// The program that a command line asks for, with its own command line; `None` if that is the agent.
+pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool, Vec<OsString>)> {
+    let mut words = Vec::from_iter(line);
+    let named = |word: &OsString| {
+        let name = Path::new(word).file_name()?;
+        TOOLS.iter().find(|tool| *tool.name == *name)
+    };
+    if let Some(tool) = named(words.first()?) {
+        return Some((tool, words));
+    }
+    let second = words.get(1)?;
+    let tool = TOOLS.iter().find(|tool| *tool.name == **second)?;
+    words.remove(0);
+    Some((tool, words))
+}
+
+/// Runs a task to its end, and does not wait for what it leaves behind.
+fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let result = runtime.block_on(task);
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &[&str], expect: Option<(&str, &[&str])>) {
+        let called = called(line.iter().map(OsString::from));
+        let called = called.map(|(tool, line)| (tool.name, line));
+        let expect = expect.map(|(name, line)| (name, line.iter().map(OsString::from).collect()));
+        assert_eq!(called, expect);
+    }
+
+    #[test]
+    fn a_link_or_the_first_word_names_a_program() {
+        check(&[], None);
+        check(&["/node-problem-detector", "--v=2"], None);
+        check(&["npd-agent", "--v=2", "health-checker"], None);
+        let line = &["/home/kubernetes/bin/health-checker", "--component=cri"];
+        check(line, Some(("health-checker", line)));
+        check(
+            &["npd-agent", "health-checker", "--help"],
+            Some(("health-checker", &["health-checker", "--help"])),
+        );
+    }
+}
