@@ -106,8 +106,9 @@ impl Agent {
         if let Some(folder) = self.state {
             let checkpoint = checkpoint::load(&folder, &self.node);
             saved.clone_from(&checkpoint.places);
+            let claims = checkpoint.claims.clone();
             let (keeper, writes) = Keeper::new(checkpoint, folder);
-            hub = hub.with_keeper(keeper);
+            hub = hub.with_keeper(keeper, claims);
             tasks.spawn(writes);
         }
         let now = Timestamp::now();

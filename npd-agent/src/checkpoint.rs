@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use crate::ledger::KeptClaim;
 use crate::node::Node;
 use crate::problem::Forever;
 
@@ -33,6 +34,8 @@ pub struct Checkpoint {
     boot_id: String,
     /// How far each source was read, in the source's own terms.
     pub places: BTreeMap<String, Value>,
+    /// What is claimed about the node's conditions.
+    pub claims: Vec<KeptClaim>,
 }
 
 /// Keeps the checkpoint, and has it written.
@@ -97,6 +100,14 @@ impl Keeper {
     pub fn reached(&mut self, source: &str, place: Value) {
         self.checkpoint.places.insert(source.to_owned(), place);
         self.save();
+    }
+
+    /// These claims hold now.
+    pub fn claimed(&mut self, claims: Vec<KeptClaim>) {
+        if claims != self.checkpoint.claims {
+            self.checkpoint.claims = claims;
+            self.save();
+        }
     }
 
     fn save(&self) {
@@ -213,7 +224,7 @@ mod tests {
             "",
             "{",
             "[]",
-            r#"{"version": 2, "node": "n", "boot_id": "b", "places": {}}"#,
+            r#"{"version": 2, "node": "n", "boot_id": "b", "places": {}, "claims": []}"#,
         ] {
             fs::write(folder.path().join(FILE), corrupt).unwrap();
             assert_eq!(load(folder.path(), &node("n", "b")).boot_id, "b");

@@ -12,11 +12,11 @@ use crate::board::Board;
 use crate::checkpoint::Keeper;
 use crate::exporter::Exporter;
 use crate::incident::{Incidents, Verdict};
-use crate::ledger::{Ledger, Outcome};
+use crate::ledger::{KeptClaim, Ledger, Outcome};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::problem::{
-    ConditionStatus, Finding, Forever, Problem, Severity, Status, Subject, SubjectKind,
+    Condition, ConditionStatus, Finding, Forever, Problem, Severity, Status, SubjectKind,
 };
 use crate::reporter::Report;
 
@@ -28,6 +28,8 @@ pub struct Hub {
     board: Board,
     exporters: Vec<Box<dyn Exporter>>,
     keeper: Option<Keeper>,
+    /// Claims from before the agent was started whose config file is not yet declared.
+    kept: Vec<KeptClaim>,
     /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
     gauged: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -42,15 +44,17 @@ impl Hub {
             board,
             exporters,
             keeper: None,
+            kept: Vec::new(),
             gauged: BTreeMap::new(),
         }
     }
 
-    /// Has a checkpoint kept.
+    /// Has a checkpoint kept, and goes on with the claims of the last one.
     #[must_use]
-    pub fn with_keeper(self, keeper: Keeper) -> Self {
+    pub fn with_keeper(self, keeper: Keeper, kept: Vec<KeptClaim>) -> Self {
         Self {
             keeper: Some(keeper),
+            kept,
             ..self
         }
     }
@@ -84,17 +88,41 @@ impl Hub {
             }
         }
         let publish = declaration.publish_at_start;
-        let conditions = declaration
-            .conditions
-            .iter()
-            .filter_map(|healthy| self.ledger.declare(healthy.clone(), publish, now))
-            .collect();
+        let mut conditions = BTreeMap::new();
+        for healthy in &declaration.conditions {
+            if let Some(shown) = self.ledger.declare(healthy.clone(), publish, now) {
+                conditions.insert(Arc::clone(&shown.r#type), shown);
+            }
+        }
+        for problem in &declaration.problems {
+            if let Some(shown) = self.restore(&declaration.monitor, problem) {
+                conditions.insert(Arc::clone(&shown.r#type), shown);
+            }
+        }
+        let conditions = conditions.into_values().collect();
         let source = Arc::clone(&declaration.source);
         self.publish(&Status {
             source,
             event: None,
             conditions,
         });
+    }
+
+    /// Takes in what `monitor` claimed of `problem` before the agent was started.
+    fn restore(&mut self, monitor: &Arc<str>, problem: &Problem) -> Option<Condition> {
+        let r#type = problem.condition.as_ref()?;
+        let of_this = |kept: &mut KeptClaim| {
+            (&kept.monitor, &kept.reason, &kept.condition) == (monitor, &problem.reason, r#type)
+        };
+        let kept: Vec<_> = self.kept.extract_if(.., of_this).collect();
+        let mut shown = None;
+        for claim in kept {
+            shown = self.ledger.restore(claim);
+        }
+        if shown.is_some() && problem.metrics {
+            self.gauge(r#type);
+        }
+        shown
     }
 
     /// Runs until every monitor is gone.
@@ -127,7 +155,11 @@ impl Hub {
                     }
                 }
             }
-            Report::Watching { kind, conditions } => self.incidents.watch(kind, conditions),
+            Report::Watching { kind, conditions } => {
+                let outcomes = self.ledger.supersede(kind, &conditions, Timestamp::now());
+                self.withdrawn(&Arc::from("npd-agent"), outcomes);
+                self.incidents.watch(kind, conditions);
+            }
             Report::NotWatching(kind) => self.incidents.unwatch(kind),
             Report::Reached { source, place } => {
                 if let Some(keeper) = &mut self.keeper {
@@ -140,7 +172,8 @@ impl Hub {
                 timestamp,
             } => {
                 self.incidents.recover(&subject, now);
-                self.recover(&source, &subject, timestamp);
+                let outcomes = self.ledger.recover(&subject, timestamp);
+                self.withdrawn(&source, outcomes);
             }
         }
     }
@@ -175,16 +208,27 @@ impl Hub {
             self.gauge(condition);
         }
         self.tell(&source, outcome);
+        if problem.condition.is_some() {
+            self.keep_claims();
+        }
     }
 
-    fn recover(&mut self, source: &Arc<str>, subject: &Subject, timestamp: Timestamp) {
-        for outcome in self.ledger.recover(subject, timestamp) {
+    /// Tells what came of withdrawing claims.
+    fn withdrawn(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
+        for outcome in outcomes {
             if let Some(condition) = &outcome.condition
                 && self.gauged.contains_key(&condition.r#type)
             {
                 self.gauge(&Arc::clone(&condition.r#type));
             }
             self.tell(source, outcome);
+        }
+        self.keep_claims();
+    }
+
+    fn keep_claims(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.claimed(self.ledger.kept().collect());
         }
     }
 

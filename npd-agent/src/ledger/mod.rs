@@ -4,13 +4,17 @@
 //! while nobody does but someone cannot tell, and false otherwise. The newest claim is the one
 //! shown. The ledger is pure: no clock, no I/O.
 
+mod kept;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use self::kept::KeptClaim;
 use crate::go::quote::quote;
 use crate::problem::{
-    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Status, Subject, bounded,
+    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Status, Subject, Witness,
+    bounded,
 };
 
 /// How many claims one condition keeps. A node with more hung tasks than this is sick enough:
@@ -43,6 +47,9 @@ struct Claim {
     reason: Arc<str>,
     message: String,
     since: Timestamp,
+    witness: Witness,
+    /// Whether it was made before the agent was started.
+    restored: bool,
 }
 
 /// What came of a finding.
@@ -168,6 +175,7 @@ impl Entry {
             message,
             timestamp,
             problem,
+            witness,
             ..
         } = finding;
         let known = self.claims.iter().position(|claim| {
@@ -201,6 +209,8 @@ impl Entry {
             reason,
             message: bounded(message),
             since: timestamp,
+            witness,
+            restored: false,
         });
         true
     }

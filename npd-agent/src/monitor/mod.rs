@@ -93,6 +93,8 @@ pub trait Monitor: Send {
 /// What one config file may report.
 #[derive(Clone, Debug)]
 pub struct Declaration {
+    /// The name of the file.
+    pub monitor: Arc<str>,
     /// The `source` of the file.
     pub source: Arc<str>,
     /// Its conditions in their healthy state.

@@ -118,6 +118,7 @@ impl Checker<'_> {
             interval,
             proc: config.proc_path,
             declaration: Declaration {
+                monitor: Arc::clone(&self.file.name),
                 source,
                 conditions,
                 problems,

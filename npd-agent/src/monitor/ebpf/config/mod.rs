@@ -208,6 +208,7 @@ impl Config {
         let conditions = self.conditions.into_iter().map(ConditionConfig::healthy);
         Checked {
             declaration: Declaration {
+                monitor: Arc::clone(name),
                 source,
                 conditions: conditions.collect(),
                 problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),

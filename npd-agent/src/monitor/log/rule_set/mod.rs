@@ -85,6 +85,7 @@ impl RuleSet {
     /// What this may report.
     pub(super) fn declaration(&self) -> Declaration {
         Declaration {
+            monitor: Arc::clone(&self.monitor),
             source: Arc::clone(&self.source),
             conditions: self.conditions.clone(),
             problems: self

@@ -273,6 +273,7 @@ impl Config {
         Checked {
             name: Arc::clone(name),
             declaration: Declaration {
+                monitor: Arc::clone(name),
                 source: Arc::from(self.source),
                 conditions: self
                     .conditions
