@@ -226,7 +226,10 @@ impl Hub {
         self.keep_claims();
     }
 
+    /// Tells the checkpoint, and the probes, what is claimed now.
     fn keep_claims(&mut self) {
+        let unwell = self.ledger.subjects();
+        self.board.update(|shown| shown.unwell = unwell);
         if let Some(keeper) = &mut self.keeper {
             keeper.claimed(self.ledger.kept().collect());
         }

@@ -6,6 +6,7 @@
 
 mod kept;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -139,6 +140,12 @@ impl Ledger {
             event.pod = pod;
         }
         outcome
+    }
+
+    /// What anyone claims to be unwell.
+    pub fn subjects(&self) -> BTreeSet<Subject> {
+        let claims = self.entries.iter().flat_map(|entry| &entry.claims);
+        claims.filter_map(|claim| claim.subject.clone()).collect()
     }
 
     /// Withdraws every claim about `subject`, whoever made it: the kernel says that it is well.

@@ -33,7 +33,7 @@ use self::report::Claim;
 use self::state::{Changes, State};
 use super::probe::{self, Probe, Program, Record, Watch};
 use crate::monitor::Task;
-use crate::problem::{Forever, SubjectKind};
+use crate::problem::{Forever, Subject, SubjectKind};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -219,6 +219,7 @@ impl Filesystems {
                 }
             }
         }
+        well.extend(self.gone(watch));
         self.compare_counts(watch, now).await?;
         self.settle(watch, well).await?;
         let cost = now.elapsed();
@@ -230,6 +231,23 @@ impl Filesystems {
         self.not_before = now + cost * REST;
         self.due = self.not_before.max(now + pace);
         Ok(())
+    }
+
+    /// File systems that someone claims to be unwell, and that are mounted no more: the kernel's log
+    /// told of them at the start, or a checkpoint did.
+    fn gone(&self, watch: &Watch) -> Vec<String> {
+        if !self.sees || self.source_is_up != Some(true) {
+            return Vec::new();
+        }
+        let shown = watch.reporter.board.read();
+        let unwell = shown.unwell.iter().filter_map(|subject| match subject {
+            Subject::Filesystem(name) => Some(name),
+            _ => None,
+        });
+        unwell
+            .filter(|name| !self.state.knows(name))
+            .cloned()
+            .collect()
     }
 
     async fn read(&mut self, watch: &Watch) -> anyhow::Result<Changes> {

@@ -132,6 +132,11 @@ impl State {
         known.filter(|(_, known)| known.mounted)
     }
 
+    /// Whether a file system on the device of this name is mounted, or may be out of sight.
+    pub fn knows(&self, name: &str) -> bool {
+        self.known.values().any(|known| known.identity.name == name)
+    }
+
     /// The kernel reported an error, found at `place`.
     pub fn reported_error(&mut self, device: Device, place: String) {
         if let Some(known) = self.known.get_mut(&device) {

@@ -17,13 +17,14 @@ use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::monitor::ebpf::probe::{Attached, Rule, Settings};
 use crate::node::{Node, Roots};
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 use crate::reporter::{Report, Reporter};
 
 static FILESYSTEM: Probe = PROBE;
 
 /// A machine whose mount table the test writes.
 pub(super) struct Machine {
+    board: Board,
     pub(super) folder: TempDir,
     pub(super) records: mpsc::Sender<Record>,
     reports: mpsc::Receiver<Report>,
@@ -62,7 +63,7 @@ impl Machine {
         let metrics = Metrics::new().unwrap();
         let board = Board::new(node.name.clone(), Timestamp::UNIX_EPOCH);
         let (sender, reports) = mpsc::channel(64);
-        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board, sender);
+        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender);
         let (records, incoming) = mpsc::channel(64);
         let programs = PROBE.programs.iter();
         let attached = programs.map(|program| (program.name, attached.clone()));
@@ -94,6 +95,7 @@ impl Machine {
         }));
         Self {
             folder,
+            board,
             records,
             reports,
             metrics,
@@ -104,6 +106,14 @@ impl Machine {
 
     pub(super) fn mounts(&self, mounts: &str) {
         write(self.folder.path(), "proc/1/mountinfo", mounts);
+    }
+
+    /// Someone claims that the file system is unwell: the kernel's log, or a checkpoint.
+    pub(super) fn claimed(&self, name: &str) {
+        let subject = Subject::Filesystem(name.to_owned());
+        self.board.update(|shown| {
+            shown.unwell.insert(subject);
+        });
     }
 
     pub(super) fn write(&self, path: &str, content: &str) {

@@ -341,3 +341,14 @@ async fn a_mount_table_that_cannot_be_read_is_a_source_that_is_down() {
     machine.hear(10).await;
     assert_eq!(up.get(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_tells_of_a_file_system_that_is_gone_is_over() {
+    let mut machine = started(&srv("xfs", "rw", "rw")).await;
+    machine.claimed("loop0");
+    // Mounted, and perhaps shut down before the probe was there: the mount table cannot tell.
+    machine.claimed("loop1");
+    machine
+        .check(6, &[r#"Recovered: Filesystem("loop0")"#])
+        .await;
+}
