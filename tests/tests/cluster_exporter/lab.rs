@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub(crate) struct Lab {
     pub(crate) admin: Client,
     /// The bearer of the agent's rights.
-    agent: Client,
+    pub(crate) agent: Client,
     pub(crate) node: String,
     dir: TempDir,
     now: String,
@@ -129,13 +129,20 @@ impl Lab {
     }
 
     pub(crate) fn start(&self, config: &Path) -> anyhow::Result<Agent> {
-        self.start_as(&self.agent, config)
+        self.start_as(&self.agent, config, "5m")
     }
 
-    pub(crate) fn start_as(&self, who: &Client, config: &Path) -> anyhow::Result<Agent> {
+    /// Starts the agent with other rights and another heartbeat period.
+    pub(crate) fn start_as(
+        &self,
+        who: &Client,
+        config: &Path,
+        heartbeat: &str,
+    ) -> anyhow::Result<Agent> {
         Agent::start(
             self.dir.path(),
             &[
+                &format!("--k8s-exporter-heartbeat-period={heartbeat}"),
                 &format!("--config.system-log-monitor={}", config.display()),
                 &format!("--hostname-override={}", self.node),
                 &format!(

@@ -131,8 +131,10 @@ fn conditions_no_longer_configured_go_and_others_stay() -> anyhow::Result<()> {
     agent.stop()?;
     lab.write_condition("somebody", "Lost", "IsBad")?;
 
-    let _agent = lab.start(&lab.config("b.json", &["AppSick"], 0)?)?;
-    eventually(SOON, || {
+    // The sooner it expects a heartbeat, the sooner it knows that there is none.
+    let config = lab.config("b.json", &["AppSick"], 0)?;
+    let _agent = lab.start_as(&lab.agent, &config, "1s")?;
+    eventually(SOON * 2, || {
         let node = lab.object()?;
         let conditions = node["status"]["conditions"]
             .as_array()
@@ -199,7 +201,7 @@ fn a_missing_permission_is_named_once() -> anyhow::Result<()> {
     admin.apply(&binding.to_string())?;
     let token = admin.kubectl(&["create", "token", "npd-test-powerless"])?;
     let powerless = admin.with_token("powerless", token.trim())?;
-    let agent = lab.start_as(&powerless, &lab.config("a.json", &["AppSick"], 1)?)?;
+    let agent = lab.start_as(&powerless, &lab.config("a.json", &["AppSick"], 1)?, "5m")?;
     lab.say([
         "AppSick is Broken",
         "AppSick is Burnt",

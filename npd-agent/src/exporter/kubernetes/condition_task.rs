@@ -32,6 +32,12 @@ const CHANGES_AT_ONCE: f64 = 10.0;
 /// How often to ask for the Node's uid when there is no heartbeat that would tell it.
 const CHECK: Duration = Duration::from_mins(5);
 
+/// After how many heartbeats without a word an agent is not there any more.
+const WORDLESS: u32 = 3;
+
+/// The shortest time between two questions for the Node at the start.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What is known of the Node's uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NodeUid {
@@ -82,11 +88,17 @@ struct Diary {
     hold: Instant,
     /// The next heartbeat, or the next question for the uid.
     tick: Instant,
+    /// When to look again at conditions that may be leftovers.
+    examine: Option<Instant>,
 }
 
 enum Work {
+    /// Write all conditions.
     Write,
+    /// Look whether it is still the same Node, with our conditions.
     Check,
+    /// Look whether leftovers are abandoned.
+    Examine,
 }
 
 impl ConditionTask {
@@ -99,6 +111,7 @@ impl ConditionTask {
             changes: Bucket::new(CHANGES_A_SECOND, CHANGES_AT_ONCE, now.into_std()),
             hold: now,
             tick: now + self.first_tick(node.as_ref()),
+            examine: self.when_to_examine(),
         };
         loop {
             let (due, work) = self.next(&diary);
@@ -109,12 +122,14 @@ impl ConditionTask {
             let done = match work {
                 Work::Write => self.write(&mut diary).await,
                 Work::Check => self.check(&mut diary).await,
+                Work::Examine => self.examine(&mut diary).await,
             };
             if let Err((right, failure)) = done {
                 let pause = self.trouble.failed(right, &failure);
                 if failure.cause == Cause::Missing {
                     sleep(pause).await;
                     self.meet(Duration::ZERO).await;
+                    diary.examine = self.when_to_examine();
                 } else {
                     diary.hold = Instant::now() + pause;
                 }
@@ -128,11 +143,10 @@ impl ConditionTask {
         let end = Instant::now() + spread;
         while !self.inbox.is_urgent() {
             tokio::select! {
-                () = self.inbox.conditions_changed.notified() => {}
+                () = self.inbox.anything_came.notified() => {}
                 () = sleep_until(end) => return,
             }
         }
-        // The wake-up may have been for conditions as well: they are looked at anyway.
     }
 
     /// Reads the Node, however long that takes. Nothing is written before, for the server has to
@@ -140,7 +154,7 @@ impl ConditionTask {
     async fn meet(&mut self, wait: Duration) -> Option<NodeObject> {
         let deadline = Instant::now() + wait;
         loop {
-            let failure = match self.get(false).await {
+            let failure = match self.api.call::<NodeObject>(&get(&self.manners.node)).await {
                 Ok(node) => {
                     self.trouble.over();
                     lock(&self.inbox.conditions).learn(&node);
@@ -156,8 +170,10 @@ impl ConditionTask {
                 return None;
             }
             if Instant::now() < deadline {
-                let interval = jittered(self.manners.wait_interval, (self.manners.random)());
-                sleep(interval.max(failure.retry_after.unwrap_or_default())).await;
+                let interval = self.manners.wait_interval.max(SHORTEST_INTERVAL);
+                let interval = jittered(interval, (self.manners.random)());
+                let asked = failure.retry_after.map_or(Duration::ZERO, |_| pause);
+                sleep(interval.max(asked)).await;
             } else {
                 self.uid.send_if_modified(|uid| {
                     let asked = *uid == NodeUid::Asked;
@@ -188,6 +204,11 @@ impl ConditionTask {
         self.manners.heartbeat.unwrap_or(CHECK)
     }
 
+    fn when_to_examine(&self) -> Option<Instant> {
+        let worth = self.manners.write && lock(&self.inbox.conditions).has_suspects();
+        worth.then(|| Instant::now() + self.period() * WORDLESS)
+    }
+
     fn next(&self, diary: &Diary) -> (Instant, Work) {
         let conditions = lock(&self.inbox.conditions);
         if self.manners.write && conditions.is_dirty() {
@@ -200,7 +221,11 @@ impl ConditionTask {
         } else {
             Work::Check
         };
-        (diary.tick.max(diary.hold), work)
+        let (due, work) = match diary.examine {
+            Some(examine) if examine < diary.tick => (examine, Work::Examine),
+            _ => (diary.tick, work),
+        };
+        (due.max(diary.hold), work)
     }
 
     async fn write(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
@@ -223,19 +248,24 @@ impl ConditionTask {
         Ok(())
     }
 
-    /// Asks whether it is still the same Node: a new one has none of our conditions.
     async fn check(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
-        let node = self.get(true).await.map_err(|f| (Right::GetNode, f))?;
+        let node = self.call(&check(&self.manners.node)).await?;
         self.trouble.over();
-        if self.tell_uid(&node) {
-            lock(&self.inbox.conditions).forget();
+        let another = self.tell_uid(&node);
+        let mut conditions = lock(&self.inbox.conditions);
+        if another || (self.manners.write && conditions.are_lost(&node)) {
+            conditions.forget();
         }
         diary.tick = Instant::now() + jittered(self.period(), (self.manners.random)());
         Ok(())
     }
 
-    async fn get(&self, metadata_only: bool) -> Result<NodeObject, Failure> {
-        self.api.call(&get(&self.manners.node, metadata_only)).await
+    async fn examine(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
+        let node = self.call(&get(&self.manners.node)).await?;
+        self.trouble.over();
+        diary.examine = None;
+        lock(&self.inbox.conditions).examine(&node);
+        Ok(())
     }
 
     async fn call(&self, call: &Call) -> Result<NodeObject, (Right, Failure)> {
@@ -267,23 +297,34 @@ impl ConditionTask {
 
 /// Removes from the Node every condition that this agent was the last to write.
 pub(super) async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<String>, Failure> {
-    let object: NodeObject = api.call(&get(node, false)).await?;
-    let ours = object.written_by_us();
+    let object: NodeObject = api.call(&get(node)).await?;
+    let mut ours = object.written_by_us();
+    ours.retain(|r#type| object.condition(r#type).is_some());
     if !ours.is_empty() {
         let removals: Vec<_> = ours.iter().map(|r#type| removal(r#type)).collect();
         let body = serde_json::json!({ "status": { "conditions": removals } });
         let _: NodeObject = api.call(&patch_status(node, body)).await?;
     }
-    Ok(ours.into_iter().map(str::to_owned).collect())
+    Ok(ours.into_iter().collect())
 }
 
-/// Reads the Node from the server's cache, which costs its database nothing.
-fn get(node: &str, metadata_only: bool) -> Call {
+/// Reads the Node as it is now. The server's cache may be behind what our predecessor wrote.
+fn get(node: &str) -> Call {
+    Call {
+        right: Right::GetNode,
+        path: format!("/api/v1/nodes/{node}"),
+        body: None,
+        metadata_only: false,
+    }
+}
+
+/// Reads the Node's metadata from the server's cache, which costs its database nothing.
+fn check(node: &str) -> Call {
     Call {
         right: Right::GetNode,
         path: format!("/api/v1/nodes/{node}?resourceVersion=0"),
         body: None,
-        metadata_only,
+        metadata_only: true,
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Inbox {
     pub conditions: Mutex<Conditions>,
     /// Rung when they change.
     pub conditions_changed: Notify,
+    /// Rung when there is anything at all; a start waits for it.
+    pub(super) anything_came: Notify,
     /// The Events.
     pub events: Mutex<Correlator>,
     /// Rung when there is one.
@@ -48,6 +50,7 @@ impl Inbox {
         Self {
             conditions: Mutex::new(conditions),
             conditions_changed: Notify::new(),
+            anything_came: Notify::new(),
             events: Mutex::new(Correlator::new()),
             events_came: Notify::new(),
             written: Notify::new(),
@@ -87,8 +90,7 @@ impl Slot {
             self.take(source, pod, event, now, clock);
         }
         self.inbox.events_came.notify_one();
-        // It may be what a start's jitter ends for.
-        self.inbox.conditions_changed.notify_one();
+        self.inbox.anything_came.notify_one();
     }
 
     fn take(
@@ -112,6 +114,7 @@ impl Exporter for Slot {
             let changed = status.conditions.iter().filter(|c| conditions.set(c));
             if changed.count() > 0 {
                 self.inbox.conditions_changed.notify_one();
+                self.inbox.anything_came.notify_one();
             }
         }
         if self.write_events

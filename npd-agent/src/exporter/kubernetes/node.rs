@@ -90,8 +90,8 @@ impl NodeObject {
     }
 
     /// The types of the conditions whose last writer we are: we own their `lastHeartbeatTime`,
-    /// and the server gives a field to whoever changes it.
-    pub(super) fn written_by_us(&self) -> BTreeSet<&str> {
+    /// and the server gives a field to whoever changes it. `metadata` alone tells.
+    pub(super) fn written_by_us(&self) -> BTreeSet<String> {
         self.metadata
             .managed_fields
             .iter()
@@ -99,8 +99,6 @@ impl NodeObject {
             .flat_map(|owned| &owned.fields_v1.status.conditions)
             .filter(|(_, fields)| fields.heartbeat.is_some())
             .filter_map(|(key, _)| condition_type(key))
-            .filter_map(|r#type| self.condition(&r#type))
-            .map(|condition| condition.r#type.as_str())
             .collect()
     }
 }

@@ -10,8 +10,11 @@ use super::api::{Cause, Failure, Right};
 use super::backoff::{Backoff, jittered};
 use crate::board::Board;
 
-/// The pause when only somebody's action can help: a permission, a Node object, a valid name.
+/// The pause when only somebody's action can help: a permission, a valid name.
 const SLOW: Duration = Duration::from_mins(1);
+
+/// The pause while there is no Node object or no namespace: somebody may be about to create it.
+const MISSING: Duration = Duration::from_secs(20);
 
 /// How long the same complaint is not repeated in the log.
 const SILENCE: Duration = Duration::from_mins(10);
@@ -53,7 +56,8 @@ impl Trouble {
         let random = (self.random)();
         let pause = self.backoff.pause(failure.retry_after, random);
         match failure.cause {
-            Cause::Forbidden | Cause::Refused | Cause::Missing => pause.max(jittered(SLOW, random)),
+            Cause::Forbidden | Cause::Refused => pause.max(jittered(SLOW, random)),
+            Cause::Missing => pause.max(jittered(MISSING, random)),
             _ => pause,
         }
     }

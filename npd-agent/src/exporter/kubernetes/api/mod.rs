@@ -35,6 +35,8 @@ pub(super) type Connect = Arc<dyn Fn() -> anyhow::Result<Client> + Send + Sync>;
 pub(super) struct Api {
     connect: Connect,
     client: Mutex<Option<Client>>,
+    /// Held while a client is made, so that a hanging attempt is not joined by others.
+    connecting: Arc<tokio::sync::Mutex<()>>,
     bucket: Mutex<Option<Bucket>>,
     requests: IntCounterVec,
     deadline: Duration,
@@ -130,6 +132,7 @@ impl Api {
         Self {
             connect,
             client: Mutex::new(None),
+            connecting: Arc::default(),
             bucket: Mutex::new(bucket),
             requests,
             deadline: DEADLINE,
@@ -185,12 +188,20 @@ impl Api {
     /// The client, made anew if there is none. On a thread of its own: it reads files, and a
     /// kubeconfig may name a program that fetches a token.
     async fn client(&self) -> Result<Client, Failure> {
-        let known = lock(&self.client).clone();
-        if let Some(client) = known {
+        let known = || lock(&self.client).clone();
+        if let Some(client) = known() {
+            return Ok(client);
+        }
+        let turn = Arc::clone(&self.connecting).lock_owned().await;
+        if let Some(client) = known() {
             return Ok(client);
         }
         let connect = Arc::clone(&self.connect);
-        let made = tokio::task::spawn_blocking(move || connect()).await;
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            connect()
+        });
+        let made = made.await;
         let made = made.map_err(|error| unreachable(&error))?;
         let client = made.map_err(|error| unreachable(&format_args!("{error:#}")))?;
         *lock(&self.client) = Some(client.clone());

@@ -18,7 +18,10 @@ pub(super) struct Conditions {
     /// Every type that a monitor may report, now or later.
     declared: BTreeSet<Arc<str>>,
     current: BTreeMap<Arc<str>, Condition>,
-    /// Types that an earlier run wrote and nobody reports any more.
+    /// Types that this agent wrote once and does not report now, with the time of the last
+    /// heartbeat. Another agent on this node, with another config, may be reporting them.
+    suspected: BTreeMap<String, Option<Timestamp>>,
+    /// Types that no agent reports any more: to be removed.
     leftover: BTreeSet<String>,
     /// Counts changes of what is to stand there.
     changed: u64,
@@ -54,6 +57,7 @@ impl Conditions {
                 return false;
             }
         }
+        self.suspected.remove(&*condition.r#type);
         self.leftover.remove(&*condition.r#type);
         self.current
             .insert(Arc::clone(&condition.r#type), condition);
@@ -62,7 +66,7 @@ impl Conditions {
     }
 
     /// Compares with what the server has: what stands there unchanged keeps its transition time and
-    /// need not be written; what an earlier run of ours wrote and nobody reports any more is to go.
+    /// need not be written.
     pub(super) fn learn(&mut self, node: &NodeObject) {
         let mut differs = false;
         for condition in self.current.values_mut() {
@@ -76,18 +80,53 @@ impl Conditions {
             }
             differs |= !condition.is_shown_as(shown);
         }
-        self.leftover = node
-            .written_by_us()
-            .into_iter()
-            .filter(|r#type| !self.declared.contains(*r#type))
-            .filter(|r#type| !self.current.contains_key(*r#type))
-            .map(str::to_owned)
-            .collect();
-        if differs || !self.leftover.is_empty() {
+        if differs {
             self.changed += 1;
         } else {
             self.written = self.changed;
         }
+        self.leftover.clear();
+        self.suspected = self
+            .not_reported(node)
+            .map(|shown| (shown.r#type.clone(), shown.last_heartbeat_time))
+            .collect();
+    }
+
+    /// Whether there may be something to remove.
+    pub(super) fn has_suspects(&self) -> bool {
+        !self.suspected.is_empty()
+    }
+
+    /// Looks again, after a time in which any agent would have written a heartbeat: what nobody
+    /// has written since is to be removed.
+    pub(super) fn examine(&mut self, node: &NodeObject) {
+        let suspected = std::mem::take(&mut self.suspected);
+        let abandoned = self
+            .not_reported(node)
+            .filter(|shown| suspected.get(&shown.r#type) == Some(&shown.last_heartbeat_time))
+            .map(|shown| shown.r#type.clone())
+            .collect();
+        self.leftover = abandoned;
+        if !self.leftover.is_empty() {
+            self.changed += 1;
+        }
+    }
+
+    /// What this agent was the last to write, and no monitor of it may report.
+    fn not_reported<'a>(&self, node: &'a NodeObject) -> impl Iterator<Item = &'a NodeCondition> {
+        node.written_by_us()
+            .into_iter()
+            .filter(|r#type| !self.declared.contains(&**r#type))
+            .filter(|r#type| !self.current.contains_key(&**r#type))
+            .filter_map(|r#type| node.condition(&r#type))
+    }
+
+    /// Whether somebody has removed or taken over what this agent wrote.
+    pub(super) fn are_lost(&self, node: &NodeObject) -> bool {
+        let written = node.written_by_us();
+        self.current
+            .keys()
+            .any(|r#type| !written.contains(&**r#type))
     }
 
     /// When the server last heard of the condition that it has not heard of for the longest time.

@@ -184,36 +184,57 @@ fn a_restart_writes_what_differs() {
 fn leftovers_of_an_earlier_config_go_and_nobody_elses() {
     let mut conditions = declared();
     conditions.set(&deadlock(false, 7));
-    conditions.learn(&node(&[
+    let shown = [
         "Ready True KubeletReady 0 kubelet",
         "KernelDeadlock False NoDeadlock 7 npd-agent",
         // Declared, though nothing was reported yet (skip_initial_status).
         "ReadonlyFilesystem False Fine 7 npd-agent",
         "OldPlugin True Broken 7 npd-agent",
         "FrequentRestart True Restarting 7 node-problem-detector",
-    ]));
+    ];
+    conditions.learn(&node(&shown));
+    assert!(conditions.has_suspects());
+    assert!(!conditions.is_dirty(), "another agent may be reporting it");
+    conditions.examine(&node(&shown));
     check(
         &conditions,
-        &expect![[r"
+        &expect![[r#"
         dirty
         {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:07Z,message:about NoDeadlock,reason:NoDeadlock,status:False,type:KernelDeadlock}
-        {$patch:delete,type:OldPlugin}"]],
+        {$patch:delete,type:OldPlugin}"#]],
     );
     conditions.wrote(&conditions.patch(at(1)));
     check(
         &conditions,
-        &expect![[r"
+        &expect![[r#"
         clean
-        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:07Z,message:about NoDeadlock,reason:NoDeadlock,status:False,type:KernelDeadlock}"]],
+        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:07Z,message:about NoDeadlock,reason:NoDeadlock,status:False,type:KernelDeadlock}"#]],
     );
 }
 
 #[test]
-fn ownership_alone_does_not_bring_a_condition_back() {
-    let mut object = node(&["OldPlugin True Broken 7 npd-agent"]);
-    assert_eq!(object.written_by_us().len(), 1);
-    object.status.conditions.clear();
-    assert!(object.written_by_us().is_empty());
+fn what_another_agent_on_the_node_reports_stays() {
+    let mut conditions = declared();
+    let mut object = node(&[
+        "Other True Broken 7 npd-agent",
+        "More True Broken 7 npd-agent",
+    ]);
+    conditions.learn(&object);
+    object.status.conditions[0].last_heartbeat_time = Some(at(1300));
+    object.status.conditions.remove(1);
+    conditions.examine(&object);
+    assert!(!conditions.is_dirty());
+    assert!(!conditions.has_suspects());
+}
+
+#[test]
+fn what_was_removed_or_taken_over_is_missed() {
+    let mut conditions = declared();
+    conditions.set(&deadlock(true, 7));
+    let ours = node(&["KernelDeadlock True TaskHung 7 npd-agent"]);
+    assert!(!conditions.are_lost(&ours));
+    let theirs = node(&["KernelDeadlock True TaskHung 7 somebody"]);
+    assert!(conditions.are_lost(&theirs));
 }
 
 #[test]

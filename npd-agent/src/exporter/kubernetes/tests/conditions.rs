@@ -5,6 +5,7 @@ use std::time::Duration;
 use expect_test::expect;
 use serde_json::Value;
 
+use super::super::condition_task::remove_conditions;
 use super::lab::{Lab, deadlock, named};
 use super::{check, check_body};
 
@@ -144,10 +145,39 @@ async fn leftovers_are_removed_and_others_stay() {
         server.add_condition("kubelet", &named("Ready"));
     });
     lab.condition(deadlock(false));
-    lab.seconds(60).await;
+    lab.seconds(800).await;
+    assert_eq!(
+        lab.server().conditions.len(),
+        4,
+        "another agent may be reporting it"
+    );
+    lab.seconds(200).await;
     let server = lab.server();
     let left: Vec<&String> = server.conditions.keys().collect();
     assert_eq!(left, ["KernelDeadlock", "ReadonlyFilesystem", "Ready"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_removes_comes_back() {
+    let mut lab = Lab::start(&["--k8s-exporter-heartbeat-period=0"], |_| {});
+    lab.condition(deadlock(false));
+    lab.seconds(60).await;
+    lab.server().remove_condition("KernelDeadlock");
+    lab.seconds(300).await;
+    assert_eq!(lab.server().conditions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn uninstalling_removes_what_this_agent_wrote() {
+    let lab = Lab::start(&[], |server| {
+        server.add_condition("npd-agent", &deadlock(true));
+        server.add_condition("kubelet", &named("Ready"));
+    });
+    let removed = remove_conditions(&lab.api(), "n1").await.unwrap();
+    assert_eq!(removed, ["KernelDeadlock"]);
+    assert_eq!(lab.server().conditions.len(), 1);
+    let removed = remove_conditions(&lab.api(), "n1").await.unwrap();
+    assert!(removed.is_empty(), "once is enough");
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,19 +204,28 @@ async fn a_node_that_is_deleted_and_created_anew_is_followed() {
     assert_eq!(uids, ["uid-1", "uid-2"]);
     check(
         &lab,
-        &expect![[r"
-        0.000 GET /api/v1/nodes/n1 200
-        0.000 PATCH /api/v1/nodes/n1/status 200
-        0.000 POST /api/v1/namespaces/default/events 201
-        10.000 PATCH /api/v1/nodes/n1/status 404
-        70.000 GET /api/v1/nodes/n1 404
-        130.000 GET /api/v1/nodes/n1 404
-        190.000 GET /api/v1/nodes/n1 404
-        250.000 GET /api/v1/nodes/n1 404
-        310.000 GET /api/v1/nodes/n1 200
-        310.000 PATCH /api/v1/nodes/n1/status 200
-        430.000 POST /api/v1/namespaces/default/events 201
-    "]],
+        &expect![[r#"
+            0.000 GET /api/v1/nodes/n1 200
+            0.000 PATCH /api/v1/nodes/n1/status 200
+            0.000 POST /api/v1/namespaces/default/events 201
+            10.000 PATCH /api/v1/nodes/n1/status 404
+            30.000 GET /api/v1/nodes/n1 404
+            50.000 GET /api/v1/nodes/n1 404
+            70.000 GET /api/v1/nodes/n1 404
+            90.000 GET /api/v1/nodes/n1 404
+            110.000 GET /api/v1/nodes/n1 404
+            130.000 GET /api/v1/nodes/n1 404
+            152.500 GET /api/v1/nodes/n1 404
+            175.000 GET /api/v1/nodes/n1 404
+            197.500 GET /api/v1/nodes/n1 404
+            220.000 GET /api/v1/nodes/n1 404
+            242.500 GET /api/v1/nodes/n1 404
+            265.000 GET /api/v1/nodes/n1 404
+            287.500 GET /api/v1/nodes/n1 404
+            310.000 GET /api/v1/nodes/n1 200
+            310.000 PATCH /api/v1/nodes/n1/status 200
+            430.000 POST /api/v1/namespaces/default/events 201
+        "#]],
     );
 }
 

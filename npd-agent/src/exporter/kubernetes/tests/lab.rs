@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 
-use super::super::{api::lock, start};
+use super::super::api::{Api, Connect, lock};
+use super::super::{requests, start};
 use crate::board::Board;
 use crate::exporter::{Exporter, Setting};
 use crate::flags::Options;
@@ -99,6 +100,12 @@ impl Server {
         }
     }
 
+    /// Somebody removes a condition.
+    pub(super) fn remove_condition(&mut self, r#type: &str) {
+        self.conditions.remove(r#type);
+        self.owned.remove(r#type);
+    }
+
     fn node(&self) -> Value {
         let owned: serde_json::Map<_, _> = self
             .owned
@@ -131,8 +138,7 @@ impl Server {
             for condition in written {
                 let r#type = condition["type"].as_str().unwrap().to_owned();
                 if condition["$patch"] == "delete" {
-                    self.conditions.remove(&r#type);
-                    self.owned.remove(&r#type);
+                    self.remove_condition(&r#type);
                 } else {
                     self.conditions.insert(r#type.clone(), condition.clone());
                     self.owned.insert(r#type);
@@ -254,6 +260,17 @@ async fn serve(
     Ok(response.body(answer)?)
 }
 
+/// Makes clients of the server.
+fn connect(server: &Arc<Mutex<Server>>) -> Connect {
+    let connected = Arc::clone(server);
+    Arc::new(move || {
+        lock(&connected).clients += 1;
+        let server = Arc::clone(&connected);
+        let service = service_fn(move |request| serve(Arc::clone(&server), request));
+        Ok(Client::new(service, "default"))
+    })
+}
+
 impl Lab {
     /// An exporter with these flags; chance always draws the middle.
     pub(super) fn start(flags: &[&str], prepare: impl FnOnce(&mut Server)) -> Self {
@@ -270,13 +287,7 @@ impl Lab {
         let mut server = Server::new();
         prepare(&mut server);
         let server = Arc::new(Mutex::new(server));
-        let connected = Arc::clone(&server);
-        let connect = Arc::new(move || {
-            lock(&connected).clients += 1;
-            let server = Arc::clone(&connected);
-            let service = service_fn(move |request| serve(Arc::clone(&server), request));
-            Ok(Client::new(service, "default"))
-        });
+        let connect = connect(&server);
         let setting = Setting {
             options: &options,
             cluster: true,
@@ -296,6 +307,11 @@ impl Lab {
             finish: built.finish,
             task: tokio::spawn(built.task.unwrap()),
         }
+    }
+
+    /// Somebody else's way to the server.
+    pub(super) fn api(&self) -> Api {
+        Api::new(connect(&self.server), None, requests().unwrap())
     }
 
     pub(super) fn export(&mut self, event: Option<Event>, conditions: Vec<Condition>) {
