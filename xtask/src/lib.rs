@@ -1,0 +1,3 @@
+//! What the task runner shares with the tests.
+
+pub mod oci;
