@@ -39,10 +39,29 @@ pub(crate) fn build(shell: &Shell, build: Build) -> anyhow::Result<PathBuf> {
             };
             command = command
                 .args(["--target", &target])
-                .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+                .env("CARGO_ENCODED_RUSTFLAGS", static_flags(shell));
             folder.push(target);
         }
     }
     command.run().context("building the agent")?;
     Ok(folder.join("release/npd-agent"))
+}
+
+/// Compiler flags for an executable that needs no library, and that is the same wherever the
+/// sources lie: panics name their files by paths.
+fn static_flags(shell: &Shell) -> String {
+    let sources = shell.current_dir();
+    [
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}=/cargo", cargo_home().display()),
+        format!("--remap-path-prefix={}=/npd-ebpf", sources.display()),
+    ]
+    .join("\x1f")
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> PathBuf {
+    let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let default = || std::env::home_dir().unwrap_or_default().join(".cargo");
+    named.unwrap_or_else(default)
 }
