@@ -1,42 +1,23 @@
-# The agent's image, in two sizes: `docker build --target minimal .` is the agent and nothing else,
-# `--target full` (the default) has a shell and the programs that NPD's script plugins call.
-# Both have the layout of NPD's image.
+# The agent's image, in two sizes: `docker build --target minimal .` is the agent and its configs,
+# `--target full` (the default) has what script plugins call, too. Both have the layout of NPD's
+# image. `cargo xtask image` builds the same without Docker, from the same files.
 
-FROM rust:1.95-bookworm AS source
-WORKDIR /src
+FROM rust:1.95-bookworm AS files
+WORKDIR /npd-ebpf
 COPY . .
 # Installs the compiler and the linker for the eBPF programs, too.
-RUN cargo xtask build-ebpf
-
-FROM source AS build-static
-RUN install -D "$(cargo xtask build --static)" /image/node-problem-detector
-
-FROM source AS build-dynamic
-RUN install -D "$(cargo xtask build)" /image/node-problem-detector
-
-# What NPD's image has beside the detector: the plugins that it calls by these paths, which are the
-# same binary here, and the configs.
-FROM source AS layout
-RUN install -d /image/home/kubernetes/bin \
-    && ln -s /node-problem-detector /image/home/kubernetes/bin/health-checker \
-    && ln -s /node-problem-detector /image/home/kubernetes/bin/log-counter \
-    && cp -r deploy/config /image/config
+RUN cargo xtask image --files /image
 
 FROM scratch AS minimal
-COPY --from=layout /image /
-COPY --from=build-static /image /
-# Without flags the built-in monitors run, among them NPD's kernel-monitor and readonly-monitor.
-ENTRYPOINT ["/node-problem-detector"]
+COPY --from=files /image /
+ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json"]
 
 FROM debian:bookworm-slim AS full
-# conntrack, iptables: connection tracking and firewall plugins. iproute2: network plugins.
-# systemd: systemctl and journalctl. util-linux: lsblk.
+COPY deploy/image/packages /tmp/packages
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
-        bash ca-certificates conntrack iproute2 iptables systemd util-linux \
-    && rm -rf /var/lib/apt/lists/* \
+    && sed 's/#.*//' /tmp/packages | xargs apt-get install -y --no-install-recommends \
+    && rm -rf /var/lib/apt/lists/* /tmp/packages \
     # A file, not a link, so that the node's time zone can be mounted over it.
     && cp --remove-destination "$(readlink -f /etc/localtime)" /etc/localtime
-COPY --from=layout /image /
-COPY --from=build-dynamic /image /
-ENTRYPOINT ["/node-problem-detector"]
+COPY --from=files /image /
+ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json"]

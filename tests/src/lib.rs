@@ -4,3 +4,4 @@ pub mod agent;
 pub mod cluster;
 pub mod faults;
 pub mod harness;
+pub mod image;

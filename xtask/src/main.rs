@@ -9,9 +9,11 @@ mod build_ebpf;
 mod debian;
 mod e2e;
 mod ebpf;
+mod image;
 mod lint;
 mod run;
 mod test;
+mod userland;
 mod workspace;
 
 use std::io::Write as _;
@@ -37,6 +39,7 @@ const COMMANDS: &[Command] = &[
     test::COMMAND,
     bench::COMMAND,
     e2e::COMMAND,
+    image::COMMAND,
     lint::COMMAND,
 ];
 

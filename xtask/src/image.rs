@@ -1,0 +1,122 @@
+//! `cargo xtask image`
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use xshell::Shell;
+use xtask::oci::{Image, Layer};
+
+use crate::agent::{self, Build};
+use crate::workspace::{self, say};
+use crate::{Command, userland};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "image",
+    args: "[--minimal | --files FOLDER]",
+    help: "Builds the agent's image as the Dockerfile does, but without Docker, and prints the path of an\n\
+           OCI layout in a tar archive: `ctr --namespace k8s.io images import PATH` makes it known to a\n\
+           node. The agent, its configs, and a Debian for plugins, which is installed once.\n\
+           --minimal: without the Debian.\n\
+           --files: no image, but the files that it has beside the Debian; for the Dockerfile.",
+    run,
+};
+
+/// The kubelet completes `npd-ebpf:0.1.0` to this before it asks containerd.
+const NAME: &str = concat!("docker.io/library/npd-ebpf:", env!("CARGO_PKG_VERSION"));
+
+/// As in NPD's image: a pod's `args` come on top.
+const ENTRYPOINT: &[&str] = &[
+    AGENT,
+    "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json",
+];
+
+const AGENT: &str = "/node-problem-detector";
+
+/// The plugins that NPD's configs call by these paths. They are in the agent's binary, which looks
+/// at the name that it was called by.
+const PLUGINS: [&str; 2] = [
+    "/home/kubernetes/bin/health-checker",
+    "/home/kubernetes/bin/log-counter",
+];
+
+fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    match args {
+        [] => {
+            let files = files(shell)?;
+            write(
+                shell,
+                "",
+                &[userland::layer(shell, &folder(shell)?)?, files],
+            )
+        }
+        [flag] if flag == "--minimal" => write(shell, "-minimal", &[files(shell)?]),
+        [flag, folder] if flag == "--files" => {
+            let files = files(shell)?;
+            let unpacked = tar::Archive::new(files.as_slice()).unpack(folder);
+            unpacked.with_context(|| format!("writing the files to {folder}"))
+        }
+        _ => bail!("usage: cargo xtask {} {}", COMMAND.name, COMMAND.args),
+    }
+}
+
+/// Writes the image of `layers` whose name ends in `suffix`.
+fn write(shell: &Shell, suffix: &str, layers: &[Vec<u8>]) -> anyhow::Result<()> {
+    let path = folder(shell)?.join(format!("npd-ebpf{suffix}.tar"));
+    let name = format!("{NAME}{suffix}");
+    let image = Image {
+        name: &name,
+        layers,
+        entrypoint: ENTRYPOINT,
+    };
+    let digest = image.write(&path)?;
+    say(format_args!("{name}@{digest}"));
+    writeln!(std::io::stdout(), "{}", path.display())?;
+    Ok(())
+}
+
+/// The layer that all sizes have: the files of NPD's image.
+fn files(shell: &Shell) -> anyhow::Result<Vec<u8>> {
+    let mut files = Layer::default();
+    files.add(AGENT, &agent::build(shell, Build::Static)?)?;
+    files.add("/config", &shell.current_dir().join("deploy/config"))?;
+    for plugin in PLUGINS {
+        files.link(plugin, AGENT);
+    }
+    files.archive()
+}
+
+/// Where images are made, and what they are made of is kept.
+fn folder(shell: &Shell) -> anyhow::Result<PathBuf> {
+    let folder = workspace::target_dir(shell).join("image");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_builds_the_same_image() {
+        let dockerfile = include_str!("../../Dockerfile");
+        let entrypoint = format!("ENTRYPOINT {ENTRYPOINT:?}");
+        let images = dockerfile.matches("FROM ").count() - 1; // one stage builds
+        assert_eq!(
+            dockerfile.matches(&entrypoint).count(),
+            images,
+            "{entrypoint}"
+        );
+    }
+
+    #[test]
+    fn the_manifests_name_this_image() {
+        let manifest = include_str!("../../deploy/kustomize/base/kustomization.yaml");
+        let tag = format!(
+            "- name: npd-ebpf\n    newTag: \"{}\"",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert!(manifest.contains(&tag), "{tag}");
+    }
+}
