@@ -21,6 +21,7 @@ pub mod exec;
 pub mod fd;
 pub mod metrics;
 pub mod node;
+pub mod page;
 pub mod reporter;
 
 pub mod monitor;

@@ -96,7 +96,7 @@ fn listen(
     let status = server::bind(options.address, options.port)?;
     let scrape = server::bind(options.prometheus_address, options.prometheus_port)?;
     let status = status.map(|socket| (socket, Pages::Status(board.clone())));
-    let scrape = scrape.map(|socket| (socket, Pages::Metrics(metrics.registry.clone())));
+    let scrape = scrape.map(|socket| (socket, Pages::Metrics(Arc::new(metrics.clone()))));
     Ok(status.into_iter().chain(scrape).collect())
 }
 

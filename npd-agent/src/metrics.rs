@@ -6,11 +6,15 @@ use prometheus::{
     Opts, Registry,
 };
 
+use crate::page::{Printed, page};
+
 /// The registry, and the families that more than one module writes.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// What `/metrics` prints. Monitors register their own families here.
     pub registry: Registry,
+    /// What `/metrics` prints besides: families that are printed by whoever knows when they change.
+    pub printed: Printed,
     /// NPD's `problem_counter{reason}`.
     pub problem_counter: CounterVec,
     /// NPD's `problem_gauge{type,reason}`.
@@ -132,7 +136,13 @@ impl Metrics {
                 &["exporter"],
             )?,
             registry,
+            printed: Printed::default(),
         })
+    }
+
+    /// What `/metrics` shows.
+    pub fn page(&self) -> prometheus::Result<String> {
+        page(&self.registry, &self.printed)
     }
 }
 

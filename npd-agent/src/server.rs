@@ -13,13 +13,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
 use crate::board::Board;
 use crate::go::quote::escape_html;
+use crate::metrics::Metrics;
 use crate::problem::Forever;
 
 /// How many connections one server answers at a time; further ones wait in the kernel's backlog.
@@ -37,7 +37,7 @@ pub enum Pages {
     /// `/healthz`, `/conditions`, `/events`, `/status`.
     Status(Board),
     /// `/metrics`.
-    Metrics(Registry),
+    Metrics(Arc<Metrics>),
 }
 
 /// Binds a server's socket; `None` if the port is 0 or negative, which turns the server off.
@@ -105,12 +105,10 @@ impl Pages {
             }
             (Self::Status(board), "/events") => json(&board.read().events),
             (Self::Status(board), "/status") => json(&*board.read()),
-            (Self::Metrics(registry), "/metrics") => {
-                match TextEncoder::new().encode_to_string(&registry.gather()) {
-                    Ok(page) => response(StatusCode::OK, METRICS_TYPE, page),
-                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-                }
-            }
+            (Self::Metrics(metrics), "/metrics") => match metrics.page() {
+                Ok(page) => response(StatusCode::OK, METRICS_TYPE, page),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            },
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
         }
     }

@@ -1,0 +1,67 @@
+//! The page that `/metrics` shows: what the registry has, and what is printed already.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::{Registry, TextEncoder};
+
+/// Families that are printed when they change and not when they are scraped: a scrape of tens of
+/// thousands of series is a copy. Clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct Printed(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Printed {
+    /// Prints the family `name` anew. `print` is given an empty text, and room in it; a family
+    /// whose text stays empty is not shown.
+    pub fn print(&self, name: &str, print: impl FnOnce(&mut String)) {
+        let mut families = self.lock();
+        if !families.contains_key(name) {
+            families.insert(name.to_owned(), String::new());
+        }
+        if let Some(text) = families.get_mut(name) {
+            text.clear();
+            print(text);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        // A panic while it was held spoilt one family at most: show the others.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The families of `registry` and the printed ones, sorted by name as NPD's are.
+pub fn page(registry: &Registry, printed: &Printed) -> prometheus::Result<String> {
+    let printed = printed.lock();
+    let mut page = String::with_capacity(printed.values().map(String::len).sum());
+    let mut printed = printed.iter().peekable();
+    for family in registry.gather() {
+        while let Some((_, text)) = printed.next_if(|(name, _)| &***name < family.name()) {
+            page.push_str(text);
+        }
+        TextEncoder::new().encode_utf8(&[family], &mut page)?;
+    }
+    page.extend(printed.map(|(_, text)| &**text));
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::IntGauge;
+
+    use super::*;
+
+    #[test]
+    fn families_are_sorted_whoever_prints_them() {
+        let (registry, printed) = (Registry::new(), Printed::default());
+        let gauge = IntGauge::new("m", "Help.").unwrap();
+        registry.register(Box::new(gauge)).unwrap();
+        for text in ["z 1\n", "b 2\n", "n 3\n", "o 4\n"] {
+            printed.print(&text[..1], |page| page.push_str(text));
+        }
+        printed.print("n", |_| ());
+        printed.print("b", |page| page.push_str("b 5\n"));
+        let expected = "b 5\n# HELP m Help.\n# TYPE m gauge\nm 0\no 4\nz 1\n";
+        assert_eq!(page(&registry, &printed).unwrap(), expected);
+    }
+}
