@@ -1,24 +1,23 @@
 //! The config file: as it is written, and what it means once it is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 use tracing::warn;
 
+use super::exported::{Names, exported_name};
 use super::lane::Lane;
-use super::metric::{Wanted, exported_name};
+use super::metric::{Metric, Want, Wanted};
 use super::rule::{Rule, RuleConfig};
-use super::store::Store;
 use super::{SECTIONS, Section, StatsMonitor};
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
 
 /// NPD's.
-const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
+const DEFAULT_INTERVAL: GoDuration = GoDuration::from_secs(60);
 
 /// As written. The fields up to `net` are NPD's; further sections, `source`, `conditions` and
 /// `rules` are ours, and NPD ignores them.
@@ -26,7 +25,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 #[serde(default, rename_all = "camelCase")]
 pub struct Config {
     invoke_interval: Option<GoDuration>,
-    proc_path: Option<PathBuf>,
+    proc_path: PathBuf,
     pub(super) cpu: SectionConfig,
     pub(super) disk: SectionConfig,
     pub(super) host: SectionConfig,
@@ -38,6 +37,7 @@ pub struct Config {
     pub(super) limits: SectionConfig,
     pub(super) cgroup: SectionConfig,
     pub(super) hardware: SectionConfig,
+    pub(super) clock: SectionConfig,
     source: String,
     conditions: Vec<ConditionConfig>,
     rules: Vec<RuleConfig>,
@@ -53,10 +53,9 @@ pub struct SectionConfig {
     /// `disk`: show the devices of mounted file systems.
     pub include_all_attached_blk: bool,
     /// `disk`: NPD's limit for a command that is not run here. A bad one is an error all the same.
-    #[serde(rename = "lsblkTimeout")]
-    _lsblk_timeout: Option<GoDuration>,
+    lsblk_timeout: Option<GoDuration>,
     /// `osFeature`: the file that lists the modules known to be harmless.
-    pub known_modules_config_path: Option<PathBuf>,
+    pub known_modules_config_path: PathBuf,
     /// `net`: interfaces to leave out.
     pub exclude_interface_regexp: String,
 }
@@ -67,30 +66,34 @@ struct MetricConfig {
     display_name: String,
 }
 
-/// Checks a file. The metrics that it exports are declared in `store`.
-pub fn load(file: &ConfigFile, store: &Store) -> Result<StatsMonitor, ConfigError> {
+/// Checks a file. `names` holds what the files before it export.
+pub fn load(file: &ConfigFile, names: &mut Names) -> Result<StatsMonitor, ConfigError> {
     let config = file.decode::<Config>()?;
-    Checker { file, store }.check(config)
+    let own = Names::new();
+    Checker { file, names, own }.check(config)
 }
 
 struct Checker<'a> {
     file: &'a ConfigFile,
-    store: &'a Store,
+    names: &'a mut Names,
+    /// Those that this file adds.
+    own: Names,
 }
 
 impl Checker<'_> {
-    fn check(&self, config: Config) -> Result<StatsMonitor, ConfigError> {
-        let interval = match config.invoke_interval {
-            None => DEFAULT_INTERVAL,
-            Some(interval) => match interval.to_std() {
-                Some(interval) if !interval.is_zero() => interval,
-                _ => {
-                    return Err(self
-                        .file
-                        .error("invokeInterval", format!("{interval} is not over 0")));
-                }
-            },
+    fn check(mut self, config: Config) -> Result<StatsMonitor, ConfigError> {
+        let interval = config.invoke_interval.unwrap_or(DEFAULT_INTERVAL);
+        let Some(period) = interval.to_std().filter(|period| !period.is_zero()) else {
+            let message = format!("{interval} is not over 0");
+            return Err(self.file.error("invokeInterval", message));
         };
+        if let Some(patience) = config.disk.lsblk_timeout {
+            let accepted = patience.to_std();
+            if accepted.is_none_or(|patience| patience.is_zero() || patience > period) {
+                let message = format!("{patience} is not over 0 and at most invokeInterval");
+                return Err(self.file.error("disk.lsblkTimeout", message));
+            }
+        }
         let source = Arc::from(match &*config.source {
             "" => "system-stats-monitor",
             source => source,
@@ -111,12 +114,14 @@ impl Checker<'_> {
         for section in SECTIONS {
             lanes.extend(self.lane(section, (section.config)(&config), &rules)?);
         }
+        self.warn_of_unknown(&config);
+        self.names.append(&mut self.own.clone());
         let problems = rules.iter().map(|rule| Arc::clone(&rule.problem)).collect();
         Ok(StatsMonitor {
             name: format!("system-stats {}", self.file.name),
             file: Arc::clone(&self.file.name),
-            interval,
-            proc: config.proc_path,
+            interval: period,
+            proc: Some(config.proc_path).filter(|path| !path.as_os_str().is_empty()),
             declaration: Declaration {
                 monitor: Arc::clone(&self.file.name),
                 source,
@@ -124,15 +129,16 @@ impl Checker<'_> {
                 problems,
                 publish_at_start: true,
             },
-            store: self.store.clone(),
+            names: self.own,
+            reserved: false,
             lanes,
             rules,
         })
     }
 
-    /// A section's collector, if something of it is wanted.
+    /// A collector, if something of it is wanted.
     fn lane(
-        &self,
+        &mut self,
         section: &'static Section,
         written: &SectionConfig,
         rules: &[Rule],
@@ -141,25 +147,20 @@ impl Checker<'_> {
         let mut wanted = Wanted::new();
         for (id, MetricConfig { display_name }) in &written.metrics_configs {
             let key = field(&format!("metricsConfigs.{id}"));
-            let Some(metric) = section.metrics.iter().find(|metric| metric.id == id) else {
-                warn!(
-                    file = &*self.file.name,
-                    key, "Unknown metric in config file"
-                );
+            let metric = section.metrics.iter().find(|metric| metric.id == id);
+            let Some(metric) = metric.filter(|_| !display_name.is_empty()) else {
                 continue;
             };
-            if display_name.is_empty() {
-                continue;
-            }
             let name = exported_name(display_name);
-            self.store
-                .declare(&name, metric)
-                .map_err(|error| self.file.error(&key, error))?;
-            wanted.insert(metric.id, Some(name));
+            self.declare(&name, metric)
+                .map_err(|message| self.file.error(&key, message))?;
+            let name = Some(name);
+            wanted.insert(metric.id, Want { metric, name });
         }
         for metric in section.metrics {
             if rules.iter().any(|rule| rule.metric.id == metric.id) {
-                wanted.entry(metric.id).or_insert(None);
+                let name = None;
+                wanted.entry(metric.id).or_insert(Want { metric, name });
             }
         }
         if wanted.is_empty() {
@@ -167,6 +168,38 @@ impl Checker<'_> {
         }
         let collector = (section.build)(written, self.file.dir.as_deref())
             .map_err(|(option, message)| self.file.error(&field(option), message))?;
-        Ok(Some(Lane::new(section, wanted, collector)))
+        Ok(Some(Lane::new(section.name, wanted, collector)))
+    }
+
+    fn warn_of_unknown(&self, config: &Config) {
+        let mut unknown = BTreeSet::new();
+        let key = |section: &str, id: &str| format!("{section}.metricsConfigs.{id}");
+        for section in SECTIONS {
+            let written = (section.config)(config).metrics_configs.keys();
+            unknown.extend(written.map(|id| key(section.name, id)));
+        }
+        for section in SECTIONS {
+            for metric in section.metrics {
+                unknown.remove(&key(section.name, metric.id));
+            }
+        }
+        for key in unknown {
+            let file = &*self.file.name;
+            warn!(file, key, "Unknown metric in config file");
+        }
+    }
+
+    /// Takes a name for a metric. Two config files may export the same metric under one name.
+    fn declare(&mut self, name: &str, metric: &'static Metric) -> Result<(), String> {
+        match self.names.get(name).or_else(|| self.own.get(name)) {
+            Some(known) if known.id != metric.id => {
+                Err(format!("{name} is the exported name of {}", known.id))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.own.insert(name.to_owned(), metric);
+                Ok(())
+            }
+        }
     }
 }

@@ -2,9 +2,8 @@
 
 use anyhow::Context;
 
-use super::files::read;
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::files::{each_line, read};
+use super::metric::{Collect, Label, Labels, Metric, Pass};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -61,16 +60,16 @@ const TICKS_A_SECOND: f64 = 100.0;
 
 /// Reads `/proc/loadavg` and `/proc/stat`.
 pub struct Cpu {
-    states: [Label; 10],
+    states: [Labels; 10],
     stages: [Label; 10],
-    /// `cpu0`, `cpu1`, …: made once, not on every pass.
-    cpus: Vec<Label>,
+    /// For `cpu0`, `cpu1`, … the labels of each stage: made once, not on every pass.
+    cpus: Vec<(Label, [Labels; 10])>,
 }
 
 impl Default for Cpu {
     fn default() -> Self {
         Self {
-            states: COLUMNS.map(|(state, _)| Label::from(state)),
+            states: COLUMNS.map(|(state, _)| Labels::from([Label::from(state)])),
             stages: COLUMNS.map(|(_, stage)| Label::from(stage)),
             cpus: Vec::new(),
         }
@@ -79,54 +78,58 @@ impl Default for Cpu {
 
 impl Collect for Cpu {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
-        let stat = read(&roots.proc.join("stat"))?;
+        let mut result = load(roots, pass);
         let mut index = 0;
-        for line in stat.lines() {
+        each_line(&roots.proc.join("stat"), |line| {
             let (key, values) = line.split_once(' ').unwrap_or((line, ""));
-            match key {
-                "cpu" => self.usage(values, pass)?,
-                "intr" => count(pass, "system/interrupts_total", values)?,
-                "processes" => count(pass, "system/processes_total", values)?,
-                "procs_running" => count(pass, "system/procs_running", values)?,
-                "procs_blocked" => count(pass, "system/procs_blocked", values)?,
+            let read = match key {
+                "cpu" => times(&self.states, "cpu/usage_time", values, pass),
+                "intr" => count(pass, "system/interrupts_total", values),
+                "processes" => count(pass, "system/processes_total", values),
+                "procs_running" => count(pass, "system/procs_running", values),
+                "procs_blocked" => count(pass, "system/procs_blocked", values),
                 _ if key.starts_with("cpu") => {
-                    self.stages(index, key, values, pass)?;
+                    let stages = self.stages_of(index, key);
                     index += 1;
+                    times(stages, "system/cpu_stat", values, pass)
                 }
-                _ => {}
+                _ => Ok(()),
+            };
+            if result.is_ok() {
+                result = read;
             }
-        }
-        load(roots, pass)
+        })?;
+        result
     }
 }
 
 impl Cpu {
-    fn usage(&self, values: &str, pass: &mut Pass) -> anyhow::Result<()> {
-        for (state, ticks) in self.states.iter().zip(values.split_whitespace()) {
-            let label = [Label::clone(state)];
-            pass.set("cpu/usage_time", &label, ticks_to_seconds(ticks)?);
-        }
-        Ok(())
-    }
-
-    fn stages(
-        &mut self,
-        index: usize,
-        cpu: &str,
-        values: &str,
-        pass: &mut Pass,
-    ) -> anyhow::Result<()> {
-        if self.cpus.get(index).is_none_or(|known| **known != *cpu) {
+    /// The labels of a processor, which stood at this place on the last pass if none came or went.
+    fn stages_of(&mut self, index: usize, cpu: &str) -> &[Labels; 10] {
+        if self
+            .cpus
+            .get(index)
+            .is_none_or(|(known, _)| **known != *cpu)
+        {
             self.cpus.truncate(index);
-            self.cpus.push(Label::from(cpu));
+            let cpu = Label::from(cpu);
+            let labels = |stage: &Label| Labels::from([Label::clone(&cpu), Label::clone(stage)]);
+            let stages = self.stages.each_ref().map(labels);
+            self.cpus.push((cpu, stages));
         }
-        let cpu = &self.cpus[index];
-        for (stage, ticks) in self.stages.iter().zip(values.split_whitespace()) {
-            let labels = [Label::clone(cpu), Label::clone(stage)];
-            pass.set("system/cpu_stat", &labels, ticks_to_seconds(ticks)?);
-        }
-        Ok(())
+        &self.cpus[index].1
     }
+}
+
+/// Old kernels print fewer columns.
+fn times(labels: &[Labels; 10], id: &str, values: &str, pass: &mut Pass) -> anyhow::Result<()> {
+    for (labels, ticks) in labels.iter().zip(values.split_whitespace()) {
+        let ticks: f64 = ticks
+            .parse()
+            .with_context(|| format!("reading {id} from {ticks:?}"))?;
+        pass.set(id, Labels::clone(labels), ticks / TICKS_A_SECOND);
+    }
+    Ok(())
 }
 
 /// procfs reads loads as `f32`, in which 2.18 becomes 2.1800000667572.
@@ -138,9 +141,9 @@ fn load(roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
             .parse()
             .with_context(|| format!("reading the load {word:?}"))?;
         if id == "cpu/load_1m" {
-            pass.set("cpu/runnable_task_count", &[], load);
+            pass.set("cpu/runnable_task_count", [], load);
         }
-        pass.set(id, &[], load);
+        pass.set(id, [], load);
     }
     Ok(())
 }
@@ -150,13 +153,6 @@ fn count(pass: &mut Pass, id: &str, values: &str) -> anyhow::Result<()> {
     let value = first
         .parse()
         .with_context(|| format!("reading {id} from {values:.40?}"))?;
-    pass.count(id, &[], value);
+    pass.count(id, [], value);
     Ok(())
-}
-
-fn ticks_to_seconds(ticks: &str) -> anyhow::Result<f64> {
-    let ticks: f64 = ticks
-        .parse()
-        .with_context(|| format!("reading the ticks {ticks:?}"))?;
-    Ok(ticks / TICKS_A_SECOND)
 }

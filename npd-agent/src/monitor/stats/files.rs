@@ -1,16 +1,18 @@
 //! Reading the kernel's small text files.
 
 use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// The longest file read; the largest known, `/proc/stat` of a machine with thousands of
-/// processors, has some hundred kilobytes.
-const LIMIT: u64 = 16 << 20;
+use crate::node::Roots;
 
-/// Reads a whole file of the kernel's.
+/// What is read of a file at most; the largest known, the mount table of a node with 100,000
+/// mounts, has some twenty megabytes.
+const LIMIT: u64 = 64 << 20;
+
+/// Reads a whole file of the kernel's, one that is small on every machine.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let context = || format!("reading {}", path.display());
     let mut text = Vec::new();
@@ -21,6 +23,35 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
         .with_context(context)?;
     Ok(String::from_utf8(text)
         .unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned()))
+}
+
+/// Reads a file of the kernel's line by line, in the memory of one line.
+pub fn each_line(path: &Path, mut take: impl FnMut(&str)) -> anyhow::Result<()> {
+    let context = || format!("reading {}", path.display());
+    let mut reader = BufReader::new(File::open(path).with_context(context)?.take(LIMIT));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).with_context(context)? > 0 {
+        take(&String::from_utf8_lossy(
+            line.strip_suffix(b"\n").unwrap_or(&line),
+        ));
+        line.clear();
+    }
+    Ok(())
+}
+
+/// The path of a file of the node's first process, or of ours where that one is out of reach.
+pub fn of_first_process(proc: &Path, name: &str) -> PathBuf {
+    let path = proc.join("1").join(name);
+    if File::open(&path).is_ok() {
+        path
+    } else {
+        proc.join("self").join(name)
+    }
+}
+
+/// The path of a file of the node's, as its first process sees it: in a container, `/` is ours.
+pub fn of_node(roots: &Roots, path: &str) -> PathBuf {
+    roots.proc.join("1/root").join(path)
 }
 
 /// Reads a file that holds one number; `None` if the kernel does not have it.

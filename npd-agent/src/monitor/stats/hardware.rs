@@ -3,27 +3,31 @@
 use std::path::Path;
 
 use super::files::{names, read, read_number};
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::metric::{Collect, Label, Metric, Pass};
 use crate::node::Roots;
 
 /// What this collector can measure. A machine without the hardware, or a kernel without the driver,
 /// shows no series of it.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
-        "edac/errors",
+        "edac/errors_total",
         &["controller", "severity"],
         "Memory errors that were corrected, or could not be (EDAC)",
     ),
     Metric::counter(
-        "pcie/aer_errors",
-        &["device", "severity", "error"],
-        "PCIe errors by device and kind (AER, Linux 4.19)",
+        "pcie/aer_errors_total",
+        &["device", "severity"],
+        "Errors that PCIe devices report of their links and transactions (AER, Linux 4.19)",
     ),
     Metric::counter(
-        "scsi/io_errors",
+        "scsi/io_errors_total",
         &["device"],
-        "Commands that SCSI and ATA devices ended with an error",
+        "Commands that SCSI and ATA disks ended with an error",
+    ),
+    Metric::counter(
+        "scsi/timeouts_total",
+        &["device"],
+        "Commands that SCSI and ATA disks did not answer in time",
     ),
     Metric::gauge(
         "nvme/live",
@@ -37,14 +41,19 @@ pub struct Hardware;
 
 impl Collect for Hardware {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
-        if pass.wants("edac/errors") {
+        if pass.wants("edac/errors_total") {
             edac(&roots.sys.join("devices/system/edac/mc"), pass);
         }
-        if pass.wants("pcie/aer_errors") {
+        if pass.wants("pcie/aer_errors_total") {
             aer(&roots.sys.join("bus/pci/devices"), pass);
         }
-        if pass.wants("scsi/io_errors") {
-            scsi(&roots.sys.join("block"), pass);
+        for (id, file) in [
+            ("scsi/io_errors_total", "ioerr_cnt"),
+            ("scsi/timeouts_total", "iotmo_cnt"),
+        ] {
+            if pass.wants(id) {
+                scsi(&roots.sys.join("block"), id, file, pass);
+            }
         }
         if pass.wants("nvme/live") {
             nvme(&roots.sys.join("class/nvme"), pass);
@@ -57,40 +66,40 @@ fn edac(controllers: &Path, pass: &mut Pass) {
     for controller in names(controllers) {
         for (severity, file) in [("corrected", "ce_count"), ("uncorrected", "ue_count")] {
             if let Some(count) = read_number(&controllers.join(&controller).join(file)) {
-                let labels = [Label::from(&*controller), Label::from(severity)];
-                pass.count("edac/errors", &labels, count);
+                let labels = [&*controller, severity].map(Label::from);
+                pass.count("edac/errors_total", labels, count);
             }
         }
     }
 }
 
+/// A device without the capability has no such files.
 fn aer(devices: &Path, pass: &mut Pass) {
     for device in names(devices) {
         for severity in ["correctable", "nonfatal", "fatal"] {
             let file = devices.join(&device).join(format!("aer_dev_{severity}"));
             let Ok(text) = read(&file) else { continue };
-            for line in text.lines() {
-                let Some((error, count)) = line.rsplit_once(' ') else {
-                    continue;
-                };
-                // Most devices have had no error of most kinds: those would be hundreds of series.
-                if let Some(count) = count.parse().ok().filter(|count| *count > 0) {
-                    let labels = [&*device, severity, error].map(Label::from);
-                    pass.count("pcie/aer_errors", &labels, count);
-                }
+            // Last comes the total, `TOTAL_ERR_COR 7`; before it each kind.
+            let total = text
+                .lines()
+                .find_map(|line| line.strip_prefix("TOTAL_ERR_"));
+            let count = total.and_then(|total| total.split_once(' ')?.1.parse().ok());
+            if let Some(count) = count {
+                let labels = [&*device, severity].map(Label::from);
+                pass.count("pcie/aer_errors_total", labels, count);
             }
         }
     }
 }
 
-fn scsi(disks: &Path, pass: &mut Pass) {
+fn scsi(disks: &Path, id: &str, file: &str, pass: &mut Pass) {
     for disk in names(disks) {
-        let Ok(text) = read(&disks.join(&disk).join("device/ioerr_cnt")) else {
+        let Ok(text) = read(&disks.join(&disk).join("device").join(file)) else {
             continue;
         };
         let digits = text.trim().trim_start_matches("0x");
         if let Ok(count) = u64::from_str_radix(digits, 16) {
-            pass.count("scsi/io_errors", &[Label::from(&*disk)], count);
+            pass.count(id, [Label::from(disk)], count);
         }
     }
 }
@@ -99,7 +108,7 @@ fn nvme(controllers: &Path, pass: &mut Pass) {
     for controller in names(controllers) {
         if let Ok(state) = read(&controllers.join(&controller).join("state")) {
             let live = u64::from(state.trim() == "live");
-            pass.count("nvme/live", &[Label::from(&*controller)], live);
+            pass.count("nvme/live", [Label::from(controller)], live);
         }
     }
 }

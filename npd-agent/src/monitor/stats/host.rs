@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use nix::sys::utsname::uname;
 
-use super::files::read;
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::files::{of_node, read};
+use super::metric::{Collect, Label, Labels, Metric, Pass};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -18,7 +16,7 @@ pub const METRICS: &[Metric] = &[
         "The uptime of the operating system",
     ),
     Metric::gauge(
-        "host/boot_time",
+        "host/boot_time_seconds",
         &[],
         "When the kernel was booted, in seconds since the epoch",
     ),
@@ -33,36 +31,34 @@ pub const METRICS: &[Metric] = &[
 /// show as what they say of themselves.
 #[derive(Default)]
 pub struct Host {
-    versions: Option<[Label; 2]>,
+    /// Kernel and system: they change with a boot.
+    versions: Option<Labels>,
 }
 
 impl Collect for Host {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let kernel = roots.proc.join("sys/kernel");
+        if let Ok(boot_id) = read(&kernel.join("random/boot_id")) {
+            pass.count("host/boot_id", [Label::from(boot_id.trim())], 1);
+        }
+        if let Some(seconds) = boot_time(roots) {
+            pass.count("host/boot_time_seconds", [], seconds);
+        }
         let text = read(&roots.proc.join("uptime"))?;
         let first = text.split('.').next().unwrap_or_default();
         let seconds = first
             .parse()
             .with_context(|| format!("reading the uptime from {text:?}"))?;
-        let versions = self
-            .versions
-            .get_or_insert_with(|| [kernel_version(), os_version(roots)]);
-        pass.count("host/uptime", versions, seconds);
-        let random = roots.proc.join("sys/kernel/random");
-        if let Ok(boot_id) = read(&random.join("boot_id")) {
-            pass.count("host/boot_id", &[Label::from(boot_id.trim())], 1);
+        if self.versions.is_none() {
+            let release = read(&kernel.join("osrelease")).unwrap_or_default();
+            let versions = [Label::from(release.trim()), os_version(roots)];
+            self.versions = Some(Labels::from(versions));
         }
-        if let Some(seconds) = boot_time(roots) {
-            pass.count("host/boot_time", &[], seconds);
+        if let Some(versions) = &self.versions {
+            pass.count("host/uptime", Labels::clone(versions), seconds);
         }
         Ok(())
     }
-}
-
-fn kernel_version() -> Label {
-    let release = uname()
-        .ok()
-        .map(|names| names.release().to_string_lossy().into_owned());
-    Label::from(release.unwrap_or_default())
 }
 
 fn boot_time(roots: &Roots) -> Option<u64> {
@@ -75,7 +71,8 @@ fn boot_time(roots: &Roots) -> Option<u64> {
 fn os_version(roots: &Roots) -> Label {
     // The host's own file where its root can be seen, else the image's.
     let files = [
-        roots.proc.join("1/root/etc/os-release"),
+        of_node(roots, "etc/os-release"),
+        of_node(roots, "usr/lib/os-release"),
         PathBuf::from("/etc/os-release"),
     ];
     let text = files

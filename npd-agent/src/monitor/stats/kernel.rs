@@ -7,20 +7,28 @@ use crate::node::Roots;
 /// What this collector can measure. A kernel that does not count something shows no series of it.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
-        "kernel/oom_kills",
+        "kernel/oom_kills_total",
         &[],
         "Processes killed for want of memory",
     ),
     Metric::counter(
-        "kernel/hung_tasks",
+        "kernel/hung_tasks_total",
         &[],
         "Reports of hanging tasks (Linux 6.13)",
     ),
-    Metric::counter("kernel/oopses", &[], "Oopses (Linux 6.2)"),
-    Metric::counter("kernel/warnings", &[], "Kernel warnings (Linux 6.2)"),
-    Metric::counter("kernel/soft_lockups", &[], "Soft lockups (Linux 6.16)"),
-    Metric::counter("kernel/hard_lockups", &[], "Hard lockups (Linux 6.16)"),
-    Metric::counter("kernel/rcu_stalls", &[], "RCU stalls (Linux 6.16)"),
+    Metric::counter("kernel/oopses_total", &[], "Oopses (Linux 6.2)"),
+    Metric::counter("kernel/warnings_total", &[], "Kernel warnings (Linux 6.2)"),
+    Metric::counter(
+        "kernel/soft_lockups_total",
+        &[],
+        "Soft lockups (Linux 6.16)",
+    ),
+    Metric::counter(
+        "kernel/hard_lockups_total",
+        &[],
+        "Hard lockups (Linux 6.16)",
+    ),
+    Metric::counter("kernel/rcu_stalls_total", &[], "RCU stalls (Linux 6.16)"),
     Metric::gauge(
         "kernel/tainted",
         &[],
@@ -35,16 +43,19 @@ impl Collect for Kernel {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
         let (sysctl, sysfs) = (roots.proc.join("sys/kernel"), roots.sys.join("kernel"));
         for (id, path) in [
-            ("kernel/hung_tasks", sysctl.join("hung_task_detect_count")),
-            ("kernel/oopses", sysfs.join("oops_count")),
-            ("kernel/warnings", sysfs.join("warn_count")),
-            ("kernel/soft_lockups", sysfs.join("softlockup_count")),
-            ("kernel/hard_lockups", sysfs.join("hardlockup_count")),
-            ("kernel/rcu_stalls", sysfs.join("rcu_stall_count")),
+            (
+                "kernel/hung_tasks_total",
+                sysctl.join("hung_task_detect_count"),
+            ),
+            ("kernel/oopses_total", sysfs.join("oops_count")),
+            ("kernel/warnings_total", sysfs.join("warn_count")),
+            ("kernel/soft_lockups_total", sysfs.join("softlockup_count")),
+            ("kernel/hard_lockups_total", sysfs.join("hardlockup_count")),
+            ("kernel/rcu_stalls_total", sysfs.join("rcu_stall_count")),
             ("kernel/tainted", sysctl.join("tainted")),
         ] {
             if let Some(value) = pass.wants(id).then(|| read_number(&path)).flatten() {
-                pass.count(id, &[], value);
+                pass.count(id, [], value);
             }
         }
         let vmstat = read(&roots.proc.join("vmstat"))?;
@@ -52,7 +63,7 @@ impl Collect for Kernel {
             .lines()
             .find_map(|line| line.strip_prefix("oom_kill "));
         if let Some(kills) = kills.and_then(|kills| kills.trim().parse().ok()) {
-            pass.count("kernel/oom_kills", &[], kills);
+            pass.count("kernel/oom_kills_total", [], kills);
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! `limits`: how much is left of what a node runs out of: connections to track, processes, files.
 
-use super::files::{read, read_number};
+use anyhow::ensure;
+
+use super::files::{of_first_process, read, read_number};
 use super::metric::{Collect, Metric, Pass};
 use crate::node::Roots;
 
@@ -17,7 +19,7 @@ pub const METRICS: &[Metric] = &[
         &[],
         "Tracked connections in percentage of the limit",
     ),
-    Metric::gauge("process/count", &[], "Processes and threads"),
+    Metric::gauge("process/tasks", &[], "Processes and threads"),
     Metric::gauge(
         "process/limit",
         &[],
@@ -37,44 +39,58 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Reads `/proc/sys` and `/proc/loadavg`.
+/// Reads `/proc/sys`, `/proc/loadavg` and the first process's `/proc/net/stat`.
 pub struct Limits;
 
 impl Collect for Limits {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
         let sysctl = |name: &str| read_number(&roots.proc.join("sys").join(name));
-        let entries = sysctl("net/netfilter/nf_conntrack_count");
-        let limit = sysctl("net/netfilter/nf_conntrack_max");
         let ids = [
             "conntrack/entries",
             "conntrack/limit",
             "conntrack/percent_used",
         ];
+        // Absent while the module is not loaded.
+        let entries = connections(roots).or_else(|| sysctl("net/netfilter/nf_conntrack_count"));
+        let limit = sysctl("net/netfilter/nf_conntrack_max");
         usage(ids, entries, limit, pass);
+        let ids = ["process/tasks", "process/limit", "process/percent_used"];
         let limits = [sysctl("kernel/pid_max"), sysctl("kernel/threads-max")];
-        let ids = ["process/count", "process/limit", "process/percent_used"];
-        usage(ids, tasks(roots)?, limits.into_iter().flatten().min(), pass);
-        let text = read(&roots.proc.join("sys/fs/file-nr"))?;
-        let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
-        let (open, limit) = (numbers.next().flatten(), numbers.nth(1).flatten());
-        usage(
-            ["file/open", "file/limit", "file/percent_used"],
-            open,
-            limit,
-            pass,
+        let tasks = tasks(roots);
+        usage(ids, tasks, limits.into_iter().flatten().min(), pass);
+        let ids = ["file/open", "file/limit", "file/percent_used"];
+        let (open, limit) = files(roots).unzip();
+        usage(ids, open, limit, pass);
+        ensure!(
+            tasks.is_some() && open.is_some(),
+            "{} does not tell the limits",
+            roots.proc.display()
         );
         Ok(())
     }
 }
 
+/// The connections that the node's network namespace tracks: the first column of the first row
+/// under the heading. The sysctl counts those of the reader's own namespace, a pod's for example;
+/// the limit is one for all.
+fn connections(roots: &Roots) -> Option<u64> {
+    let text = read(&of_first_process(&roots.proc, "net/stat/nf_conntrack")).ok()?;
+    let entries = text.lines().nth(1)?.split_whitespace().next()?;
+    u64::from_str_radix(entries, 16).ok()
+}
+
 /// The tasks that exist: the fourth field of `/proc/loadavg` is `running/existing`.
-fn tasks(roots: &Roots) -> anyhow::Result<Option<u64>> {
-    let text = read(&roots.proc.join("loadavg"))?;
-    let counts = text
-        .split_whitespace()
-        .nth(3)
-        .and_then(|counts| counts.split_once('/'));
-    Ok(counts.and_then(|(_, existing)| existing.parse().ok()))
+fn tasks(roots: &Roots) -> Option<u64> {
+    let text = read(&roots.proc.join("loadavg")).ok()?;
+    let (_, existing) = text.split_whitespace().nth(3)?.split_once('/')?;
+    existing.parse().ok()
+}
+
+/// The files that are open, and the most that can be: `open unused limit`.
+fn files(roots: &Roots) -> Option<(u64, u64)> {
+    let text = read(&roots.proc.join("sys/fs/file-nr")).ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
 }
 
 fn usage(ids: [&str; 3], used: Option<u64>, limit: Option<u64>, pass: &mut Pass) {
@@ -82,9 +98,7 @@ fn usage(ids: [&str; 3], used: Option<u64>, limit: Option<u64>, pass: &mut Pass)
         return;
     };
     let [count, most, percent] = ids;
-    pass.count(count, &[], used);
-    pass.count(most, &[], limit);
-    if limit > 0 {
-        pass.set(percent, &[], used as f64 / limit as f64 * 100.0);
-    }
+    pass.count(count, [], used);
+    pass.count(most, [], limit);
+    pass.percent(percent, [], used, limit);
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::files::read;
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::metric::{Collect, Label, Metric, Pass};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -69,19 +68,16 @@ impl Collect for Memory {
         let fields: HashMap<&str, u64> = text.lines().filter_map(field).collect();
         for (id, state, name) in FIELDS {
             if let Some(bytes) = fields.get(name) {
-                pass.count(id, &[Label::from(*state)], *bytes);
+                pass.count(id, [Label::from(*state)], *bytes);
             }
         }
         if let Some(bytes) = fields.get("Unevictable") {
-            pass.count("memory/unevictable_used", &[], *bytes);
+            pass.count("memory/unevictable_used", [], *bytes);
         }
         if let Some((used, total)) = used(&fields) {
             let label = [Label::from("used")];
-            pass.count("memory/bytes_used", &label, used);
-            if total > 0 {
-                let percent = used as f64 / total as f64 * 100.0;
-                pass.set("memory/percent_used", &label, percent);
-            }
+            pass.count("memory/bytes_used", label.clone(), used);
+            pass.percent("memory/percent_used", label, used, total);
         }
         Ok(())
     }

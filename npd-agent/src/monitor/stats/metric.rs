@@ -1,8 +1,8 @@
 //! What can be measured, and one pass of measuring.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::store::{Label, Series, Store};
 use crate::node::Roots;
 
 /// A metric that a collector can measure.
@@ -14,7 +14,7 @@ pub struct Metric {
     pub help: &'static str,
     /// Its TYPE.
     pub kind: Kind,
-    /// The names of its labels.
+    /// The names of its labels, sorted.
     pub labels: &'static [&'static str],
 }
 
@@ -57,20 +57,47 @@ impl Metric {
     }
 }
 
-/// Measures one section of a config file.
+/// The value of a label. Cheap to clone.
+pub type Label = Arc<str>;
+
+/// The values of a metric's labels, in their order. Cheap to clone: those of an interface stand in
+/// sixteen series.
+pub type Labels = Arc<[Label]>;
+
+/// The value of a metric for one set of labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// One for each of [`Metric::labels`].
+    pub labels: Labels,
+    /// The counter's or gauge's value.
+    pub value: f64,
+}
+
+/// Measures a section of a config file, or a part of one.
 pub trait Collect: Send {
     /// Reads below `roots` and adds what it sees to `pass`. What cannot be read is an error; what
-    /// was read before it counts all the same.
+    /// was read before it counts all the same. May take its time: it runs on a thread of its own.
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()>;
 }
 
-/// The metrics that are wanted: id → exported name, or `None` if only a rule wants it.
-pub type Wanted = BTreeMap<&'static str, Option<String>>;
+/// The metrics that are wanted, by id.
+pub type Wanted = BTreeMap<&'static str, Want>;
+
+/// A metric that is wanted.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// The metric.
+    pub metric: &'static Metric,
+    /// The name to export it under; `None` if only a rule wants it.
+    pub name: Option<String>,
+}
 
 /// What one pass of one collector sees.
 #[derive(Debug)]
 pub struct Pass {
     series: BTreeMap<&'static str, Vec<Series>>,
+    /// Why not everything was seen. A series that is missing then may still be there.
+    pub error: Option<anyhow::Error>,
 }
 
 impl Pass {
@@ -78,6 +105,7 @@ impl Pass {
     pub fn new(wanted: &Wanted) -> Self {
         Self {
             series: wanted.keys().map(|id| (*id, Vec::new())).collect(),
+            error: None,
         }
     }
 
@@ -87,61 +115,29 @@ impl Pass {
     }
 
     /// Adds a value of the metric `id`, if that is wanted.
-    pub fn count(&mut self, id: &str, labels: &[Label], value: u64) {
+    pub fn count(&mut self, id: &str, labels: impl Into<Labels>, value: u64) {
         self.set(id, labels, value as f64);
     }
 
     /// Adds a value of the metric `id`, if that is wanted.
-    pub fn set(&mut self, id: &str, labels: &[Label], value: f64) {
+    pub fn set(&mut self, id: &str, labels: impl Into<Labels>, value: f64) {
         if let Some(series) = self.series.get_mut(id) {
             series.push(Series {
-                labels: Box::from(labels),
+                labels: labels.into(),
                 value,
             });
+        }
+    }
+
+    /// Adds how much of a total is used, in percent, if that is wanted; of nothing there is no share.
+    pub fn percent(&mut self, id: &str, labels: impl Into<Labels>, used: u64, total: u64) {
+        if total > 0 {
+            self.set(id, labels, used as f64 / total as f64 * 100.0);
         }
     }
 
     /// The series of the metric `id`, if that is wanted of this pass.
     pub fn series(&self, id: &str) -> Option<&[Series]> {
         self.series.get(id).map(Vec::as_slice)
-    }
-
-    /// Shows what was seen, under the names it is wanted by.
-    pub fn publish(self, wanted: &Wanted, store: &Store) {
-        for (id, series) in self.series {
-            if let Some(Some(name)) = wanted.get(id) {
-                store.replace(name, series);
-            }
-        }
-    }
-}
-
-/// The name under which NPD exports a metric: what Prometheus does not allow becomes `_`, at most
-/// 100 bytes, and never a digit or `_` first.
-pub fn exported_name(display_name: &str) -> String {
-    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let name: String = display_name.chars().map(legal).take(100).collect();
-    match name.bytes().next() {
-        Some(b'0'..=b'9') => format!("key_{name}"),
-        Some(b'_') => format!("key{name}"),
-        _ => name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::exported_name;
-
-    #[test]
-    fn names_are_those_of_npd() {
-        for (display_name, expected) in [
-            ("disk/io_time", "disk_io_time"),
-            ("9mem-x", "key_9mem_x"),
-            ("_hidden", "key_hidden"),
-            ("größe", "gr__e"),
-        ] {
-            assert_eq!(exported_name(display_name), expected);
-        }
-        assert_eq!(exported_name(&"x".repeat(200)).len(), 100);
     }
 }

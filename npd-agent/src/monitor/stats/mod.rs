@@ -4,23 +4,27 @@
 //! A new collector is one file, one line in [`SECTIONS`] and one field of [`config::Config`].
 
 pub mod metric;
-pub mod store;
+
+pub mod config;
+pub mod exported;
+pub mod files;
+pub mod lane;
+pub mod mounts;
+pub mod rule;
 
 pub mod cgroup;
-pub mod config;
+pub mod clock;
 pub mod cpu;
 pub mod disk;
-pub mod files;
+pub mod filesystem;
 pub mod hardware;
 pub mod host;
 pub mod kernel;
-pub mod lane;
 pub mod limits;
 pub mod memory;
 pub mod net;
 pub mod os_feature;
 pub mod pressure;
-pub mod rule;
 #[cfg(test)]
 mod tests;
 
@@ -30,12 +34,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
 
 use self::config::{Config, SectionConfig};
+use self::exported::Names;
 use self::lane::Lane;
 use self::metric::{Collect, Metric, Pass};
 use self::rule::Rule;
-use self::store::Store;
 use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
@@ -52,99 +57,96 @@ pub const KIND: Kind = Kind {
 /// is wrong and says why.
 type Build = fn(&SectionConfig, Option<&Path>) -> Result<Box<dyn Collect>, (&'static str, String)>;
 
-/// A part of the config file, and who collects it.
+/// A section of the config file, and who collects it. A section may have several collectors.
 struct Section {
     /// Its key in the file.
     name: &'static str,
     metrics: &'static [Metric],
     config: fn(&Config) -> &SectionConfig,
     build: Build,
-    /// Whether it asks file systems, and so may hang for as long as they do.
-    may_block: bool,
 }
 
-/// Every section, in the order of collection.
+/// Every collector, in the order of collection. Last come those that may have to wait.
 const SECTIONS: &[Section] = &[
-    section(
-        "cpu",
-        cpu::METRICS,
-        |config| &config.cpu,
-        |_, _| Ok(Box::<cpu::Cpu>::default()),
-    ),
     Section {
-        may_block: true,
-        ..section(
-            "disk",
-            disk::METRICS,
-            |config| &config.disk,
-            |config, _| Ok(disk::new(config)),
-        )
+        name: "cpu",
+        metrics: cpu::METRICS,
+        config: |config| &config.cpu,
+        build: |_, _| Ok(Box::<cpu::Cpu>::default()),
     },
-    section(
-        "host",
-        host::METRICS,
-        |config| &config.host,
-        |_, _| Ok(Box::<host::Host>::default()),
-    ),
-    section(
-        "memory",
-        memory::METRICS,
-        |config| &config.memory,
-        |_, _| Ok(Box::new(memory::Memory)),
-    ),
-    section(
-        "osFeature",
-        os_feature::METRICS,
-        |config| &config.os_feature,
-        |config, dir| Ok(os_feature::new(config, dir)),
-    ),
-    section("net", net::METRICS, |config| &config.net, net::new),
-    section(
-        "pressure",
-        pressure::METRICS,
-        |config| &config.pressure,
-        |_, _| Ok(Box::new(pressure::Pressure)),
-    ),
-    section(
-        "kernel",
-        kernel::METRICS,
-        |config| &config.kernel,
-        |_, _| Ok(Box::new(kernel::Kernel)),
-    ),
-    section(
-        "limits",
-        limits::METRICS,
-        |config| &config.limits,
-        |_, _| Ok(Box::new(limits::Limits)),
-    ),
-    section(
-        "cgroup",
-        cgroup::METRICS,
-        |config| &config.cgroup,
-        |_, _| Ok(Box::new(cgroup::Cgroup)),
-    ),
-    section(
-        "hardware",
-        hardware::METRICS,
-        |config| &config.hardware,
-        |_, _| Ok(Box::new(hardware::Hardware)),
-    ),
-];
-
-const fn section(
-    name: &'static str,
-    metrics: &'static [Metric],
-    config: fn(&Config) -> &SectionConfig,
-    build: Build,
-) -> Section {
     Section {
-        name,
-        metrics,
-        config,
-        build,
-        may_block: false,
-    }
-}
+        name: "disk",
+        metrics: disk::METRICS,
+        config: |config| &config.disk,
+        build: |config, _| Ok(disk::new(config)),
+    },
+    Section {
+        name: "host",
+        metrics: host::METRICS,
+        config: |config| &config.host,
+        build: |_, _| Ok(Box::<host::Host>::default()),
+    },
+    Section {
+        name: "memory",
+        metrics: memory::METRICS,
+        config: |config| &config.memory,
+        build: |_, _| Ok(Box::new(memory::Memory)),
+    },
+    Section {
+        name: "osFeature",
+        metrics: os_feature::METRICS,
+        config: |config| &config.os_feature,
+        build: |config, folder| Ok(os_feature::new(config, folder)),
+    },
+    Section {
+        name: "net",
+        metrics: net::METRICS,
+        config: |config| &config.net,
+        build: net::new,
+    },
+    Section {
+        name: "pressure",
+        metrics: pressure::METRICS,
+        config: |config| &config.pressure,
+        build: |_, _| Ok(Box::new(pressure::Pressure)),
+    },
+    Section {
+        name: "kernel",
+        metrics: kernel::METRICS,
+        config: |config| &config.kernel,
+        build: |_, _| Ok(Box::new(kernel::Kernel)),
+    },
+    Section {
+        name: "limits",
+        metrics: limits::METRICS,
+        config: |config| &config.limits,
+        build: |_, _| Ok(Box::new(limits::Limits)),
+    },
+    Section {
+        name: "cgroup",
+        metrics: cgroup::METRICS,
+        config: |config| &config.cgroup,
+        build: |_, _| Ok(Box::<cgroup::Cgroup>::default()),
+    },
+    Section {
+        name: "hardware",
+        metrics: hardware::METRICS,
+        config: |config| &config.hardware,
+        build: |_, _| Ok(Box::new(hardware::Hardware)),
+    },
+    Section {
+        name: "clock",
+        metrics: clock::METRICS,
+        config: |config| &config.clock,
+        build: |_, _| Ok(Box::new(clock::Clock)),
+    },
+    Section {
+        name: "disk",
+        metrics: filesystem::METRICS,
+        config: |config| &config.disk,
+        build: |_, _| Ok(Box::<filesystem::Filesystems>::default()),
+    },
+];
 
 /// One config file at work.
 pub struct StatsMonitor {
@@ -154,15 +156,17 @@ pub struct StatsMonitor {
     proc: Option<PathBuf>,
     declaration: Declaration,
     file: Arc<str>,
-    store: Store,
+    /// The names that it exports and no file before it does.
+    names: Names,
+    reserved: bool,
     lanes: Vec<Lane>,
     rules: Vec<Rule>,
 }
 
-/// Checks the files. They share one store, because two of them may export one metric.
+/// Checks the files. Two of them may export one metric under one name.
 fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
-    let store = Store::default();
-    let load = |file| Ok(Box::new(config::load(file, &store)?) as Box<dyn Monitor>);
+    let mut names = Names::new();
+    let load = |file| Ok(Box::new(config::load(file, &mut names)?) as Box<dyn Monitor>);
     files.iter().map(load).collect()
 }
 
@@ -182,26 +186,46 @@ impl Monitor for StatsMonitor {
 
 impl StatsMonitor {
     async fn watch(&mut self, reporter: &Reporter) -> Forever {
-        self.store.register(&reporter.metrics.registry)?;
+        if !self.reserved {
+            exported::reserve(&self.names, &reporter.metrics.registry)?;
+            self.reserved = true;
+        }
         let mut roots = reporter.node.roots.clone();
         roots.proc = self.proc.clone().unwrap_or(roots.proc);
+        let mut states: Vec<Option<Result<(), String>>> = vec![None; self.lanes.len()];
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for lane in self.lanes.iter_mut().filter(|lane| lane.section.may_block) {
-                lane.start(&roots);
-            }
-            for index in 0..self.lanes.len() {
+            for (index, state) in states.iter_mut().enumerate() {
                 let lane = &mut self.lanes[index];
-                let Some(pass) = lane.collect(&roots).await else {
-                    continue;
+                let error = match lane.collect(&roots).await {
+                    Ok(pass) => {
+                        exported::publish(&pass, &lane.wanted, &reporter.metrics.printed);
+                        for finding in self.evaluate(&pass) {
+                            reporter.found(finding).await?;
+                        }
+                        pass.error
+                    }
+                    Err(error) => Some(error),
                 };
-                let findings = self.evaluate(&pass);
-                self.lanes[index].publish(pass, &self.store);
-                for finding in findings {
-                    reporter.found(finding).await?;
+                let new = error.map_or(Ok(()), |error| Err(format!("{error:#}")));
+                if state.as_ref() != Some(&new) {
+                    self.tell(self.lanes[index].section, &new, reporter);
+                    *state = Some(new);
                 }
+            }
+        }
+    }
+
+    /// Says what is wrong with a section, or no longer: once, not on every pass.
+    fn tell(&self, section: &str, state: &Result<(), String>, reporter: &Reporter) {
+        let source = format!("{} {section}", self.file);
+        match state {
+            Ok(()) => reporter.source_up(&source, false),
+            Err(error) => {
+                warn!(source, error, "Some system stats cannot be collected");
+                reporter.source_down(&source, false, error.clone());
             }
         }
     }
@@ -211,10 +235,7 @@ impl StatsMonitor {
         let now = Instant::now();
         let mut findings = Vec::new();
         for (index, rule) in self.rules.iter_mut().enumerate() {
-            let Some(series) = pass.series(rule.metric.id) else {
-                continue;
-            };
-            let changes = rule.evaluate(series, now);
+            let changes = rule.evaluate(pass, now);
             findings.extend(changes.into_iter().map(|change| Finding {
                 monitor: Arc::clone(&self.file),
                 source: Arc::clone(&self.declaration.source),

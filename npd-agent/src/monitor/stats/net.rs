@@ -5,9 +5,8 @@ use std::path::Path;
 use regex::Regex;
 
 use super::config::SectionConfig;
-use super::files::read;
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::files::{each_line, of_first_process};
+use super::metric::{Collect, Label, Labels, Metric, Pass};
 use crate::go;
 use crate::node::Roots;
 
@@ -119,29 +118,28 @@ pub fn new(
 impl Collect for Net {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
         // `/proc/net` is the reader's own network namespace; the first process has the node's.
-        let text =
-            read(&roots.proc.join("1/net/dev")).or_else(|_| read(&roots.proc.join("net/dev")))?;
-        for line in text.lines().skip(2) {
-            // An interface may have colons in its name; the last one ends it.
-            let Some((name, columns)) = line.rsplit_once(':') else {
-                continue;
-            };
-            let name = name.trim();
-            if self
-                .exclude
-                .as_ref()
-                .is_some_and(|exclude| exclude.is_match(name))
-            {
-                continue;
-            }
-            let label = [Label::from(name)];
-            let values = columns.split_whitespace().map(str::parse);
-            for (metric, value) in METRICS.iter().zip(values) {
-                if let Ok(value) = value {
-                    pass.count(metric.id, &label, value);
-                }
+        let path = of_first_process(&roots.proc, "net/dev");
+        each_line(&path, |line| self.interface(line, pass))
+    }
+}
+
+impl Net {
+    fn interface(&self, line: &str, pass: &mut Pass) {
+        // An interface may have colons in its name; the last one ends it. The heading has none.
+        let Some((name, columns)) = line.rsplit_once(':') else {
+            return;
+        };
+        let name = name.trim();
+        let exclude = self.exclude.as_ref();
+        if exclude.is_some_and(|exclude| exclude.is_match(name)) {
+            return;
+        }
+        let labels = Labels::from([Label::from(name)]);
+        let values = columns.split_whitespace().map(str::parse);
+        for (metric, value) in METRICS.iter().zip(values) {
+            if let Ok(value) = value {
+                pass.count(metric.id, Labels::clone(&labels), value);
             }
         }
-        Ok(())
     }
 }

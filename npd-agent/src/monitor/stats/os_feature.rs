@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use serde::Deserialize;
 use tracing::warn;
 
 use super::config::SectionConfig;
 use super::files::read;
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::metric::{Collect, Label, Metric, Pass};
+use crate::go;
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -39,10 +38,10 @@ const DEFAULT_FILE: &str = "guestosconfig/known-modules.json";
 /// Makes the collector. The file's path is relative to the config file's folder; the built-in
 /// config has none, and uses the list that is shipped.
 pub fn new(config: &SectionConfig, dir: Option<&Path>) -> Box<dyn Collect> {
-    let file = config
-        .known_modules_config_path
-        .as_deref()
-        .unwrap_or(Path::new(DEFAULT_FILE));
+    let file = match &config.known_modules_config_path {
+        unset if unset.as_os_str().is_empty() => Path::new(DEFAULT_FILE),
+        file => file,
+    };
     let known_modules_file = dir.map(|dir| dir.join(file));
     Box::new(OsFeature {
         known_modules_file,
@@ -50,17 +49,17 @@ pub fn new(config: &SectionConfig, dir: Option<&Path>) -> Box<dyn Collect> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 struct KnownModule {
-    #[serde(rename = "moduleName")]
-    name: String,
+    module_name: String,
 }
 
 impl Collect for OsFeature {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
         let cmdline = read(&roots.proc.join("cmdline"))?;
         let arguments = arguments(&cmdline);
-        let number = |name: &str| -> i32 {
+        let number = |name: &str| -> i64 {
             arguments
                 .get(name)
                 .and_then(|value| value.parse().ok())
@@ -74,25 +73,18 @@ impl Collect for OsFeature {
             .any(|(name, _)| name.contains("nvidia"));
         let unknown = self.unknown_modules(&modules);
         for (feature, value, present) in [
-            ("KTD", "", f64::from(number("csm.enabled"))),
+            ("KTD", "", number("csm.enabled")),
             (
                 "UnifiedCgroupHierarchy",
                 "",
-                f64::from(number("systemd.unified_cgroup_hierarchy")),
+                number("systemd.unified_cgroup_hierarchy"),
             ),
-            ("KernelModuleIntegrity", "", f64::from(u8::from(enforced))),
-            ("GPUSupport", "", f64::from(u8::from(gpu))),
-            (
-                "UnknownModules",
-                &*unknown,
-                f64::from(u8::from(!unknown.is_empty())),
-            ),
+            ("KernelModuleIntegrity", "", enforced.into()),
+            ("GPUSupport", "", gpu.into()),
+            ("UnknownModules", &*unknown, (!unknown.is_empty()).into()),
         ] {
-            pass.set(
-                "system/os_feature",
-                &[Label::from(feature), Label::from(value)],
-                present,
-            );
+            let labels = [Label::from(feature), Label::from(value)];
+            pass.set("system/os_feature", labels, present as f64);
         }
         Ok(())
     }
@@ -119,12 +111,13 @@ impl OsFeature {
 }
 
 fn load_known(file: Option<&PathBuf>) -> anyhow::Result<BTreeSet<String>> {
-    let text = match file {
-        Some(file) => read(file)?,
-        None => SHIPPED.to_owned(),
+    let (name, text) = match file {
+        Some(file) => (file.display().to_string(), read(file)?),
+        None => ("built-in known modules".to_owned(), SHIPPED.to_owned()),
     };
-    let modules: Vec<KnownModule> = serde_json::from_str(&text).context("reading known modules")?;
-    Ok(modules.into_iter().map(|module| module.name).collect())
+    let modules: Vec<KnownModule> = go::json::from_slice(&name, text.as_bytes())?.value;
+    let names = modules.into_iter().map(|module| module.module_name);
+    Ok(names.collect())
 }
 
 /// Name and taint flags of a line of `/proc/modules`: `nvidia 123 0 - Live 0x0 (PO)`.

@@ -3,8 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::files::read;
-use super::metric::{Collect, Metric, Pass};
-use super::store::Label;
+use super::metric::{Collect, Label, Metric, Pass};
 use crate::node::Roots;
 
 const LABELS: &[&str] = &["resource", "share"];
@@ -12,7 +11,7 @@ const LABELS: &[&str] = &["resource", "share"];
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
-        "pressure/stalled_seconds",
+        "pressure/stalled_seconds_total",
         LABELS,
         "Time in which some or all tasks waited for the resource, in seconds",
     ),
@@ -33,14 +32,17 @@ pub struct Pressure;
 
 impl Collect for Pressure {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let mut result = Ok(());
         for resource in ["cpu", "memory", "io"] {
             let path = roots.proc.join("pressure").join(resource);
-            for line in read(&path)?.lines() {
-                record(resource, line, pass)
-                    .with_context(|| format!("reading {}", path.display()))?;
-            }
+            let read = read(&path).and_then(|text| {
+                text.lines()
+                    .try_for_each(|line| record(resource, line, pass))
+                    .with_context(|| format!("reading {}", path.display()))
+            });
+            result = result.and(read);
         }
-        Ok(())
+        result
     }
 }
 
@@ -50,13 +52,13 @@ fn record(resource: &str, line: &str, pass: &mut Pass) -> anyhow::Result<()> {
     let mut words = line.split_whitespace();
     let share = words.next().unwrap_or_default();
     ensure!(matches!(share, "some" | "full"), "unexpected line {line:?}");
-    let labels = [Label::from(resource), Label::from(share)];
+    let labels = || [Label::from(resource), Label::from(share)];
     for (key, value) in words.filter_map(|word| word.split_once('=')) {
         let number: f64 = value.parse().with_context(|| format!("in {line:?}"))?;
         match key {
-            "avg10" => pass.set("pressure/avg10", &labels, number),
-            "avg60" => pass.set("pressure/avg60", &labels, number),
-            "total" => pass.set("pressure/stalled_seconds", &labels, number / 1e6),
+            "avg10" => pass.set("pressure/avg10", labels(), number),
+            "avg60" => pass.set("pressure/avg60", labels(), number),
+            "total" => pass.set("pressure/stalled_seconds_total", labels(), number / 1e6),
             _ => {}
         }
     }

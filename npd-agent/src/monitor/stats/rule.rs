@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::SECTIONS;
-use super::metric::Metric;
-use super::store::Series;
+use super::metric::{Labels, Metric, Pass, Series};
 use crate::go::duration::GoDuration;
 use crate::problem::{ConditionStatus, Healthy, Problem};
 
@@ -50,7 +49,7 @@ pub struct Rule {
     /// How long it must last.
     pub lasting: Duration,
     /// Since when each series has been out of bounds, and whether that was told.
-    pub state: BTreeMap<Box<[Arc<str>]>, (Instant, bool)>,
+    pub state: BTreeMap<Labels, (Instant, bool)>,
 }
 
 /// News about one series.
@@ -124,17 +123,24 @@ impl RuleConfig {
 }
 
 impl Rule {
-    /// Looks at the metric's series after a pass.
-    pub fn evaluate(&mut self, series: &[Series], now: Instant) -> Vec<Change> {
+    /// Looks at the metric's series after a pass. One that is missing has gone, and its problem
+    /// with it, unless the pass did not see everything.
+    pub fn evaluate(&mut self, pass: &Pass, now: Instant) -> Vec<Change> {
+        let Some(all) = pass.series(self.metric.id) else {
+            return Vec::new();
+        };
         let mut changes = Vec::new();
+        let mut fine = BTreeSet::new();
         let mut bad = BTreeSet::new();
-        for one in series {
+        for one in all {
             let broken = self.concerns(one).then(|| self.broken_bound(one.value));
             let Some(bound) = broken.flatten() else {
+                fine.insert(&one.labels);
                 continue;
             };
-            bad.insert(one.labels.clone());
-            let (since, told) = self.state.entry(one.labels.clone()).or_insert((now, false));
+            bad.insert(&one.labels);
+            let labels = Labels::clone(&one.labels);
+            let (since, told) = self.state.entry(labels).or_insert((now, false));
             if !*told && now.duration_since(*since) >= self.lasting {
                 *told = true;
                 let series = name(self.metric, &one.labels);
@@ -148,7 +154,7 @@ impl Rule {
         }
         let metric = self.metric;
         self.state.retain(|labels, (_, told)| {
-            let over = !bad.contains(labels);
+            let over = fine.contains(labels) || pass.error.is_none() && !bad.contains(labels);
             if over && *told {
                 let series = name(metric, labels);
                 let message = format!("{series} is within bounds");
@@ -182,8 +188,8 @@ impl Rule {
     }
 }
 
-fn name(metric: &Metric, labels: &[Arc<str>]) -> String {
-    let pairs = metric.labels.iter().zip(labels);
+fn name(metric: &Metric, labels: &Labels) -> String {
+    let pairs = metric.labels.iter().zip(&**labels);
     let pairs: Vec<_> = pairs
         .map(|(name, value)| format!("{name}={value:?}"))
         .collect();
@@ -197,6 +203,7 @@ fn name(metric: &Metric, labels: &[Arc<str>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::stats::metric::{Label, Want, Wanted};
     use crate::problem::ConditionStatus::{False, True};
 
     const METRIC: Metric = Metric::gauge("disk/percent_used", &["device_name"], "");
@@ -218,18 +225,35 @@ mod tests {
         }
     }
 
-    fn sda(value: f64) -> [Series; 1] {
-        [Series {
-            labels: Box::from([Arc::from("sda")]),
-            value,
-        }]
+    /// A pass that saw these disks.
+    fn disks(percent_used: &[(&str, f64)]) -> Pass {
+        let want = Want {
+            metric: &METRIC,
+            name: None,
+        };
+        let mut pass = Pass::new(&Wanted::from([(METRIC.id, want)]));
+        for (disk, value) in percent_used {
+            pass.set(METRIC.id, [Label::from(*disk)], *value);
+        }
+        pass
+    }
+
+    fn sda(value: f64) -> Pass {
+        disks(&[("sda", value)])
+    }
+
+    /// A pass that failed before it saw anything.
+    fn blind() -> Pass {
+        let mut pass = disks(&[]);
+        pass.error = Some(anyhow::anyhow!("no answer"));
+        pass
     }
 
     #[test]
     fn a_problem_is_told_when_it_has_lasted_and_when_it_is_over() {
         let (mut rule, start) = (rule(), Instant::now());
-        let mut at = |minutes, series: &[Series]| {
-            let changes = rule.evaluate(series, start + Duration::from_mins(minutes));
+        let mut at = |minutes, pass: &Pass| {
+            let changes = rule.evaluate(pass, start + Duration::from_mins(minutes));
             changes
                 .into_iter()
                 .map(|change| (change.present, change.message))
@@ -244,22 +268,26 @@ mod tests {
         assert_eq!(at(0, &sda(95.0)), []);
         assert_eq!(at(1, &sda(96.5)), told(True, "96.5, above 90"));
         assert_eq!(at(2, &sda(97.0)), []);
-        assert_eq!(at(3, &sda(50.0)), told(False, "within bounds"));
-        assert_eq!(at(4, &sda(91.0)), []);
-        assert_eq!(at(5, &sda(50.0)), []);
-        assert_eq!(at(6, &sda(91.0)), []);
-        assert_eq!(at(7, &sda(91.0)), told(True, "91, above 90"));
-        // The disk is pulled: what cannot be seen cannot be too full.
-        assert_eq!(at(8, &[]), told(False, "within bounds"));
+        // What cannot be seen is as it was.
+        assert_eq!(at(3, &blind()), []);
+        assert_eq!(at(4, &sda(50.0)), told(False, "within bounds"));
+        assert_eq!(at(5, &sda(91.0)), []);
+        assert_eq!(at(6, &sda(50.0)), []);
+        assert_eq!(at(7, &sda(91.0)), []);
+        assert_eq!(at(8, &sda(91.0)), told(True, "91, above 90"));
+        // The disk is pulled: what is not there cannot be too full.
+        assert_eq!(at(9, &disks(&[])), told(False, "within bounds"));
     }
 
     #[test]
     fn other_labels_are_no_concern() {
         let mut rule = Rule {
             labels: vec![(0, "sdb".to_owned())],
+            lasting: Duration::ZERO,
             ..rule()
         };
-        rule.lasting = Duration::ZERO;
-        assert_eq!(rule.evaluate(&sda(99.0), Instant::now()), []);
+        let changes = rule.evaluate(&disks(&[("sda", 99.0), ("sdb", 98.0)]), Instant::now());
+        let series: Vec<_> = changes.iter().map(|change| &*change.series).collect();
+        assert_eq!(series, ["disk/percent_used{device_name=\"sdb\"}"]);
     }
 }

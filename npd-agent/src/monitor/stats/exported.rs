@@ -1,0 +1,170 @@
+//! What is exported: under which names, and how it is printed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write as _};
+
+use anyhow::Context;
+use prometheus::Registry;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+
+use super::metric::{Kind, Metric, Pass, Series, Wanted};
+use crate::page::Printed;
+
+/// The metric behind each name.
+pub type Names = BTreeMap<String, &'static Metric>;
+
+/// The name under which NPD exports a metric: what Prometheus does not allow becomes `_`, at most
+/// 100 bytes, and never a digit or `_` first.
+pub fn exported_name(display_name: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = display_name.chars().map(legal).take(100).collect();
+    match name.bytes().next() {
+        Some(b'0'..=b'9') => format!("key_{name}"),
+        Some(b'_') => format!("key{name}"),
+        _ => name,
+    }
+}
+
+/// Keeps the names from being used for other metrics of the agent's, or fails because they are.
+pub fn reserve(names: &Names, registry: &Registry) -> anyhow::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let describe = |(name, metric): (&String, &&Metric)| {
+        let labels = metric.labels.iter().map(|label| (*label).to_owned());
+        let (help, labels) = (metric.help.to_owned(), labels.collect());
+        Desc::new(name.clone(), help, labels, HashMap::new())
+            .with_context(|| format!("describing the metric {name}"))
+    };
+    let descriptions = names.iter().map(describe).collect::<Result<_, _>>()?;
+    registry
+        .register(Box::new(Reserved(descriptions)))
+        .context("registering the system stats")
+}
+
+/// Names that are taken. The families are printed elsewhere.
+struct Reserved(Vec<Desc>);
+
+impl Collector for Reserved {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        Vec::new()
+    }
+}
+
+/// Shows a pass in the place of the one before it: a device that has gone takes its series along.
+pub fn publish(pass: &Pass, wanted: &Wanted, printed: &Printed) {
+    for (id, want) in wanted {
+        let (Some(name), Some(series)) = (&want.name, pass.series(id)) else {
+            continue;
+        };
+        printed.print(name, |text| {
+            if print(text, name, want.metric, series).is_err() {
+                text.clear();
+            }
+        });
+    }
+}
+
+/// Prints a family in Prometheus' text format, version 0.0.4.
+fn print(text: &mut String, name: &str, metric: &Metric, series: &[Series]) -> fmt::Result {
+    if series.is_empty() {
+        return Ok(());
+    }
+    let kind = match metric.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+    };
+    writeln!(text, "# HELP {name} {}", metric.help)?;
+    writeln!(text, "# TYPE {name} {kind}")?;
+    for Series { labels, value } in series {
+        text.push_str(name);
+        let mut separator = '{';
+        for (label, value) in metric.labels.iter().zip(&**labels) {
+            write!(text, "{separator}{label}=\"")?;
+            escape(text, value);
+            text.push('"');
+            separator = ',';
+        }
+        let end = if separator == ',' { "}" } else { "" };
+        writeln!(text, "{end} {value}")?;
+    }
+    Ok(())
+}
+
+fn escape(text: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str(r"\\"),
+            '"' => text.push_str(r#"\""#),
+            '\n' => text.push_str(r"\n"),
+            _ => text.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::monitor::stats::metric::{Label, Labels};
+
+    #[test]
+    fn names_are_those_of_npd() {
+        for (display_name, expected) in [
+            ("disk/io_time", "disk_io_time"),
+            ("9mem-x", "key_9mem_x"),
+            ("_hidden", "key_hidden"),
+            ("größe", "gr__e"),
+        ] {
+            assert_eq!(exported_name(display_name), expected);
+        }
+        assert_eq!(exported_name(&"x".repeat(200)).len(), 100);
+    }
+
+    #[test]
+    fn labels_are_escaped_and_numbers_exact() {
+        let metric = Metric::counter("m", &["a", "b"], "Help.");
+        let series = [("plain", 8_574_464.0), ("q\"b\\n\nü", 0.25)].map(|(label, value)| Series {
+            labels: Labels::from([Label::from(label), Label::from("")]),
+            value,
+        });
+        let mut text = String::new();
+        print(&mut text, "m", &metric, &series).unwrap();
+        expect![[r#"
+            # HELP m Help.
+            # TYPE m counter
+            m{a="plain",b=""} 8574464
+            m{a="q\"b\\n\nü",b=""} 0.25
+        "#]]
+        .assert_eq(&text);
+    }
+
+    #[test]
+    fn help_needs_no_escaping() {
+        let metrics = crate::monitor::stats::SECTIONS
+            .iter()
+            .flat_map(|section| section.metrics);
+        for metric in metrics {
+            assert!(!metric.help.contains(['\\', '\n']), "{}", metric.id);
+            assert!(metric.labels.is_sorted(), "{}", metric.id);
+        }
+    }
+
+    #[test]
+    fn names_of_the_agents_own_are_refused() {
+        let metric: &'static Metric = &crate::monitor::stats::memory::METRICS[0];
+        let metrics = crate::metrics::Metrics::new().unwrap();
+        let reserve = |name: &str| {
+            let names = Names::from([(name.to_owned(), metric)]);
+            reserve(&names, &metrics.registry)
+        };
+        assert!(reserve("memory_bytes_used").is_ok());
+        assert!(reserve("problem_counter").is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! `disk`: how full the mounted file systems are.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::ensure;
+use nix::sys::statvfs::statvfs;
+
+use super::metric::{Collect, Label, Labels, Metric, Pass};
+use super::mounts::{Mount, mounts};
+use crate::node::Roots;
+
+const DEVICE: &[&str] = &["device_name"];
+
+/// What this collector can measure.
+pub const METRICS: &[Metric] = &[
+    Metric::gauge(
+        "disk/bytes_used",
+        &["device_name", "fs_type", "mount_option", "state"],
+        "Disk bytes used, in Bytes",
+    ),
+    Metric::gauge(
+        "disk/percent_used",
+        DEVICE,
+        "Disk usage in percentage of total space",
+    ),
+    Metric::gauge(
+        "filesystem/inodes",
+        &["device_name", "state"],
+        "Inodes of the file system, by state",
+    ),
+    Metric::gauge(
+        "filesystem/percent_inodes_used",
+        DEVICE,
+        "Inode usage in percentage of all inodes",
+    ),
+    Metric::gauge(
+        READ_ONLY,
+        &["device_name", "mount_point"],
+        "1 if the file system cannot be written to, because of its mount options or of an error",
+    ),
+];
+
+/// The only metric for which file systems need not be asked.
+const READ_ONLY: &str = "filesystem/read_only";
+
+/// How long one file system may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many threads may hang in file systems that do not answer. With more of those, none is asked.
+const MAX_HUNG: usize = 8;
+
+/// Reads the mount table and asks file systems how full they are. One that does not answer (a dying
+/// disk, a FUSE daemon that sleeps) is left out until it does; the others are asked.
+pub struct Filesystems {
+    ask: Ask,
+    /// By mount point: who still waits there.
+    hung: BTreeMap<PathBuf, JoinHandle<()>>,
+}
+
+/// How a file system is asked: [`ask`], or less in tests.
+type Ask = fn(&Roots, &Path) -> io::Result<Usage>;
+
+/// What a file system says.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    bytes: Shares,
+    inodes: Shares,
+}
+
+/// What there is of something, as in `statvfs(3)`.
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    used: u64,
+    /// To everybody; more may be kept for root.
+    free: u64,
+}
+
+impl Default for Filesystems {
+    fn default() -> Self {
+        Self {
+            ask,
+            hung: BTreeMap::new(),
+        }
+    }
+}
+
+impl Collect for Filesystems {
+    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let mut mounts: Vec<_> = mounts(roots)?.into_iter().collect();
+        for (device, mount) in &mounts {
+            let point = Label::from(&*mount.point.to_string_lossy());
+            let labels = [Label::from(&**device), point];
+            pass.count(READ_ONLY, labels, mount.read_only.into());
+        }
+        let read_only_alone = METRICS
+            .iter()
+            .all(|metric| metric.id == READ_ONLY || !pass.wants(metric.id));
+        if read_only_alone {
+            return Ok(());
+        }
+        self.hung.retain(|_, thread| !thread.is_finished());
+        mounts.retain(|(_, mount)| !self.hung.contains_key(&mount.point));
+        let mut rest = &*mounts;
+        while !rest.is_empty() && self.hung.len() < MAX_HUNG {
+            rest = self.ask_in_turn(roots, rest, pass)?;
+        }
+        let silent = self.hung.keys().map(|point| point.display().to_string());
+        let silent: Vec<_> = silent.collect();
+        ensure!(
+            silent.is_empty(),
+            "no answer from the file system on {}",
+            silent.join(", ")
+        );
+        Ok(())
+    }
+}
+
+impl Filesystems {
+    /// Asks file systems until one does not answer, and returns those after it.
+    fn ask_in_turn<'a>(
+        &mut self,
+        roots: &Roots,
+        mounts: &'a [(String, Mount)],
+        pass: &mut Pass,
+    ) -> io::Result<&'a [(String, Mount)]> {
+        let points = mounts.iter().map(|(_, mount)| mount.point.clone());
+        let (thread, answers) = ask_all(self.ask, roots.clone(), points.collect())?;
+        for (index, (device, mount)) in mounts.iter().enumerate() {
+            match answers.recv_timeout(PATIENCE) {
+                Ok(Ok(usage)) => show(device, mount, usage, pass),
+                // Unmounted meanwhile, or out of our sight.
+                Ok(Err(_)) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.hung.insert(mount.point.clone(), thread);
+                    return Ok(&mounts[index + 1..]);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(&[])
+    }
+}
+
+type Answers = Receiver<io::Result<Usage>>;
+
+/// Asks on a thread of its own, which ends when its answers are no longer waited for.
+fn ask_all(ask: Ask, roots: Roots, points: Vec<PathBuf>) -> io::Result<(JoinHandle<()>, Answers)> {
+    let (sender, answers) = sync_channel(points.len());
+    let thread = thread::Builder::new()
+        .name("statvfs".to_owned())
+        .spawn(move || {
+            for point in points {
+                if sender.send(ask(&roots, &point)).is_err() {
+                    break;
+                }
+            }
+        })?;
+    Ok((thread, answers))
+}
+
+/// Asks the file system, through the first process's root where that can be entered: in a
+/// container the node's mount points are not ours.
+fn ask(roots: &Roots, point: &Path) -> io::Result<Usage> {
+    let below = point.strip_prefix("/").unwrap_or(point);
+    let through = statvfs(&roots.proc.join("1/root").join(below));
+    let stat = through.or_else(|_| statvfs(point))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
+    let used = |all: u64, free: u64| all.saturating_sub(free);
+    Ok(Usage {
+        bytes: Shares {
+            used: bytes(used(stat.blocks(), stat.blocks_free())),
+            free: bytes(stat.blocks_available()),
+        },
+        inodes: Shares {
+            used: used(stat.files(), stat.files_free()),
+            free: stat.files_free(),
+        },
+    })
+}
+
+fn show(device: &str, mount: &Mount, Usage { bytes, inodes }: Usage, pass: &mut Pass) {
+    let device = Label::from(device);
+    let only = Labels::from([Label::clone(&device)]);
+    for (state, share) in [("free", bytes.free), ("used", bytes.used)] {
+        let state = Label::from(state);
+        let labels = [&device, &mount.fs_type, &mount.options, &state].map(Label::clone);
+        pass.count("disk/bytes_used", labels, share);
+    }
+    let total = bytes.used.saturating_add(bytes.free);
+    pass.percent("disk/percent_used", Labels::clone(&only), bytes.used, total);
+    // btrfs and others make inodes as they need them, and report none.
+    let total = inodes.used.saturating_add(inodes.free);
+    if total > 0 {
+        for (state, share) in [("free", inodes.free), ("used", inodes.used)] {
+            let labels = [Label::clone(&device), Label::from(state)];
+            pass.count("filesystem/inodes", labels, share);
+        }
+        pass.percent("filesystem/percent_inodes_used", only, inodes.used, total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+    use crate::monitor::stats::metric::{Want, Wanted};
+    use crate::monitor::stats::tests::Tree;
+
+    /// Answers at once; but where there is a gate, when that is opened.
+    fn ask(roots: &Roots, point: &Path) -> io::Result<Usage> {
+        let gate = roots.run.join(point.file_name().unwrap());
+        if gate.exists() {
+            fs::read(gate)?;
+        }
+        let shares = Shares { used: 1, free: 3 };
+        Ok(Usage {
+            bytes: shares,
+            inodes: shares,
+        })
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_left_out_until_it_does() {
+        let tree = Tree::new();
+        let mounts = ["a", "sick", "z"];
+        let line = |name| format!("1 0 8:{name} / /mnt/{name} rw - ext4 /dev/{name} rw\n");
+        tree.file("proc/1/mountinfo", &mounts.map(line).concat())
+            .file("run/other", "");
+        let roots = tree.roots();
+        let gate = roots.run.join("sick");
+        mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        let mut filesystems = Filesystems {
+            ask,
+            hung: BTreeMap::new(),
+        };
+        let metric = &METRICS[1];
+        let wanted = Wanted::from([(metric.id, Want { metric, name: None })]);
+        let mut answers = || {
+            let mut pass = Pass::new(&wanted);
+            let error = filesystems.collect(&roots, &mut pass).err();
+            let series = pass.series(metric.id).unwrap().iter();
+            let devices: Vec<_> = series.map(|one| one.labels[0].to_string()).collect();
+            (devices.join(" "), error.map(|error| error.to_string()))
+        };
+
+        let silence = "no answer from the file system on /mnt/sick".to_owned();
+        assert_eq!(answers(), ("a z".to_owned(), Some(silence.clone())));
+        // It is not asked again while it is waited for.
+        assert_eq!(answers(), ("a z".to_owned(), Some(silence)));
+
+        let opened = OpenOptions::new().write(true).open(&gate).unwrap();
+        fs::remove_file(&gate).unwrap();
+        drop(opened);
+        while answers() != ("a sick z".to_owned(), None) {
+            thread::yield_now();
+        }
+    }
+}
