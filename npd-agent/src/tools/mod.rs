@@ -1,8 +1,9 @@
-//! Programs that live in the agent's file: NPD's plugins, under NPD's names.
+//! Programs that live in the agent's file: NPD's plugins under NPD's names, and ours.
 //!
 //! Each is run when the file is called by its name (a link to it will do), or as
 //! `npd-agent NAME …`. A new one is one file here and one line in [`TOOLS`].
 
+pub mod builtin;
 pub mod health_checker;
 
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ pub struct Tool {
 }
 
 /// Every program in the agent's file.
-pub const TOOLS: &[Tool] = &[health_checker::TOOL];
+pub const TOOLS: &[Tool] = &[health_checker::TOOL, builtin::TOOL];
 
 /// The program that a command line asks for, with its own command line; `None` if that is the agent.
 pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool, Vec<OsString>)> {

@@ -94,7 +94,7 @@ impl<'a> Histories<'a> {
             metrics.surviving.with_label_values(&labels).inc();
             self.rules[rule].abandoned += 1;
         }
-        let path = &self.config.rules[rule].program.path;
+        let path = &self.config.rules[rule].path;
         let answer = answer(&ran.outcome, path, self.config.max_output);
         self.log(&ran, &answer);
         self.tell(rule, answer).await?;
@@ -103,7 +103,7 @@ impl<'a> Histories<'a> {
 
     /// A rule was due but not run, because too many of its runs are still there.
     pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
-        let path = &self.config.rules[rule].program.path;
+        let path = &self.config.rules[rule].path;
         let answer = Answer::hung(path, self.rules[rule].abandoned, self.config.max_output);
         self.tell(rule, answer).await
     }
@@ -129,7 +129,7 @@ impl<'a> Histories<'a> {
         let history = &mut self.rules[rule];
         history.last = Some(present);
         let state = PluginState {
-            path: self.config.rules[rule].program.path.clone(),
+            path: self.config.rules[rule].path.clone(),
             last: present,
             message: message.clone(),
             timestamp,
@@ -159,7 +159,7 @@ impl<'a> Histories<'a> {
 
     /// Says why a plugin failed when it begins to; a plugin that goes on failing is not news.
     fn log(&self, ran: &Ran, answer: &Answer) {
-        let path = &self.config.rules[ran.rule].program.path;
+        let path = &self.config.rules[ran.rule].path;
         let news = self.rules[ran.rule].last != Some(answer.present);
         match &ran.outcome {
             Err(error) if news => {

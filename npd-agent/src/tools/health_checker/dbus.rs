@@ -60,21 +60,15 @@ pub(super) struct Method<'a> {
 impl Connection {
     /// Connects to systemd if that is allowed, else to the system bus.
     pub(super) async fn open() -> anyhow::Result<Self> {
-        let bus = match std::env::var("DBUS_SYSTEM_BUS_ADDRESS") {
-            Ok(address) => {
-                let path = address.strip_prefix("unix:path=").map(str::to_owned);
-                path.with_context(|| {
-                    format!("$DBUS_SYSTEM_BUS_ADDRESS is {address}, not unix:path=…")
-                })?
-            }
-            Err(_) => {
-                if let Ok(stream) = UnixStream::connect(PRIVATE).await {
-                    return Self::greet(stream).await;
-                }
-                let bus = SYSTEM_BUS.iter().find(|path| Path::new(path).exists());
-                bus.context("neither systemd nor the system bus is under /run")?
-                    .to_string()
-            }
+        let bus = if let Ok(address) = std::env::var("DBUS_SYSTEM_BUS_ADDRESS") {
+            let path = address.strip_prefix("unix:path=").map(str::to_owned);
+            path.with_context(|| format!("$DBUS_SYSTEM_BUS_ADDRESS is {address}, not unix:path=…"))?
+        } else if let Ok(stream) = UnixStream::connect(PRIVATE).await {
+            return Self::greet(stream).await;
+        } else {
+            let bus = SYSTEM_BUS.iter().find(|path| Path::new(path).exists());
+            let bus = bus.context("neither systemd nor the system bus is under /run")?;
+            (*bus).to_owned()
         };
         let stream = UnixStream::connect(&bus).await;
         let stream = stream.with_context(|| format!("connecting to {bus}"))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::{ArgAction, Parser, ValueEnum};
 
+use super::Asked;
 use crate::go::boolean::parse_bool;
 use crate::go::duration::GoDuration;
 
@@ -43,7 +44,7 @@ pub(super) struct Options {
 
     /// Where the container runtime listens
     #[arg(long, default_value = "unix:///var/run/containerd/containerd.sock")]
-    pub(super) cri_socket_path: String,
+    cri_socket_path: String,
 
     /// How long each answer of the container runtime may take
     #[arg(long, default_value = "2s", value_name = "DURATION")]
@@ -132,8 +133,17 @@ impl Options {
         }
     }
 
-    pub(super) fn cri_timeout(&self) -> Duration {
-        not_negative(self.cri_timeout)
+    /// Whom to ask.
+    pub(super) fn asked(&self) -> Asked {
+        match self.component {
+            Component::Kubelet => Asked::Kubelet,
+            Component::KubeProxy => Asked::KubeProxy,
+            Component::Docker => Asked::Docker,
+            Component::Cri => Asked::Cri {
+                socket: self.cri_socket_path.clone(),
+                timeout: not_negative(self.cri_timeout),
+            },
+        }
     }
 
     pub(super) fn cooldown_time(&self) -> Duration {

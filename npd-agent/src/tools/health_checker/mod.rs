@@ -63,7 +63,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
 /// Whether the component is well. Repairs it if it is not, is to be, and has had time to settle.
 async fn check(options: &Options) -> anyhow::Result<bool> {
     let limit = options.health_check_timeout();
-    let healthy = match timeout(limit, probe(options)).await {
+    let healthy = match timeout(limit, ask(options.asked())).await {
         Ok(answer) => answer?,
         // It is there, and does not answer.
         Err(_) => false,
@@ -78,12 +78,31 @@ async fn check(options: &Options) -> anyhow::Result<bool> {
     Ok(healthy)
 }
 
-async fn probe(options: &Options) -> anyhow::Result<bool> {
-    match options.component {
-        Component::Kubelet => http::kubelet().await,
-        Component::KubeProxy => http::kube_proxy().await,
-        Component::Docker => http::docker().await,
-        Component::Cri => cri::probe(&options.cri_socket_path, options.cri_timeout()).await,
+/// Whom to ask, and how.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// The kubelet.
+    Kubelet,
+    /// kube-proxy.
+    KubeProxy,
+    /// Docker.
+    Docker,
+    /// The container runtime.
+    Cri {
+        /// Its socket.
+        socket: String,
+        /// How long each answer may take.
+        timeout: Duration,
+    },
+}
+
+/// Whether a component is well, by its own answer.
+pub(super) async fn ask(whom: Asked) -> anyhow::Result<bool> {
+    match whom {
+        Asked::Kubelet => http::kubelet().await,
+        Asked::KubeProxy => http::kube_proxy().await,
+        Asked::Docker => http::docker().await,
+        Asked::Cri { socket, timeout } => cri::probe(&socket, timeout).await,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
 use crate::problem::Problem;
+use crate::tools::builtin;
 
 use super::steady::Thresholds;
 use crate::exec::Program;
@@ -42,6 +43,8 @@ pub(super) struct Checked {
 /// A rule that can be run.
 #[derive(Debug)]
 pub(super) struct Rule {
+    /// Its path as written.
+    pub(super) path: String,
     /// What to run.
     pub(super) program: Program,
     /// What it means when that fails.
@@ -232,6 +235,17 @@ pub(super) fn load(file: &ConfigFile) -> Result<Checked, ConfigError> {
             return fail(index, "timeout", message);
         }
     }
+    for (index, rule) in config.rules.iter().enumerate() {
+        if let Some(name) = rule.path.strip_prefix(builtin::PREFIX)
+            && !builtin::exists(name)
+        {
+            return fail(
+                index,
+                "path",
+                format!("there is no built-in plugin {name:?}"),
+            );
+        }
+    }
     let paths = config.rules.iter().map(|rule| rule.path.clone());
     if let Some((index, path)) = missing(paths.collect()) {
         return fail(index, "path", format!("{path:?} does not exist"));
@@ -253,7 +267,8 @@ fn missing(paths: Vec<String>) -> Option<(usize, String)> {
     let (sender, answer) = mpsc::channel();
     let looked = std::thread::Builder::new().spawn(move || {
         let missing = paths.into_iter().enumerate().find(|(_, path)| {
-            std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            !path.starts_with(builtin::PREFIX)
+                && std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
         });
         // Nobody waits any more.
         drop(sender.send(missing));
@@ -294,10 +309,19 @@ impl RuleConfig {
     fn checked(self, settings: &Settings, metrics: bool) -> Rule {
         let interval = self.invoke_interval.unwrap_or(settings.invoke_interval).0;
         let permanent = self.r#type == RuleType::Permanent;
+        let (file, mut args) = match self.path.strip_prefix(builtin::PREFIX) {
+            Some(name) => (
+                "/proc/self/exe".to_owned(),
+                vec![builtin::TOOL.name.to_owned(), name.to_owned()],
+            ),
+            None => (self.path.clone(), Vec::new()),
+        };
+        args.extend(self.args);
         Rule {
+            path: self.path,
             program: Program {
-                path: self.path,
-                args: self.args,
+                path: file,
+                args,
                 env: self
                     .env
                     .into_iter()

@@ -94,6 +94,16 @@ fn our_own_keys() {
 }
 
 #[test]
+fn a_builtin_check_is_run_by_the_agent_s_own_file() {
+    let json = r#"{"plugin": "custom", "rules": [
+        {"type": "temporary", "path": "builtin:disk", "args": ["--above=80"]}]}"#;
+    let rule = &load(&file(json)).unwrap().rules[0];
+    assert_eq!(rule.path, "builtin:disk");
+    assert_eq!(rule.program.path, "/proc/self/exe");
+    assert_eq!(rule.program.args, ["builtin", "disk", "--above=80"]);
+}
+
+#[test]
 fn a_file_may_have_no_rules() {
     assert!(
         load(&file(r#"{"plugin": "custom", "rules": null}"#))
@@ -150,6 +160,7 @@ fn rules_that_npd_chokes_on_are_refused() {
         r#"{"type": "permanent", "condition": "Sik", "path": "/bin/sh"}"#,
         r#"{"type": "temporary", "path": "/no/such/file"}"#,
         r#"{"type": "temporary"}"#,
+        r#"{"type": "temporary", "path": "builtin:coffee"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "timeout": "6s"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "timeout": "0s"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "invoke_interval": "-1s"}"#,
@@ -166,19 +177,20 @@ fn rules_that_npd_chokes_on_are_refused() {
     refused(
         rules.map(file),
         &expect![[r#"
-        plugin.json:6:5: rules[1]: invalid type: null, expected a rule
-        plugin.json:6:14: rules[1].type: unknown variant `temporray`, expected `temporary` or `permanent`
-        plugin.json:6:5: rules[1]: missing field `type`
-        plugin.json:6:5: rules[1].condition: "" is not among the conditions of this file
-        plugin.json:6:40: rules[1].condition: "Sik" is not among the conditions of this file
-        plugin.json:6:35: rules[1].path: "/no/such/file" does not exist
-        plugin.json:6:5: rules[1].path: "" does not exist
-        plugin.json:6:57: rules[1].timeout: must not be more than pluginConfig.timeout, which is 5s
-        plugin.json:6:57: rules[1].timeout: must be more than 0
-        plugin.json:6:65: rules[1].invoke_interval: must be more than 0
-        plugin.json:6:56: rules[1].jitter: must not be negative
-        plugin.json:6:66: rules[1].failureThreshold: must be at least 1
-        plugin.json:6:61: rules[1].env.A=B: must not be empty or contain `=`
-    "#]],
+            plugin.json:6:5: rules[1]: invalid type: null, expected a rule
+            plugin.json:6:14: rules[1].type: unknown variant `temporray`, expected `temporary` or `permanent`
+            plugin.json:6:5: rules[1]: missing field `type`
+            plugin.json:6:5: rules[1].condition: "" is not among the conditions of this file
+            plugin.json:6:40: rules[1].condition: "Sik" is not among the conditions of this file
+            plugin.json:6:35: rules[1].path: "/no/such/file" does not exist
+            plugin.json:6:5: rules[1].path: "" does not exist
+            plugin.json:6:35: rules[1].path: there is no built-in plugin "coffee"
+            plugin.json:6:57: rules[1].timeout: must not be more than pluginConfig.timeout, which is 5s
+            plugin.json:6:57: rules[1].timeout: must be more than 0
+            plugin.json:6:65: rules[1].invoke_interval: must be more than 0
+            plugin.json:6:56: rules[1].jitter: must not be negative
+            plugin.json:6:66: rules[1].failureThreshold: must be at least 1
+            plugin.json:6:61: rules[1].env.A=B: must not be empty or contain `=`
+        "#]],
     );
 }
