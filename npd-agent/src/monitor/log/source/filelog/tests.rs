@@ -3,6 +3,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use jiff::tz::TimeZone;
@@ -12,13 +13,12 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::rules::{Circumstances, FileRules};
-use super::*;
 use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::{config, load};
 use crate::node::{Node, Roots};
-use crate::reporter::Report;
+use crate::reporter::{Report, Reporter};
 
 fn config_file(name: &str, json: &str) -> ConfigFile {
     ConfigFile {

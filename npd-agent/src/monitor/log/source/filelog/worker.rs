@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,10 +14,11 @@ use tracing::warn;
 use super::lookback;
 use super::mark::read_at;
 use super::rules::{Circumstances, FileRules};
-use super::tail::{Places, Sink, Step, Tail};
+use super::tail::{Places, Sink, Tail};
 use super::translate::Translator;
-use super::watch::Watch;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
+use crate::monitor::log::source::follow::{Look, Step, Worker};
+use crate::monitor::log::source::watch::{AddWatchFlags, Watch};
 use crate::node;
 use crate::problem::Finding;
 
@@ -28,8 +29,7 @@ const SAVE: Duration = Duration::from_secs(1);
 const RECALLED: u64 = 256 << 10;
 
 /// Reads a log file with every rule set on it.
-pub(super) struct Worker {
-    pub(super) watch: Option<Watch>,
+pub(crate) struct FileWorker {
     path: PathBuf,
     tail: Tail,
     rules: Vec<FileRules>,
@@ -46,83 +46,17 @@ pub(super) struct Place {
     rules: Remembered,
 }
 
-/// What a look at the file has brought.
-pub(super) struct Look {
-    pub(super) step: io::Result<Step>,
-    pub(super) findings: Vec<Finding>,
-    /// Lines that were too long, or had no time or no message.
-    pub(super) malformed: u64,
-    /// How far the file is read, if that has to be said.
-    pub(super) reached: Option<Value>,
-}
-
-impl Worker {
+impl FileWorker {
     pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, Translator)>) -> Self {
         let rules = sets
             .into_iter()
             .map(|(set, translator)| FileRules::new(set, translator));
         Self {
-            watch: None,
             tail: Tail::new(path.clone(), Places::default()),
             path,
             rules: rules.collect(),
             warned: false,
             reached: (Instant::now(), Place::default()),
-        }
-    }
-
-    /// Goes on where an earlier agent stopped.
-    pub(super) fn resume(&mut self, place: Place) {
-        for rules in &mut self.rules {
-            rules.resume(&place.rules);
-        }
-        self.tail = Tail::new(self.path.clone(), place.places);
-    }
-
-    /// Reads on: a chunk at most of each file that bears or bore the name.
-    pub(super) fn look(&mut self) -> Look {
-        let mut reading = Reading {
-            rules: &mut self.rules,
-            at: Circumstances {
-                now: Timestamp::now(),
-                uptime: node::uptime(),
-                zone: TimeZone::system(),
-            },
-            findings: Vec::new(),
-        };
-        let step = self.tail.step(Instant::now(), &mut reading);
-        let Reading {
-            at: Circumstances { now, .. },
-            mut findings,
-            ..
-        } = reading;
-        findings.extend(
-            self.rules
-                .iter_mut()
-                .flat_map(|rules| rules.set.expired(now)),
-        );
-        Look {
-            step: step.map(|step| self.watched(step)),
-            malformed: self.malformed(),
-            reached: self.news_of_places(!findings.is_empty()),
-            findings,
-        }
-    }
-
-    /// All is read only if the file that was read is the one that is watched.
-    fn watched(&mut self, step: Step) -> Step {
-        let Self {
-            watch: Some(watch),
-            path,
-            ..
-        } = self
-        else {
-            return step;
-        };
-        if step != Step::More && watch.renew(path) {
-            Step::More
-        } else {
-            step
         }
     }
 
@@ -154,6 +88,70 @@ impl Worker {
         reached.clone_from(&place);
         serde_json::to_value(place).ok()
     }
+}
+
+impl Worker for FileWorker {
+    fn resume(&mut self, place: &Value) {
+        let Ok(place) = Place::deserialize(place) else {
+            warn!(file = %self.path.display(), "Ignoring the place in a log file that a checkpoint gives");
+            return;
+        };
+        for rules in &mut self.rules {
+            rules.resume(&place.rules);
+        }
+        self.tail = Tail::new(self.path.clone(), place.places);
+    }
+
+    fn look(&mut self, watch: Option<&mut Watch>) -> Look {
+        let mut reading = Reading {
+            rules: &mut self.rules,
+            at: Circumstances {
+                now: Timestamp::now(),
+                uptime: node::uptime(),
+                zone: TimeZone::system(),
+            },
+            findings: Vec::new(),
+        };
+        let mut step = self.tail.step(Instant::now(), &mut reading);
+        let Reading {
+            at: Circumstances { now, .. },
+            mut findings,
+            ..
+        } = reading;
+        findings.extend(
+            self.rules
+                .iter_mut()
+                .flat_map(|rules| rules.set.expired(now)),
+        );
+        if let Ok(Step::End | Step::Absent) = step
+            && let Some(watch) = watch
+            && watch.renew(&watched(&self.path))
+        {
+            // All is read only if the file that was read is the one that is watched.
+            step = Ok(Step::More);
+        }
+        Look {
+            step,
+            malformed: self.malformed(),
+            reached: self.news_of_places(!findings.is_empty()),
+            findings,
+        }
+    }
+}
+
+/// What tells of changes of a file: its content, and the names in its folder.
+fn watched(path: &Path) -> [(&Path, AddWatchFlags); 2] {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
+    };
+    let names = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_ONLYDIR;
+    [(folder, names), (path, AddWatchFlags::IN_MODIFY)]
 }
 
 /// Reads lines with every rule set.

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::mark::{Mark, read_at};
 use super::rotation::{Rotated, generations, written};
+use crate::monitor::log::source::follow::Step;
 
 /// How much is read at once. Enough to make the cost of a read small.
 const CHUNK: usize = 256 << 10;
@@ -43,17 +44,6 @@ pub(super) trait Sink {
     /// Whole lines, each with its newline. The last may lack it: it is what was left of a file, or
     /// the beginning of a line too long to be read.
     fn lines(&mut self, lines: &[u8]);
-}
-
-/// What came of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// There may be more to read.
-    More,
-    /// All is read.
-    End,
-    /// There is no file of that name, and no other to read meanwhile.
-    Absent,
 }
 
 /// A log file, by its name.
