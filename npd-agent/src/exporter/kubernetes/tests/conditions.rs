@@ -6,7 +6,8 @@ use expect_test::expect;
 use serde_json::Value;
 
 use super::super::condition_task::remove_conditions;
-use super::lab::{Lab, deadlock, named};
+use super::lab::Lab;
+use super::samples::{deadlock, named};
 use super::{check, check_body};
 
 #[tokio::test(start_paused = true)]

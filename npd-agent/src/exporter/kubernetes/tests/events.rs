@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use expect_test::expect;
 
-use super::lab::{Lab, event};
+use super::lab::Lab;
+use super::samples::event;
 use super::{check, check_body};
 use crate::problem::{Pod, PodName};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use expect_test::expect;
 
 use super::check;
-use super::lab::{Lab, Mood, deadlock};
+use super::lab::{Lab, Mood};
+use super::samples::deadlock;
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed() {

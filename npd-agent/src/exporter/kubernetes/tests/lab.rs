@@ -17,12 +17,13 @@ use tower::service_fn;
 
 use super::super::api::{Api, Connect, lock};
 use super::super::{requests, start};
+use super::samples::event;
 use crate::board::Board;
 use crate::exporter::{Exporter, Setting};
 use crate::flags::Options;
 use crate::metrics::Metrics;
 use crate::node::{Node, Roots};
-use crate::problem::{Condition, ConditionStatus, Event, Severity, Status};
+use crate::problem::{Condition, Event, Status};
 
 /// The exporter and the server it talks to.
 pub(super) struct Lab {
@@ -366,38 +367,5 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-pub(super) fn event(reason: &str, message: &str) -> Event {
-    Event {
-        severity: Severity::Warn,
-        timestamp: Timestamp::from_second(1_750_000_000).unwrap(),
-        reason: Arc::from(reason),
-        message: message.to_owned(),
-        pod: None,
-    }
-}
-
-pub(super) fn deadlock(sick: bool) -> Condition {
-    let (status, reason) = if sick {
-        (ConditionStatus::True, "TaskHung")
-    } else {
-        (ConditionStatus::False, "KernelHasNoDeadlock")
-    };
-    Condition {
-        r#type: Arc::from("KernelDeadlock"),
-        status,
-        transition: Timestamp::from_second(1_750_000_000).unwrap(),
-        reason: Arc::from(reason),
-        message: format!("{reason} it says"),
-    }
-}
-
-/// A healthy condition of this type.
-pub(super) fn named(r#type: &str) -> Condition {
-    Condition {
-        r#type: Arc::from(r#type),
-        ..deadlock(false)
     }
 }

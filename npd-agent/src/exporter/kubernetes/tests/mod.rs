@@ -4,6 +4,7 @@ mod conditions;
 mod events;
 mod failures;
 mod lab;
+mod samples;
 
 use expect_test::Expect;
 use serde_json::Value;

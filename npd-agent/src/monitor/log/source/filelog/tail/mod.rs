@@ -2,17 +2,18 @@
 //!
 //! Everything here may block on a disk, and so does not run on the runtime's thread.
 
+mod open;
+
 use std::collections::VecDeque;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::RangeBounds;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::libc::O_NONBLOCK;
 use tracing::warn;
 
+use self::open::{Open, open, reserve, stat};
 use super::mark::{Mark, read_at};
 use super::rotation::{Rotated, generations, written};
 use crate::monitor::log::source::follow::Step;
@@ -67,11 +68,6 @@ pub(super) struct Tail {
 pub(super) struct Places {
     current: Option<Mark>,
     past: VecDeque<Mark>,
-}
-
-struct Open {
-    file: File,
-    mark: Mark,
 }
 
 struct Retired {
@@ -343,94 +339,6 @@ impl Tail {
         }
         self.past.push_back(open.mark);
         Ok(())
-    }
-}
-
-/// Makes room for a chunk; a buffer that has grown for a long line stays as it is.
-fn reserve(buffer: &mut Vec<u8>) {
-    if buffer.len() < CHUNK {
-        buffer.resize(CHUNK, 0);
-    }
-}
-
-impl Open {
-    fn at_beginning(file: File) -> io::Result<Self> {
-        let mark = Mark::beginning(&file.metadata()?);
-        Ok(Self { file, mark })
-    }
-
-    /// Hands out the lines of one chunk.
-    fn read(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        cut: &mut u64,
-        sink: &mut impl Sink,
-    ) -> io::Result<Read> {
-        loop {
-            let filled = read_at(&self.file, self.mark.position, buffer)?;
-            // Only now: what was read was there, or it would not hold.
-            if !self.mark.holds_in(&self.file)? {
-                return Ok(Read::Replaced);
-            }
-            let read = &buffer[..filled];
-            if filled == 0 {
-                return Ok(Read::End);
-            }
-            if self.mark.skipping {
-                let newline = read.iter().position(|&byte| byte == b'\n');
-                self.mark
-                    .advance(&read[..newline.map_or(filled, |newline| newline + 1)]);
-                self.mark.skipping = newline.is_none();
-                return Ok(Read::Lines);
-            }
-            if let Some(newline) = read.iter().rposition(|&byte| byte == b'\n') {
-                let lines = &read[..=newline];
-                sink.lines(lines);
-                self.mark.advance(lines);
-                return Ok(Read::Lines);
-            }
-            if filled < buffer.len() {
-                return Ok(Read::End); // The line is not complete yet.
-            }
-            if filled >= MAX_LINE {
-                sink.lines(read);
-                self.mark.advance(read);
-                self.mark.skipping = true;
-                *cut += 1;
-                return Ok(Read::Lines);
-            }
-            buffer.resize((buffer.len() * 2).min(MAX_LINE), 0);
-        }
-    }
-}
-
-/// Opens a regular file; `None` if there is none of that name.
-fn open(path: &Path) -> io::Result<Option<File>> {
-    // A fifo of that name must not hold the agent.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NONBLOCK)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if file.metadata()?.is_file() {
-        Ok(Some(file))
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ))
-    }
-}
-
-fn stat(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

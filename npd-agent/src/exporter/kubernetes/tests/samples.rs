@@ -1,0 +1,40 @@
+//! What is reported in the stories.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::problem::{Condition, ConditionStatus, Event, Severity};
+
+pub(super) fn event(reason: &str, message: &str) -> Event {
+    Event {
+        severity: Severity::Warn,
+        timestamp: Timestamp::from_second(1_750_000_000).unwrap(),
+        reason: Arc::from(reason),
+        message: message.to_owned(),
+        pod: None,
+    }
+}
+
+pub(super) fn deadlock(sick: bool) -> Condition {
+    let (status, reason) = if sick {
+        (ConditionStatus::True, "TaskHung")
+    } else {
+        (ConditionStatus::False, "KernelHasNoDeadlock")
+    };
+    Condition {
+        r#type: Arc::from("KernelDeadlock"),
+        status,
+        transition: Timestamp::from_second(1_750_000_000).unwrap(),
+        reason: Arc::from(reason),
+        message: format!("{reason} it says"),
+    }
+}
+
+/// A healthy condition of this type.
+pub(super) fn named(r#type: &str) -> Condition {
+    Condition {
+        r#type: Arc::from(r#type),
+        ..deadlock(false)
+    }
+}

@@ -1,0 +1,74 @@
+//! Any order of writing, rotating, reading and restarting.
+
+use proptest::prelude::*;
+
+use super::super::GRACE;
+use super::Bench;
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Write(usize),
+    Rename,
+    CopyTruncate,
+    Step,
+    Read,
+    Restart,
+    Wait,
+}
+
+fn act(rotations: Vec<Act>) -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (1_usize..5).prop_map(Act::Write),
+        1 => prop::sample::select(rotations),
+        2 => Just(Act::Step),
+        1 => Just(Act::Read),
+        1 => Just(Act::Restart),
+        1 => Just(Act::Wait),
+    ]
+}
+
+/// Whatever happens, every line comes once, as long as at most two rotations come between two looks.
+fn perform(acts: &[Act]) {
+    let mut bench = Bench::new();
+    bench.read();
+    let mut unseen = 0;
+    for act in acts {
+        match *act {
+            Act::Write(count) => bench.write_lines(count),
+            Act::Rename | Act::CopyTruncate if unseen == 2 => {}
+            Act::Rename => {
+                bench.rename();
+                bench.reopen();
+                unseen += 1;
+            }
+            Act::CopyTruncate => {
+                bench.copy_truncate();
+                unseen += 1;
+            }
+            Act::Step => {
+                bench.step();
+            }
+            Act::Read => {
+                bench.read();
+                unseen = 0;
+            }
+            Act::Restart => bench.restart(),
+            Act::Wait => bench.now += GRACE / 2,
+        }
+    }
+    bench.check_all_lines_once();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn renames_lose_and_repeat_nothing(acts in prop::collection::vec(act(vec![Act::Rename]), 1..40)) {
+        perform(&acts);
+    }
+
+    #[test]
+    fn truncations_lose_and_repeat_nothing(acts in prop::collection::vec(act(vec![Act::CopyTruncate]), 1..40)) {
+        perform(&acts);
+    }
+}
