@@ -49,14 +49,18 @@ async fn local(port: &str, default: u16, path: &str) -> anyhow::Result<bool> {
 }
 
 /// Whether the answer is 200; anything else, or no HTTP at all, is not well.
-async fn says_ok(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, path: &str) -> bool {
+pub(super) async fn says_ok(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+) -> bool {
     status(stream, host, path)
         .await
         .is_ok_and(|status| status == StatusCode::OK)
 }
 
 async fn status(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     host: &str,
     path: &str,
 ) -> anyhow::Result<StatusCode> {
@@ -65,13 +69,10 @@ async fn status(
         .header("user-agent", "health-checker")
         .body(Empty::<Bytes>::new())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::select! {
-        response = sender.send_request(request) => Ok(response?.status()),
-        ended = connection => {
-            ended?;
-            anyhow::bail!("the connection was closed without an answer")
-        }
-    }
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await;
+    connection.abort();
+    Ok(response?.status())
 }
 
 /// An environment variable that says something.

@@ -119,3 +119,6 @@ async fn repair(options: &Options) -> anyhow::Result<()> {
     }
     systemd.kill_main(service, Signal::SIGTERM).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ impl Reader {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests;
