@@ -103,8 +103,7 @@ fn api(address: SocketAddr, token: &tempfile::NamedTempFile) -> (tempfile::Named
     let access = Access::new(&flag, |_| None).unwrap();
     access.check().unwrap();
     let requests = IntCounterVec::new(Opts::new("r", "r"), &["verb", "resource", "code"]).unwrap();
-    let mut api = Api::new(Arc::new(move || access.client()), None, requests);
-    api.deadline = Duration::from_millis(300);
+    let api = Api::new(Arc::new(move || access.client()), None, requests);
     (kubeconfig, api)
 }
 
@@ -185,7 +184,8 @@ async fn a_rotated_token_is_read_when_the_old_one_is_refused() {
 async fn a_silent_connection_is_given_up() {
     let token = token("t");
     let (address, mut requests) = server(vec![OK, Answer::Nothing, OK]).await;
-    let (_file, api) = api(address, &token);
+    let (_file, mut api) = api(address, &token);
+    api.deadline = Duration::from_millis(300);
     call(&api).await.unwrap();
     let failure = call(&api).await.unwrap_err();
     assert_eq!(failure.to_string(), "no answer within 300ms");
