@@ -3,7 +3,7 @@
 //! Starting a program may hang: the kernel returns from `vfork` only when the new program's file
 //! has been read, and the disk may be the very thing that is sick. So [`Spawner`] starts programs
 //! on threads of its own. Ending one may hang as well: SIGKILL does nothing to a process in
-//! uninterruptible sleep. So [`run`] waits until a deadline, kills, waits a moment more, and then
+//! uninterruptible sleep. So [`run()`] waits until a deadline, kills, waits a moment more, and then
 //! hands back what does not die as [`Abandoned`].
 //!
 //! Every child process of the agent is started here. [`orphans`] relies on that: it reaps whatever

@@ -5,7 +5,7 @@ use aya_ebpf::maps::Array;
 use aya_ebpf::programs::RawTracePointContext;
 use npd_ebpf::{Filesystem, id};
 
-use super::{Kernel, debug, layout, send};
+use super::{Kernel, layout, send};
 
 /// `xfs_mount.m_super`. XFS is often a module, whose BTF appears when it is loaded: later than this.
 #[map]

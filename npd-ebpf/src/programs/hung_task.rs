@@ -8,7 +8,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use npd_ebpf::{HungTask, Sleeper, id};
 
-use super::{Kernel, debug, layout, send, task};
+use super::{Kernel, layout, send, task};
 
 /// `TASK_UNINTERRUPTIBLE`, the same in every kernel.
 const UNINTERRUPTIBLE: u32 = 0x2;

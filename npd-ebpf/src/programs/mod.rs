@@ -2,14 +2,12 @@
 //! nor a BTF id, and see modules as they see the kernel proper.
 
 /// Logs through aya-log, for debugging programs; compiles to nothing without the feature.
-#[cfg(not(feature = "ebpf-log"))]
 macro_rules! debug {
-    ($($anything:tt)*) => {};
+    ($($arguments:tt)*) => {
+        #[cfg(feature = "ebpf-log")]
+        aya_log_ebpf::debug!($($arguments)*);
+    };
 }
-#[cfg(feature = "ebpf-log")]
-use aya_log_ebpf::debug;
-#[cfg(not(feature = "ebpf-log"))]
-use debug;
 
 mod cgroup;
 mod filesystem;

@@ -6,7 +6,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use npd_ebpf::{Oom, group, id, scope};
 
-use super::{Kernel, cgroup, debug, layout, pid, send, task};
+use super::{Kernel, cgroup, layout, pid, send, task};
 
 /// How far up the stack is looked. The functions that matter are among the first nine.
 const FRAMES: usize = 16;

@@ -2,7 +2,7 @@
 //!
 //! Go's `regexp` and the `regex` crate are both RE2's children: linear time, leftmost-first, no
 //! look-around, no back-references. What they find is the same; how it is written is not. So a
-//! pattern is [translated](translate) from Go's syntax, and what Go rejects is rejected in Go's
+//! pattern is [translated](translate()) from Go's syntax, and what Go rejects is rejected in Go's
 //! words.
 //!
 //! | in a pattern | Go | `regex` |

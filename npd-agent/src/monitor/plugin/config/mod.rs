@@ -1,7 +1,7 @@
 //! A custom plugin monitor's config file: NPD's JSON, checked.
 //!
 //! What a single value can get wrong is refused by its type, where the reader knows the line; what
-//! takes two values to see is refused by [`Config::check`].
+//! takes two values to see is refused by [`load`].
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
