@@ -119,6 +119,19 @@ impl PodNames {
         }))
     }
 
+    /// The pod with this uid, with its name if its logs are on this node.
+    ///
+    /// Reads the folder as [`Self::pod`] does.
+    pub async fn with_uid(&mut self, uid: &str) -> Pod {
+        if !self.known.contains_key(uid) {
+            self.read().await;
+        }
+        Pod {
+            uid: uid.to_owned(),
+            name: self.known.get(uid).cloned(),
+        }
+    }
+
     async fn read(&mut self) {
         let folder = self.folder.clone();
         let reading = self

@@ -32,6 +32,7 @@ use self::mounts::Device;
 use self::report::Claim;
 use self::state::{Changes, State};
 use super::probe::{self, Probe, Program, Record, Watch};
+use crate::cgroup::PodNames;
 use crate::monitor::Task;
 use crate::problem::{Forever, Subject, SubjectKind};
 
@@ -136,6 +137,8 @@ struct Filesystems {
     claims: BTreeMap<Device, Claim>,
     /// Errors and shutdowns, by device and wording.
     happenings: Fold<(Device, String)>,
+    /// Whose volumes they are.
+    names: PodNames,
 }
 
 impl Filesystems {
@@ -144,9 +147,10 @@ impl Filesystems {
             .rules
             .iter()
             .flat_map(|rule| rule.mount_points.clone());
+        let roots = &watch.reporter.node.roots;
         let now = Instant::now();
         Self {
-            state: State::new(watch.reporter.node.roots.clone()),
+            state: State::new(roots.clone()),
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,
@@ -158,6 +162,7 @@ impl Filesystems {
             sees_errors: false,
             claims: BTreeMap::new(),
             happenings: Fold::default(),
+            names: PodNames::new(&roots.log),
         }
     }
 

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::fold::Telling;
 use super::mounts::Device;
-use super::state::{Fault, Filesystem};
+use super::state::Filesystem;
 use super::{Filesystems, kernel, wording};
+use crate::cgroup::PodNames;
 use crate::monitor::ebpf::probe::{Rule, Sighting, Watch};
 use crate::problem::{Pod, Subject};
 use crate::reporter::Report;
@@ -32,10 +33,8 @@ impl Filesystems {
         times: u64,
         timestamp: Timestamp,
     ) -> anyhow::Result<()> {
-        for telling in self
-            .happenings
-            .note((device, what), times, Instant::now().into_std())
-        {
+        let now = Instant::now().into_std();
+        for telling in self.happenings.note((device, what), times, now) {
             self.tell(watch, &telling, timestamp).await?;
         }
         Ok(())
@@ -43,7 +42,7 @@ impl Filesystems {
 
     /// Tells what happened, or how often it did.
     pub(super) async fn tell(
-        &self,
+        &mut self,
         watch: &Watch,
         telling: &Telling<(Device, String)>,
         timestamp: Timestamp,
@@ -51,7 +50,8 @@ impl Filesystems {
         let (Telling::First((device, _)) | Telling::Again((device, _), _)) = telling;
         let (name, described, pod) = if let Some(known) = self.state.get(*device) {
             let name = known.identity.name.clone();
-            (name, wording::name(known), pod(known))
+            let pod = pod(&mut self.names, known).await;
+            (name, wording::name(known), pod)
         } else {
             let name = kernel::name(&self.state.roots, *device);
             let name = name.unwrap_or_else(|| device.to_string());
@@ -130,7 +130,12 @@ impl Filesystems {
                 // It backs other paths than before.
                 watch.recovered(Subject::Filesystem(name.clone())).await?;
             }
-            let sighting = sighting(known, fault);
+            let sighting = Sighting {
+                subject: Subject::Filesystem(name.clone()),
+                timestamp: Timestamp::now(),
+                message: wording::fault(known, fault),
+                pod: pod(&mut self.names, known).await,
+            };
             watch.lasts(&sighting, concerned).await?;
             let told = known.error.is_some() || known.shutdown.is_some();
             if before.is_none() && rules.is_empty() && !told {
@@ -148,25 +153,16 @@ impl Filesystems {
     }
 }
 
-fn sighting(known: &Filesystem, fault: Fault) -> Sighting {
-    Sighting {
-        subject: Subject::Filesystem(known.identity.name.clone()),
-        timestamp: Timestamp::now(),
-        message: wording::fault(known, fault),
-        pod: pod(known),
-    }
-}
-
 /// The pod whose volume it is, as its mount point below the kubelet's folder tells.
-fn pod(known: &Filesystem) -> Option<Pod> {
+async fn pod(names: &mut PodNames, known: &Filesystem) -> Option<Pod> {
     let uid = known.superblock.mount_points.iter().find_map(|point| {
         let (_, rest) = point.split_once("/pods/")?;
         let (uid, rest) = rest.split_once('/')?;
         let volume = rest.starts_with("volumes/") || rest.starts_with("volume-subpaths/");
         volume.then_some(uid)
     });
-    uid.map(|uid| Pod {
-        uid: uid.to_owned(),
-        name: None,
-    })
+    match uid {
+        Some(uid) => Some(names.with_uid(uid).await),
+        None => None,
+    }
 }

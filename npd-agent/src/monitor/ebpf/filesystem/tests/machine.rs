@@ -165,7 +165,10 @@ impl Machine {
                         Some(_) => "Condition",
                         None => "Event",
                     };
-                    let pod = finding.pod.map(|pod| format!(" of pod {}", pod.uid));
+                    let pod = finding.pod.map(|pod| match pod.name {
+                        Some(name) => format!(" of pod {}/{}", name.namespace, name.name),
+                        None => format!(" of pod {}", pod.uid),
+                    });
                     format!("{kind}{}: {}", pod.unwrap_or_default(), finding.message)
                 }
                 Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),

@@ -158,9 +158,10 @@ async fn a_volume_of_a_pod_is_told_with_the_pod() {
          44 27 7:1 / /var/lib/kubelet/pods/5f0c/volumes/csi/pv/mount rw - ext4 /dev/loop1 rw\n"
     );
     let mut machine = started(&mounts).await;
+    machine.write("log/pods/default_web-0_5f0c/web/0.log", "");
     machine.record(id::EXT4_ERROR, 1, "ext4_lookup").await;
     machine
-        .check(1, &["Event of pod 5f0c: loop1 (ext4 on /var/lib/kubelet/plugins/globalmount, /var/lib/kubelet/pods/5f0c/volumes/csi/pv/mount) has an error, found in ext4_lookup:12"])
+        .check(1, &["Event of pod default/web-0: loop1 (ext4 on /var/lib/kubelet/plugins/globalmount, /var/lib/kubelet/pods/5f0c/volumes/csi/pv/mount) has an error, found in ext4_lookup:12"])
         .await;
 }
 
