@@ -1,13 +1,14 @@
 //! Custom plugins: the example of the documentation, and everything a plugin can do to its agent.
 
 use std::fs;
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::agent::{Agent, Line, PATIENCE};
 use npd_tests::faults::disk::{Disk, Type};
+use npd_tests::faults::retry;
 use npd_tests::harness::{self, Need, Test};
 use serde_json::json;
 
@@ -33,6 +34,11 @@ const TESTS: &[Test] = &[
             Need::Tool("fsfreeze"),
         ],
         run: a_dead_disk_delays_no_other_plugin,
+    },
+    Test {
+        name: "a_fork_bomb_is_bounded_and_removed",
+        needs: &[Need::Agent, Need::Root, Need::File(PIDS)],
+        run: a_fork_bomb_is_bounded_and_removed,
     },
     Test {
         name: "orphans_are_reaped",
@@ -254,6 +260,69 @@ fn no_plugin_delays_another() -> anyhow::Result<()> {
         "it took {:?}",
         begun.elapsed()
     );
+    Ok(())
+}
+
+/// The hierarchy that counts processes, in version 1.
+const PIDS: &str = "/sys/fs/cgroup/pids";
+
+/// A cgroup that holds even an agent that fails this test.
+struct Guard(PathBuf);
+
+impl Guard {
+    fn new() -> anyhow::Result<Self> {
+        let path = Path::new(PIDS).join(format!("npd-test-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        let guard = Self(path);
+        fs::write(guard.0.join("pids.max"), "1000")?;
+        Ok(guard)
+    }
+
+    fn processes(&self) -> anyhow::Result<usize> {
+        let number = fs::read_to_string(self.0.join("pids.current"))?;
+        Ok(number.trim().parse()?)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Err(error) = retry(PATIENCE, || Ok(fs::remove_dir(&self.0)?)) {
+            eprintln!("LEFT BEHIND: {}: {error:#}", self.0.display());
+        }
+    }
+}
+
+fn a_fork_bomb_is_bounded_and_removed() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    // Half of it leaves the process group.
+    let bomb = "b() { b & setsid sh -c 'sleep 1000' & b; }; b";
+    let config = json!({
+        "plugin": "custom",
+        "pluginConfig": {"invoke_interval": "1h", "timeout": "2s"},
+        "rules": [{"type": "temporary", "reason": "Bomb", "path": "/bin/sh", "args": ["-c", bomb]}],
+    });
+    fs::write(folder.path().join("plugin.json"), config.to_string())?;
+    let guard = Guard::new()?;
+    let mut enter = Command::new("/bin/sh");
+    enter
+        .args(["-c", r#"echo $$ > "$0/cgroup.procs"; exec "$@""#])
+        .arg(&guard.0);
+    let mut agent = Agent::start_with(
+        enter,
+        folder.path(),
+        &["--config.custom-plugin-monitor=plugin.json"],
+    )?;
+    // The plugin's 256, and a few of the agent's own.
+    wait_until(|| guard.processes().is_ok_and(|now| now > 200))?;
+    let mut most = 0;
+    agent.wait_until("its deadline", PATIENCE, || {
+        most = most.max(guard.processes()?);
+        let is_over = |line: &Line| line.is_event("Bomb", "Timeout");
+        Ok(agent.lines().iter().any(is_over).then_some(()))
+    })?;
+    ensure!(most < 300, "{most} processes");
+    wait_until(|| guard.processes().is_ok_and(|now| now < 20))?;
+    ensure!(agent.stop()?.success(), "it was asked to stop");
     Ok(())
 }
 

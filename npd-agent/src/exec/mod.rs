@@ -10,6 +10,8 @@
 //! the agent's first thread is the parent of, and only strangers are.
 
 mod abandoned;
+mod bounds;
+pub mod enter;
 pub mod orphans;
 mod run;
 mod spawn;
@@ -17,6 +19,7 @@ mod spawn;
 mod tests;
 
 pub use abandoned::Abandoned;
+pub use bounds::{Bounds, Cgroup};
 pub use run::{Over, RunError, run};
 pub use spawn::Spawner;
 
@@ -29,4 +32,6 @@ pub struct Program {
     pub args: Vec<String>,
     /// What its environment has beyond the agent's own.
     pub env: Vec<(String, String)>,
+    /// What bounds it.
+    pub cgroup: Option<Cgroup>,
 }

@@ -94,7 +94,7 @@ struct Followed {
 
 /// Reads the pipes to their ends and then waits for the program; at the deadline kills it.
 async fn follow(group: &mut Group, pipes: &mut Pipes, deadline: Instant) -> Followed {
-    let id = group.id();
+    let kill = group.killer();
     let mut ending = pin!(async {
         tokio::join!(pipes.out.read(), pipes.err.read());
         group.wait().await
@@ -106,7 +106,7 @@ async fn follow(group: &mut Group, pipes: &mut Pipes, deadline: Instant) -> Foll
         };
     }
     // `ending` has not ended, so the first process has not been waited for: see `Group::kill`.
-    Group::kill_id(id);
+    kill();
     Followed {
         timed_out: true,
         waited: timeout(GRACE, ending).await.ok(),

@@ -13,9 +13,13 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use super::Program;
+use super::{Cgroup, Program, enter};
+
+/// The agent's own file, also when it has been replaced or moved.
+pub(super) const OURSELVES: &str = "/proc/self/exe";
 
 /// What a thread that starts programs needs: it builds an argument list and calls `posix_spawn`.
 const STACK: usize = 256 * 1024;
@@ -51,6 +55,7 @@ struct Job {
 pub struct Group {
     child: Child,
     id: Pid,
+    cgroup: Option<Cgroup>,
 }
 
 impl Spawner {
@@ -128,10 +133,23 @@ impl Group {
         reason = "this is the one place where children are made"
     )]
     fn start(program: &Program) -> io::Result<Self> {
-        let Program { path, args, env } = program;
+        let Program {
+            path,
+            args,
+            env,
+            cgroup,
+        } = program;
         let file = resolve(path, std::env::var_os("PATH").as_deref())?;
-        let child = tokio::process::Command::new(file)
-            .arg0(path)
+        let mut command = if let Some(cgroup) = cgroup {
+            let mut command = tokio::process::Command::new(OURSELVES);
+            command.args(enter::words(cgroup, &file, path));
+            command
+        } else {
+            let mut command = tokio::process::Command::new(file);
+            command.arg0(path);
+            command
+        };
+        let child = command
             .args(args)
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -141,7 +159,11 @@ impl Group {
             .spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let id = Pid::from_raw(id.ok_or_else(|| io::Error::other("the kernel gave no pid"))?);
-        Ok(Self { child, id })
+        Ok(Self {
+            child,
+            id,
+            cgroup: cgroup.clone(),
+        })
     }
 
     /// The group's id, which is its first process's.
@@ -173,16 +195,30 @@ impl Group {
     /// then, even while it is a zombie, the kernel gives its number to no other process or group.
     pub(super) fn kill(&self) {
         if self.lives() {
-            Self::kill_id(self.id);
+            kill_group(self.id);
+            if let Some(cgroup) = &self.cgroup {
+                cgroup.kill();
+            }
         }
     }
 
-    /// The same, for a caller who knows that the first process has not been waited for.
-    pub(super) fn kill_id(id: Pid) {
-        match killpg(id, Signal::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => debug!(group = id.as_raw(), %error, "Killing a program failed"),
+    /// What does the same later, for a caller who knows that the first process has not been waited for.
+    pub(super) fn killer(&self) -> impl FnOnce() + use<> {
+        let (id, cgroup) = (self.id, self.cgroup.clone());
+        move || {
+            kill_group(id);
+            if let Some(cgroup) = cgroup {
+                // The kernel may let it wait for other cgroups to be made or removed.
+                drop(spawn_blocking(move || cgroup.kill()));
+            }
         }
+    }
+}
+
+fn kill_group(id: Pid) {
+    match killpg(id, Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(error) => debug!(group = id.as_raw(), %error, "Killing a program failed"),
     }
 }
 

@@ -14,6 +14,7 @@ fn sh(script: &str) -> Program {
         path: "/bin/sh".to_owned(),
         args: vec!["-c".to_owned(), script.to_owned()],
         env: vec![("GREETING".to_owned(), "hello".to_owned())],
+        cgroup: None,
     }
 }
 

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::exec::enter;
+
 /// A program in the agent's file.
 pub struct Tool {
     /// What it is called.
@@ -21,7 +23,13 @@ pub struct Tool {
 }
 
 /// Every program in the agent's file.
-pub const TOOLS: &[Tool] = &[health_checker::TOOL, builtin::TOOL];
+pub const TOOLS: &[Tool] = &[health_checker::TOOL, builtin::TOOL, ENTER];
+
+/// What the agent runs before a plugin that is bounded.
+const ENTER: Tool = Tool {
+    name: enter::NAME,
+    run: enter::run,
+};
 
 /// The program that a command line asks for, with its own command line; `None` if that is the agent.
 pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool, Vec<OsString>)> {

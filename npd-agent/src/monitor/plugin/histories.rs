@@ -14,6 +14,9 @@ use crate::exec::{Abandoned, Over, RunError};
 use crate::problem::{ConditionStatus, Finding, Witness};
 use crate::reporter::Reporter;
 
+/// How much of a plugin's standard error is logged, in bytes.
+const STDERR_LOGGED: usize = 512;
+
 /// A run that is over.
 pub(super) struct Ran {
     /// Whose.
@@ -167,7 +170,8 @@ impl<'a> Histories<'a> {
             }
             Ok(over) if answer.present != ConditionStatus::False && news => {
                 let status = over.status.map(tracing::field::display);
-                info!(path, status, stderr = text(&over.stderr), "Plugin failed");
+                let stderr = text(&over.stderr[..over.stderr.len().min(STDERR_LOGGED)]);
+                info!(path, status, stderr, "Plugin failed");
             }
             outcome => debug!(path, ?outcome, took = ?ran.took, "Plugin was run"),
         }

@@ -14,18 +14,20 @@ mod schedule;
 mod steady;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info};
 
 use self::config::{Checked, Rule};
 use self::histories::{Histories, Ran};
 use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
 use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
-use crate::exec::{self, Abandoned, Spawner};
+use crate::exec::{self, Abandoned, Bounds, Spawner};
 use crate::problem::Forever;
 use crate::reporter::Reporter;
 
@@ -45,14 +47,21 @@ const MAX_ABANDONED: usize = 3;
 struct PluginMonitor {
     config: Checked,
     spawner: Spawner,
+    bounds: SharedBounds,
 }
+
+/// One folder of cgroups for all files, made when the first of them is watched. `None` says that
+/// the agent may not make cgroups.
+type SharedBounds = Arc<OnceLock<Option<Bounds>>>;
 
 fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
     let spawner = Spawner::default();
+    let bounds = SharedBounds::default();
     let monitor = |file| -> anyhow::Result<Box<dyn Monitor>> {
         Ok(Box::new(PluginMonitor {
             config: config::load(file)?,
             spawner: spawner.clone(),
+            bounds: Arc::clone(&bounds),
         }))
     };
     files.iter().map(monitor).collect()
@@ -68,7 +77,33 @@ impl Monitor for PluginMonitor {
     }
 
     fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
+        let bounds = self.bounds.get_or_init(claim_bounds).as_ref();
+        bound(&mut self.config, bounds);
         Box::pin(watch(&self.config, &self.spawner, reporter))
+    }
+}
+
+fn claim_bounds() -> Option<Bounds> {
+    let bounds = Bounds::claim();
+    if let Err(error) = &bounds {
+        info!(
+            error = format!("{error:#}"),
+            "Plugins run without limits of their own"
+        );
+    }
+    bounds.ok()
+}
+
+/// Gives each rule's program a cgroup, as far as that is possible.
+fn bound(config: &mut Checked, bounds: Option<&Bounds>) {
+    let Some(bounds) = bounds else { return };
+    for (index, rule) in config.rules.iter_mut().enumerate() {
+        // The name of a file may contain what the name of a folder may not.
+        let name = format!("{}-rule-{index}", config.name.replace('/', "-"));
+        match bounds.cgroup(&name) {
+            Ok(cgroup) => rule.program.cgroup = Some(cgroup),
+            Err(error) => debug!(path = rule.path, %error, "A plugin runs without limits"),
+        }
     }
 }
 

@@ -327,6 +327,7 @@ impl RuleConfig {
                     .into_iter()
                     .map(|(name, value)| (name.0, value))
                     .collect(),
+                cgroup: None,
             },
             problem: Arc::new(Problem {
                 reason: Arc::from(self.reason),

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use crate::exec::enter::NOT_STARTED;
 use crate::exec::{Over, RunError};
 use crate::go::quote::quote;
 use crate::problem::ConditionStatus;
@@ -44,7 +45,7 @@ pub(super) fn answer(outcome: &Result<Over, RunError>, path: &str, max_output: u
     let over = match outcome {
         Ok(over) => over,
         Err(RunError::NotStarted(_)) => {
-            return Answer::failed("Error in starting plugin. Please check the error log");
+            return Answer::failed(NOT_STARTED);
         }
         Err(RunError::Lost(_)) => {
             return Answer::failed("Error in waiting for plugin. Please check the error log");
