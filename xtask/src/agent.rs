@@ -2,54 +2,39 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
 use crate::{ebpf, workspace};
 
-/// What a release build of the agent is for.
-#[derive(Clone, Copy)]
-pub(crate) enum Build {
-    /// This machine, with its C library.
-    Host,
-    /// Any machine, with no library at all: containers from scratch, guests.
-    Static,
-    /// Debugging the eBPF programs: prints what they log.
-    EbpfLog,
-}
-
 /// Builds the eBPF object, then the agent with it inside, in release. Returns the binary's path.
-pub(crate) fn build(shell: &Shell, build: Build) -> anyhow::Result<PathBuf> {
-    ebpf::build(shell, matches!(build, Build::EbpfLog))?;
+///
+/// There is one build for all purposes, so what is tested is what images and guests have: it needs
+/// no library on the machine that it runs on. `ebpf_log`: it prints what the eBPF programs log.
+pub(crate) fn build(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
+    ebpf::build(shell, ebpf_log)?;
     let cargo = workspace::cargo_path();
-    let mut command = cmd!(
+    // With a target named, the flags spare build scripts and procedural macros.
+    let version = cmd!(shell, "{cargo} -vV").quiet().read()?;
+    let mut lines = version.lines();
+    let target = lines.find_map(|line| line.strip_prefix("host: "));
+    let target = target.context("asking cargo what this machine is")?;
+    let features = if ebpf_log { "ebpf-log" } else { "" };
+    cmd!(
         shell,
-        "{cargo} build --locked --release --package npd-agent"
+        "{cargo} build --locked --release --package npd-agent --target {target} --features {features}"
     )
-    .quiet();
-    let mut folder = workspace::target_dir(shell);
-    match build {
-        Build::Host => {}
-        Build::EbpfLog => command = command.args(["--features", "ebpf-log"]),
-        Build::Static => {
-            // With a target named, the flags spare build scripts and procedural macros.
-            let target = match std::env::consts::ARCH {
-                arch @ ("x86_64" | "aarch64") => format!("{arch}-unknown-linux-gnu"),
-                arch => bail!("no static build for {arch}"),
-            };
-            command = command
-                .args(["--target", &target])
-                .env("CARGO_ENCODED_RUSTFLAGS", static_flags(shell));
-            folder.push(target);
-        }
-    }
-    command.run().context("building the agent")?;
+    .env("CARGO_ENCODED_RUSTFLAGS", flags(shell))
+    .quiet()
+    .run()
+    .context("building the agent")?;
+    let folder = workspace::target_dir(shell).join(target);
     Ok(folder.join("release/npd-agent"))
 }
 
 /// Compiler flags for an executable that needs no library, and that is the same wherever the
 /// sources lie: panics name their files by paths.
-fn static_flags(shell: &Shell) -> String {
+fn flags(shell: &Shell) -> String {
     let sources = shell.current_dir();
     [
         "-Ctarget-feature=+crt-static".to_owned(),

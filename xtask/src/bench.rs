@@ -3,8 +3,7 @@
 use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
-use crate::agent::{self, Build};
-use crate::{Command, workspace};
+use crate::{Command, agent, workspace};
 
 pub(crate) const COMMAND: Command = Command {
     name: "bench",
@@ -18,7 +17,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     if !args.is_empty() {
         bail!("usage: cargo xtask bench");
     }
-    let agent = agent::build(shell, Build::Host)?;
+    let agent = agent::build(shell, false)?;
     let cargo = workspace::cargo_path();
     cmd!(
         shell,

@@ -8,9 +8,8 @@ use anyhow::{Context as _, bail};
 use xshell::Shell;
 use xtask::oci::{Image, Layer};
 
-use crate::agent::{self, Build};
 use crate::workspace::{self, say};
-use crate::{Command, userland};
+use crate::{Command, agent, userland};
 
 pub(crate) const COMMAND: Command = Command {
     name: "image",
@@ -79,7 +78,7 @@ fn write(shell: &Shell, suffix: &str, layers: &[Vec<u8>]) -> anyhow::Result<()> 
 /// The layer that all sizes have: the files of NPD's image.
 fn files(shell: &Shell) -> anyhow::Result<Vec<u8>> {
     let mut files = Layer::default();
-    files.add(AGENT, &agent::build(shell, Build::Static)?)?;
+    files.add(AGENT, &agent::build(shell, false)?)?;
     files.add("/config", &shell.current_dir().join("deploy/config"))?;
     for plugin in PLUGINS {
         files.link(plugin, AGENT);

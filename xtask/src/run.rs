@@ -5,9 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::agent::{self, Build};
 use crate::workspace::{is_root, say};
-use crate::{Command, ebpf};
+use crate::{Command, agent, ebpf};
 
 pub(crate) const COMMAND: Command = Command {
     name: "run",
@@ -23,15 +22,15 @@ pub(crate) const COMMAND: Command = Command {
     reason = "xshell can start a program but not become it"
 )]
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
-    let (build, flags) = match args {
-        [log, flags @ ..] if log == ebpf::LOG_FLAG => (Build::EbpfLog, flags),
-        flags => (Build::Host, flags),
+    let (ebpf_log, flags) = match args {
+        [log, flags @ ..] if log == ebpf::LOG_FLAG => (true, flags),
+        flags => (false, flags),
     };
     let flags = match flags {
         [separator, flags @ ..] if separator == "--" => flags,
         flags => flags,
     };
-    let agent = agent::build(shell, build)?;
+    let agent = agent::build(shell, ebpf_log)?;
     if !is_root() {
         say("not root: no eBPF program loads and the kernel log may be closed to the agent");
     }

@@ -3,9 +3,8 @@
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::agent::{self, Build};
 use crate::workspace::{self, say};
-use crate::{Command, debian};
+use crate::{Command, agent, debian};
 
 pub(crate) const COMMAND: Command = Command {
     name: "test",
@@ -37,7 +36,7 @@ pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> a
     if let Err(error) = install_packages(shell) {
         say(format_args!("some tests will be skipped: {error:#}"));
     }
-    let agent = agent::build(shell, Build::Host)?;
+    let agent = agent::build(shell, false)?;
     let cargo = workspace::cargo_path();
     cmd!(
         shell,
