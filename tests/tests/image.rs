@@ -78,6 +78,11 @@ fn the_minimal_image_has_the_layout_of_npd_and_needs_no_library() -> anyhow::Res
         let link = root.path().join("home/kubernetes/bin").join(plugin);
         assert_eq!(fs::read_link(link)?, Path::new("/node-problem-detector"));
     }
+    let checker = Command::new("chroot")
+        .arg(root.path())
+        .args(["/home/kubernetes/bin/health-checker", "--help"])
+        .output()?;
+    ensure!(String::from_utf8(checker.stdout)?.contains("Usage: health-checker"));
     let version = Command::new("chroot")
         .arg(root.path())
         .args(["/node-problem-detector", "--version"])
