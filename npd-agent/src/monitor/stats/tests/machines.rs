@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use super::*;
 
-/// Sixteen processors, four NVMe disks, two of them paths of a multipath device, a bond, a VLAN,
+/// Sixteen processors, four `NVMe` disks, two of them paths of a multipath device, a bond, a VLAN,
 /// a bridge and a pod's veth pair, cgroup v2.
 const MANY: &str = "guest-6.12";
 
