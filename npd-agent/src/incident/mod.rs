@@ -15,6 +15,10 @@ use crate::problem::{ConditionStatus, Finding, Subject, SubjectKind, Witness};
 /// The kernel prints within milliseconds; a flooded log reaches us seconds late.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the report of a kill answers for later text. A flood of lines keeps the log's reader
+/// busy for many seconds; a pid is not used again so soon.
+const ANSWERS: Duration = Duration::from_mins(1);
+
 /// How many incidents are remembered, and how many texts held. When there are more, the oldest
 /// is let go: a text is then reported by itself, so that a problem is told twice rather than never.
 const MAX_INCIDENTS: usize = 4096;
@@ -191,7 +195,7 @@ impl Incidents {
         reported.reasons.insert(Arc::clone(&finding.problem.reason));
         reported.until = match finding.present {
             ConditionStatus::True if lasts => None,
-            _ => Some(now + PATIENCE),
+            _ => Some(now + ANSWERS),
         };
     }
 }
