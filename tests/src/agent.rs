@@ -45,22 +45,15 @@ pub struct Line {
 impl Agent {
     /// Starts the agent in `folder`. What it reports is taken from its terminal exporter.
     pub fn start(folder: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
-        let agent = harness::agent()?;
-        Self::run(Command::new(agent), folder, arguments)
+        Self::start_as(Command::new(harness::agent()?), folder, arguments)
     }
 
-    /// Starts the agent with a program that starts programs, like `setpriv`: as `command`, followed
-    /// by the agent's path.
-    pub fn start_with(
+    /// Starts the agent as `command`, which becomes it.
+    pub fn start_as(
         mut command: Command,
         folder: &Path,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
-        command.arg(harness::agent()?);
-        Self::run(command, folder, arguments)
-    }
-
-    fn run(mut command: Command, folder: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let log = NamedTempFile::new().context("making a file for its log")?;
         let (port, prometheus_port) = (free_port()?, free_port()?);
         let mut process = command

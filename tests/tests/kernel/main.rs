@@ -1,0 +1,160 @@
+//! Real faults of this machine's kernel, and what a user sees of them.
+
+mod blind;
+mod filesystem;
+mod hung_task;
+mod oom;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use npd_tests::agent::{Agent, PATIENCE, is_event};
+use npd_tests::harness::{self, Need, Test};
+use serde_json::Value;
+
+const OOM: &[Need] = &[Need::Agent, Need::Root, Need::Btf, Need::MemoryCgroup];
+const EXT4: &[Need] = &[
+    Need::Agent,
+    Need::Root,
+    Need::Btf,
+    Need::File("/dev/loop-control"),
+    Need::Tool("losetup"),
+    Need::Tool("mkfs.ext4"),
+    Need::File("/sys/fs/ext4"),
+];
+const XFS: &[Need] = &[
+    Need::Agent,
+    Need::Root,
+    Need::Btf,
+    Need::File("/dev/loop-control"),
+    Need::Tool("losetup"),
+    Need::Tool("mkfs.xfs"),
+    Need::Tool("xfs_io"),
+];
+const HANG: &[Need] = &[
+    Need::Agent,
+    Need::Root,
+    Need::Btf,
+    Need::File("/dev/loop-control"),
+    Need::Tool("losetup"),
+    Need::Tool("mkfs.ext4"),
+    Need::Tool("fsfreeze"),
+    Need::File("/proc/sys/kernel/hung_task_check_interval_secs"),
+];
+
+const BLIND: &[Need] = &[
+    Need::Agent,
+    Need::Root,
+    Need::MemoryCgroup,
+    Need::File("/dev/loop-control"),
+    Need::Tool("losetup"),
+    Need::Tool("mkfs.ext4"),
+    Need::Tool("setpriv"),
+];
+
+const TESTS: &[Test] = &[
+    Test {
+        name: "an_oom_kill_is_reported_once",
+        needs: OOM,
+        run: oom::an_oom_kill_is_reported_once,
+    },
+    Test {
+        name: "every_oom_kill_is_counted_while_the_log_is_flooded",
+        needs: OOM,
+        run: oom::every_oom_kill_is_counted_while_the_log_is_flooded,
+    },
+    Test {
+        name: "a_hung_task_is_one_event_until_it_runs_again",
+        needs: HANG,
+        run: hung_task::a_hung_task_is_one_event_until_it_runs_again,
+    },
+    Test {
+        name: "an_ext4_error_makes_the_file_system_read_only_until_unmounted",
+        needs: EXT4,
+        run: filesystem::an_ext4_error_makes_the_file_system_read_only_until_unmounted,
+    },
+    Test {
+        name: "an_operators_remount_lasts_until_the_next",
+        needs: EXT4,
+        run: filesystem::an_operators_remount_lasts_until_the_next,
+    },
+    Test {
+        name: "a_shut_down_xfs_is_at_fault_until_unmounted",
+        needs: XFS,
+        run: filesystem::a_shut_down_xfs_is_at_fault_until_unmounted,
+    },
+    Test {
+        name: "a_fault_of_an_unimportant_file_system_is_an_event_only",
+        needs: EXT4,
+        run: filesystem::a_fault_of_an_unimportant_file_system_is_an_event_only,
+    },
+    Test {
+        name: "without_bpf_the_same_faults_are_reported_once",
+        needs: BLIND,
+        run: blind::without_bpf_the_same_faults_are_reported_once,
+    },
+    Test {
+        name: "without_privileges_the_agent_runs_and_says_what_it_cannot_see",
+        needs: BLIND,
+        run: blind::without_privileges_the_agent_runs_and_says_what_it_cannot_see,
+    },
+];
+
+fn main() -> ExitCode {
+    harness::serial(TESTS)
+}
+
+/// Faults reach the terminal within milliseconds; a busy machine may take longer.
+const SOON: Duration = Duration::from_secs(5);
+
+/// How long a report in the kernel's log may be held back while a probe is waited for; whatever is
+/// to be told twice has been told twice after this.
+const SETTLED: Duration = Duration::from_secs(7);
+
+/// Starts the agent with the built-in monitors, and lets it tell what the kernel's log has of the
+/// minutes before.
+fn start() -> anyhow::Result<Agent> {
+    let agent = watching(Agent::start(Path::new("/"), &[])?)?;
+    std::thread::sleep(SETTLED);
+    Ok(agent)
+}
+
+/// Waits until every probe is attached.
+fn watching(agent: Agent) -> anyhow::Result<Agent> {
+    agent.wait_until("probes to be attached", PATIENCE, || {
+        let status = agent.page("/status")?;
+        let probes = status["probes"].as_object().context("no probes")?;
+        let attached = |probe: &Value| probe["backend"] == "raw_tracepoint";
+        Ok((!probes.is_empty() && probes.values().all(attached)).then_some(()))
+    })?;
+    Ok(agent)
+}
+
+/// Waits until the condition has this status, on the terminal and on `/conditions`.
+fn wait_for_condition(agent: &Agent, r#type: &str, status: &str) -> anyhow::Result<()> {
+    agent.wait_until(&format!("{type} to be {status}"), SOON, || {
+        let printed = agent.lines().into_iter().rev().find_map(|line| {
+            let mut conditions = line.report["conditions"].as_array().into_iter().flatten();
+            let condition = conditions.find(|condition| condition["type"] == r#type);
+            condition.cloned()
+        });
+        let printed = printed.context("the terminal does not know it")?;
+        let shown = agent.condition(r#type)?;
+        Ok((printed == shown && shown["status"] == status).then_some(()))
+    })
+}
+
+/// How many events have this reason and a message that contains `text`, on the terminal. Checks
+/// that `/events` has as many.
+fn count_events(agent: &Agent, reason: &str, text: &str) -> anyhow::Result<usize> {
+    let printed = agent.lines();
+    let printed = printed.iter().filter(|line| line.is_event(reason, text));
+    let printed = printed.count();
+    let shown = agent.page("/events")?;
+    let shown = shown.as_array().into_iter().flatten();
+    let shown = shown.filter(|event| is_event(event, reason, text)).count();
+    ensure!(printed == shown, "{printed} printed, {shown} on /events");
+    Ok(printed)
+}

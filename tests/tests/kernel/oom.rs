@@ -1,0 +1,66 @@
+//! Processes killed for want of memory.
+
+use std::collections::BTreeSet;
+
+use anyhow::ensure;
+use npd_tests::agent::is_event;
+use npd_tests::faults::cgroup::{MemoryCgroup, oom_kills};
+use npd_tests::faults::kmsg::Flood;
+
+use crate::{SETTLED, SOON, count_events, start};
+
+const COUNTER: &str = r#"problem_counter{reason="OOMKilling"}"#;
+
+/// The user sees one line about a killed process, although the kernel's log tells of it too.
+pub(crate) fn an_oom_kill_is_reported_once() -> anyhow::Result<()> {
+    let agent = start()?;
+    let before = agent.metric(COUNTER)?;
+    let cgroup = MemoryCgroup::new("npd-test-one")?;
+    let pid = cgroup.kill_one()?.to_string();
+    let line = agent.wait_for("the kill", SOON, |line| line.is_event("OOMKilling", &pid))?;
+    let message = line.report["event"]["message"].to_string();
+    for expected in [MemoryCgroup::VICTIM, &cgroup.path().display().to_string()] {
+        ensure!(message.contains(expected), "no {expected} in {message}");
+    }
+    std::thread::sleep(SETTLED);
+    ensure!(count_events(&agent, "OOMKilling", &pid)? == 1);
+    ensure!(agent.metric(COUNTER)? == before + 1);
+    Ok(())
+}
+
+/// No kill is lost or told twice, however busy the kernel's log is.
+pub(crate) fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Result<()> {
+    const KILLS: u64 = 100;
+    let agent = start()?;
+    let told_before = agent.metric(COUNTER)?;
+    let cgroup = MemoryCgroup::new("npd-test-many")?;
+    let flood = Flood::start(20_000)?;
+    let before = oom_kills()?;
+    let mut pids = BTreeSet::new();
+    for _ in 0..KILLS {
+        pids.insert(cgroup.kill_one()?);
+    }
+    let counted = oom_kills()? - before;
+    ensure!(flood.stop()? > 0);
+    ensure!(counted == KILLS, "the kernel counted {counted}");
+    agent.wait_until("every kill to be counted", SOON, || {
+        Ok((agent.metric(COUNTER)? >= told_before + KILLS).then_some(()))
+    })?;
+    std::thread::sleep(SETTLED);
+    let told = agent.metric(COUNTER)? - told_before;
+    ensure!(told == KILLS, "the agent counted {told}");
+    let path = cgroup.path().display().to_string();
+    let lines = agent.lines();
+    let messages = lines.iter().filter_map(|line| {
+        let event = &line.report["event"];
+        is_event(event, "OOMKilling", &path).then(|| event["message"].to_string())
+    });
+    let messages = messages.collect::<Vec<_>>();
+    ensure!(messages.len() == pids.len(), "{} lines", messages.len());
+    for pid in pids {
+        let pid = pid.to_string();
+        let of_pid = messages.iter().filter(|m| m.contains(&pid)).count();
+        ensure!(of_pid == 1, "{of_pid} lines about {pid}");
+    }
+    Ok(())
+}
