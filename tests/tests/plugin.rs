@@ -306,8 +306,9 @@ fn a_fork_bomb_is_bounded_and_removed() -> anyhow::Result<()> {
     let mut enter = Command::new("/bin/sh");
     enter
         .args(["-c", r#"echo $$ > "$0/cgroup.procs"; exec "$@""#])
-        .arg(&guard.0);
-    let mut agent = Agent::start_with(
+        .arg(&guard.0)
+        .arg(harness::agent()?);
+    let mut agent = Agent::start_as(
         enter,
         folder.path(),
         &["--config.custom-plugin-monitor=plugin.json"],
