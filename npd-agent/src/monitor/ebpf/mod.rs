@@ -19,6 +19,8 @@ pub mod probe;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 mod ring;
+#[cfg(test)]
+mod stage;
 mod task;
 mod truth;
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use npd_ebpf::Sleeper as Record;
+use tokio::task::spawn_blocking;
 use zerocopy::FromBytes as _;
 
 use super::table::Sleeper;
@@ -20,25 +22,97 @@ pub(super) const TICK: u64 = 10_000_000;
 /// `PF_FROZEN`: before 6.1 a frozen task sleeps uninterruptibly, and means to.
 const FROZEN: u64 = 0x0001_0000;
 
-/// The task iterator: one walk in the kernel, tens of nanoseconds a task.
-pub(super) fn by_iterator(kernel: &Shared) -> anyhow::Result<Vec<Sleeper>> {
+/// The namespace that every process is born into, by the number that the kernel gives it
+/// (`PROC_PID_INIT_INO`).
+const INITIAL_NAMESPACE: &str = "pid:[4026531836]";
+
+/// How the host's tasks are seen.
+pub(super) enum Sight {
+    /// By an iterator in the kernel: one walk, tens of nanoseconds a task.
+    Iterator(Shared),
+    /// By every thread in `/proc`: some ten microseconds a thread.
+    Proc,
+    /// Not at all.
+    None,
+}
+
+impl Sight {
+    /// The best way there is, and why there is no better one.
+    pub(super) fn best(kernel: Option<&Shared>, proc: &Path) -> (Self, Option<String>) {
+        match iterator(kernel, proc) {
+            Ok(kernel) => (Self::Iterator(kernel), None),
+            Err(reason) => Self::without_iterator(proc, reason),
+        }
+    }
+
+    /// The best way but the iterator, which is out of the question for this reason.
+    pub(super) fn without_iterator(proc: &Path, reason: String) -> (Self, Option<String>) {
+        // The threads of the kernel are nowhere to be seen but in the initial namespace.
+        let second = fs::read_to_string(proc.join("2/comm"));
+        if second.is_ok_and(|comm| comm.trim_end() == "kthreadd") {
+            return (Self::Proc, Some(format!("no task iterator: {reason}")));
+        }
+        let reason = "the host's tasks are out of sight; it takes its pid namespace (hostPID), \
+                      or its /proc in $HOST_PROC";
+        (Self::None, Some(reason.to_owned()))
+    }
+
+    /// All tasks that sleep; `None` if they cannot be seen.
+    pub(super) async fn all(&self, proc: &Path) -> anyhow::Result<Option<Vec<Sleeper>>> {
+        match self {
+            Self::Iterator(kernel) => by_iterator(kernel).map(Some),
+            Self::Proc => {
+                let proc = proc.to_path_buf();
+                let found = spawn_blocking(move || by_proc(&proc)).await;
+                Ok(Some(found.context("walking through /proc")??))
+            }
+            Self::None => Ok(None),
+        }
+    }
+
+    /// Those of the threads `pids` that sleep; `None` if they cannot be seen.
+    pub(super) fn these(
+        &self,
+        proc: &Path,
+        pids: impl Iterator<Item = u32>,
+    ) -> Option<Vec<Sleeper>> {
+        if matches!(self, Self::None) {
+            return None;
+        }
+        // A thread has a folder of its own here, though it is not listed.
+        let found = pids.filter_map(|pid| sleeper(&proc.join(pid.to_string())));
+        Some(found.collect())
+    }
+}
+
+fn iterator(kernel: Option<&Shared>, proc: &Path) -> Result<Shared, String> {
+    let kernel = kernel.ok_or("the programs are not loaded")?;
+    kernel.lock().iterator.clone()?;
+    // It walks the namespace of whoever reads it.
+    let namespace = fs::read_link(proc.join("self/ns/pid"));
+    if namespace.is_ok_and(|namespace| namespace == Path::new(INITIAL_NAMESPACE)) {
+        Ok(kernel.clone())
+    } else {
+        Err("the agent is in a pid namespace of its own".to_owned())
+    }
+}
+
+fn by_iterator(kernel: &Shared) -> anyhow::Result<Vec<Sleeper>> {
     let mut bytes = Vec::new();
     let limit = (MAX_FOUND * size_of::<Record>()) as u64;
     kernel.walk()?.take(limit).read_to_end(&mut bytes)?;
     let records = bytes.chunks_exact(size_of::<Record>());
-    Ok(records
-        .filter_map(|bytes| Record::read_from_bytes(bytes).ok())
-        .map(|record| Sleeper {
-            pid: record.pid,
-            start: record.start / TICK,
-            switches: record.switches,
-            comm: text(&record.comm),
-        })
-        .collect())
+    let records = records.filter_map(|bytes| Record::read_from_bytes(bytes).ok());
+    let sleeper = |record: Record| Sleeper {
+        pid: record.pid,
+        start: record.start / TICK,
+        switches: record.switches,
+        comm: text(&record.comm),
+    };
+    Ok(records.map(sleeper).collect())
 }
 
-/// Every thread in `/proc`: some ten microseconds a thread.
-pub(super) fn by_proc(proc: &Path) -> io::Result<Vec<Sleeper>> {
+fn by_proc(proc: &Path) -> io::Result<Vec<Sleeper>> {
     let mut found = Vec::new();
     for process in numbers(proc)? {
         // A process that has gone has no threads.
@@ -50,13 +124,6 @@ pub(super) fn by_proc(proc: &Path) -> io::Result<Vec<Sleeper>> {
         }
     }
     Ok(found)
-}
-
-/// Those of the threads `pids` that sleep.
-pub(super) fn these(proc: &Path, pids: impl Iterator<Item = u32>) -> Vec<Sleeper> {
-    // A thread has a folder of its own here, though it is not listed.
-    pids.filter_map(|pid| sleeper(&proc.join(pid.to_string())))
-        .collect()
 }
 
 /// The folders in `folder` that are numbers.
@@ -147,8 +214,22 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         thread(&proc.path().join("11"), 11, "worker", "D", 0);
         thread(&proc.path().join("12"), 12, "worker", "R", 0);
-        let found = these(proc.path(), [11, 12, 13].into_iter());
+        let found = Sight::Proc
+            .these(proc.path(), [11, 12, 13].into_iter())
+            .unwrap();
         assert_eq!(found, [asleep(11, "worker")]);
+    }
+
+    #[test]
+    fn without_the_hosts_tasks_it_says_so() {
+        let proc = tempfile::tempdir().unwrap();
+        let sight = || Sight::best(None, proc.path());
+        assert!(matches!(sight(), (Sight::None, Some(_))));
+        fs::create_dir(proc.path().join("2")).unwrap();
+        fs::write(proc.path().join("2/comm"), "nginx\n").unwrap();
+        assert!(matches!(sight(), (Sight::None, Some(_))));
+        fs::write(proc.path().join("2/comm"), "kthreadd\n").unwrap();
+        assert!(matches!(sight(), (Sight::Proc, Some(_))));
     }
 
     #[test]

@@ -5,26 +5,27 @@
 //! leaves out (tasks that SIGKILL could wake, as on a dead NFS server) and see it sooner. The looks
 //! go through a task iterator in the kernel (5.8), or through `/proc`.
 //!
-//! A task has recovered when it wakes, be it only to sleep again, or is gone.
+//! A task has recovered when it wakes, be it only to sleep again, or is gone. Who cannot look at the
+//! host's tasks takes it from khungtaskd's silence.
 
+mod about;
 mod look;
 mod table;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use npd_ebpf::{HungTask, id};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use self::look::Sight;
 use self::table::{Changes, Sleeper, Table};
-use super::load::Shared;
 use super::probe::{Probe, Program, Record, Sighting, Watch, text};
-use super::task::{cgroup_path, place};
+use super::task::cgroup_path;
 use super::truth::{Truth, hung_tasks};
 use crate::cgroup::PodNames;
 use crate::monitor::Task;
@@ -63,6 +64,7 @@ async fn watch_tasks(mut watch: Watch) -> Forever {
     let mut tasks = Tasks::new(&watch);
     tasks.say_how(&watch).await?;
     loop {
+        let due = tasks.next_due(&watch);
         tokio::select! {
             record = watch.records.recv() => {
                 let record = record.context("waiting for records, which have ended")?;
@@ -72,7 +74,7 @@ async fn watch_tasks(mut watch: Watch) -> Forever {
                 attached.context("waiting for programs to be attached, which has ended")?;
                 tasks.say_how(&watch).await?;
             }
-            () = sleep_until(tasks.next_due()) => tasks.look(&watch).await?,
+            () = sleep_until(due) => tasks.look(&watch).await?,
         }
     }
 }
@@ -81,8 +83,9 @@ struct Tasks {
     proc: PathBuf,
     table: Table,
     names: PodNames,
-    /// The task iterator, or why there is none.
-    iterator: Result<Shared, String>,
+    sight: Sight,
+    /// Why tasks are not seen in a better way.
+    dim: Option<String>,
     pace: Duration,
     /// When all tasks are looked at next, and when those that hang.
     due: Instant,
@@ -96,11 +99,14 @@ impl Tasks {
         let roots = &watch.reporter.node.roots;
         let threshold = watch.settings.hung_task_threshold;
         let now = Instant::now();
+        let (sight, dim) = Sight::best(watch.kernel.as_ref(), &roots.proc);
+        watch.missed(0);
         Self {
             proc: roots.proc.clone(),
             table: Table::new(threshold),
             names: PodNames::new(&roots.log),
-            iterator: iterator(watch.kernel.as_ref()),
+            sight,
+            dim,
             pace: (threshold / LOOKS).max(PACE_HANGING),
             due: now,
             due_hanging: now,
@@ -111,21 +117,23 @@ impl Tasks {
 
     async fn say_how(&self, watch: &Watch) -> anyhow::Result<()> {
         let refused = watch.refusals();
-        let backend = match (&refused, &self.iterator) {
+        let backend = match (&refused, &self.sight) {
             (None, _) => "raw_tracepoint",
-            (Some(_), Ok(_)) => "iterator",
-            (Some(_), Err(_)) => "poll",
+            (Some(_), Sight::Iterator(_)) => "iterator",
+            (Some(_), Sight::Proc) => "poll",
+            (Some(_), Sight::None) if watch.text_is_read() => "kmsg",
+            (Some(_), Sight::None) => "none",
         };
-        let no_iterator = self.iterator.as_ref().err();
-        let no_iterator = no_iterator.map(|reason| format!("no task iterator: {reason}"));
-        let reasons: Vec<String> = refused.into_iter().chain(no_iterator).collect();
-        let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
-        watch.seen_by(backend, reason);
+        let reasons: Vec<String> = refused.into_iter().chain(self.dim.clone()).collect();
+        watch.seen_by(backend, (!reasons.is_empty()).then(|| reasons.join("; ")));
+        if ["kmsg", "none"].contains(&backend) {
+            return Ok(());
+        }
         watch.answers().await
     }
 
-    fn next_due(&self) -> Instant {
-        if self.table.any_hangs() {
+    fn next_due(&self, watch: &Watch) -> Instant {
+        if self.table.any_hangs() || !claimed(watch).is_empty() {
             self.due.min(self.due_hanging)
         } else {
             self.due
@@ -145,11 +153,14 @@ impl Tasks {
             switches,
             comm: text(&task.comm),
         };
-        let mut changes = self.table.told(sleeper, Instant::now().into_std());
-        for (_, asleep) in &mut changes.hung {
-            *asleep = kernel_timeout(&self.proc).max(*asleep);
+        let now = Instant::now();
+        if !self.table.any_hangs() {
+            self.due_hanging = now + PACE_HANGING;
         }
-        self.due_hanging = Instant::now() + PACE_HANGING;
+        let mut changes = self.table.told(sleeper, now.into_std());
+        for (_, asleep) in &mut changes.hung {
+            *asleep = about::kernel_timeout(&self.proc).max(*asleep);
+        }
         self.report(watch, changes, Some(&cgroup_path(&task.cgroup)))
             .await
     }
@@ -158,44 +169,67 @@ impl Tasks {
     async fn look(&mut self, watch: &Watch) -> anyhow::Result<()> {
         let now = Instant::now();
         self.due_hanging = now + PACE_HANGING;
-        let changes = match &self.iterator {
-            // All tasks cost next to nothing.
-            Ok(kernel) => match look::by_iterator(kernel) {
-                Ok(found) => {
-                    self.due = now + self.pace;
-                    self.table.saw_all(found, now.into_std())
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    warn!(
-                        error,
-                        "Task iterator failed; walking through /proc from now on"
-                    );
-                    self.iterator = Err(error);
-                    self.say_how(watch).await?;
-                    return Ok(());
-                }
-            },
-            Err(_) if self.due > now => Changes {
-                recovered: self
-                    .table
-                    .saw_hanging(&look::these(&self.proc, self.table.hanging())),
-                ..Changes::default()
-            },
-            Err(_) => {
-                let proc = self.proc.clone();
-                let found = spawn_blocking(move || look::by_proc(&proc)).await;
-                self.due = Instant::now() + self.pace.max(now.elapsed() * REST);
-                let found = found.context("walking through /proc")?;
-                let found = found.unwrap_or_default();
-                self.table.saw_all(found, now.into_std())
-            }
-        };
         if self.due_counter <= now {
             self.due_counter = now + PACE_COUNTER;
             watch.missed(self.truth.missed(hung_tasks(&self.proc)));
         }
+        // All tasks cost the iterator next to nothing.
+        let all = self.due <= now || matches!(self.sight, Sight::Iterator(_));
+        let claimed = claimed(watch);
+        let found = if all {
+            self.sight.all(&self.proc).await
+        } else {
+            let hanging = self.table.hanging();
+            Ok(self
+                .sight
+                .these(&self.proc, hanging.chain(claimed.iter().copied())))
+        };
+        if all {
+            let rest = match self.sight {
+                Sight::Proc => now.elapsed() * REST,
+                _ => Duration::ZERO,
+            };
+            self.due = Instant::now() + self.pace.max(rest);
+        }
+        let changes = match found {
+            Ok(Some(found)) => self.saw(all, found, &claimed, now),
+            Ok(None) => Changes {
+                recovered: self
+                    .table
+                    .silent(about::silence(&self.proc), now.into_std()),
+                ..Changes::default()
+            },
+            Err(error) => {
+                let reason = format!("{error:#}");
+                warn!(reason, "Looking at all tasks failed");
+                (self.sight, self.dim) = Sight::without_iterator(&self.proc, reason);
+                return self.say_how(watch).await;
+            }
+        };
         self.report(watch, changes, None).await
+    }
+
+    fn saw(
+        &mut self,
+        all: bool,
+        found: Vec<Sleeper>,
+        claimed: &BTreeSet<u32>,
+        now: Instant,
+    ) -> Changes {
+        let asleep: BTreeSet<u32> = found.iter().map(|sleeper| sleeper.pid).collect();
+        let mut changes = if all {
+            self.table.saw_all(found, now.into_std())
+        } else {
+            Changes {
+                recovered: self.table.saw_hanging(&found),
+                ..Changes::default()
+            }
+        };
+        let awake = claimed.difference(&asleep);
+        let news = awake.filter(|pid| !changes.recovered.contains(pid));
+        let news: Vec<u32> = news.copied().collect();
+        changes.recovered.extend(news);
+        changes
     }
 
     /// Reports what is news. `path` is the hung task's cgroup if that is known.
@@ -210,14 +244,17 @@ impl Tasks {
             watch.recovered(Subject::Task(pid)).await?;
         }
         for (Sleeper { pid, comm, .. }, asleep) in changes.hung {
+            // Numbers in another pid namespace are other tasks'.
+            let visible = !matches!(self.sight, Sight::None);
+            let waits = visible.then(|| about::wait_channel(&self.proc, pid));
             let path = match path {
                 Some(path) => path.to_owned(),
-                None => cgroup_of(&self.proc, pid),
+                None => about::cgroup_of(&self.proc, pid),
             };
             let sighting = Sighting {
                 subject: Subject::Task(pid),
                 timestamp: Timestamp::now(),
-                message: message(pid, &comm, asleep, wait_channel(&self.proc, pid), &path),
+                message: about::message(pid, &comm, asleep, waits.flatten(), &path),
                 pod: self.names.pod(&path).await,
             };
             watch
@@ -229,83 +266,16 @@ impl Tasks {
     }
 }
 
-fn iterator(kernel: Option<&Shared>) -> Result<Shared, String> {
-    let kernel = kernel.ok_or("the programs are not loaded")?;
-    kernel.lock().iterator.clone().map(|()| kernel.clone())
-}
-
-/// Begins as the kernel's line, so that people recognise it.
-fn message(pid: u32, comm: &str, asleep: Duration, waits: Option<String>, path: &str) -> String {
-    let seconds = asleep.as_secs();
-    let waits = waits.map(|function| format!(", waiting in {function}"));
-    format!(
-        "task {comm}:{pid} blocked for more than {seconds} seconds{}{}",
-        waits.unwrap_or_default(),
-        place(path),
-    )
-}
-
-/// The function of the kernel that the task sleeps in; for the privileged.
-fn wait_channel(proc: &Path, pid: u32) -> Option<String> {
-    let function = fs::read_to_string(proc.join(pid.to_string()).join("wchan")).ok()?;
-    (!function.is_empty() && function != "0").then_some(function)
-}
-
-/// The path of a living task's cgroup: that of the memory controller or else of cgroup v2.
-fn cgroup_of(proc: &Path, pid: u32) -> String {
-    let file = proc.join(pid.to_string()).join("cgroup");
-    let lines = fs::read_to_string(file).unwrap_or_default();
-    let mut path = "";
-    for line in lines.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        match (parts.next(), parts.next()) {
-            (Some(controllers), Some(of)) if controllers.split(',').any(|c| c == "memory") => {
-                return of.to_owned();
-            }
-            (Some(""), Some(of)) => path = of,
-            _ => {}
-        }
-    }
-    path.to_owned()
-}
-
-/// How long the kernel's detector lets a task sleep.
-fn kernel_timeout(proc: &Path) -> Duration {
-    let timeout = fs::read_to_string(proc.join("sys/kernel/hung_task_timeout_secs"));
-    let seconds = timeout.ok().and_then(|text| text.trim().parse().ok());
-    Duration::from_secs(seconds.unwrap_or(0))
+/// The tasks that anyone claims to hang: the kernel's log told of them at the start, or a checkpoint
+/// did.
+fn claimed(watch: &Watch) -> BTreeSet<u32> {
+    let shown = watch.reporter.board.read();
+    let tasks = shown.unwell.iter().filter_map(|subject| match subject {
+        Subject::Task(pid) => Some(*pid),
+        _ => None,
+    });
+    tasks.collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::expect;
-
-    use super::*;
-
-    #[test]
-    fn messages_begin_as_the_kernels() {
-        let asleep = Duration::from_millis(32_900);
-        let waits = Some("rpc_wait_bit_killable".to_owned());
-        let whole = message(4711, "cp", asleep, waits, "/user.slice");
-        expect!["task cp:4711 blocked for more than 32 seconds, waiting in rpc_wait_bit_killable, cgroup /user.slice"].assert_eq(&whole);
-        expect!["task kworker/0:1:7 blocked for more than 32 seconds"].assert_eq(&message(
-            7,
-            "kworker/0:1",
-            asleep,
-            None,
-            "",
-        ));
-    }
-
-    #[test]
-    fn the_memory_controllers_cgroup_is_told() {
-        let proc = tempfile::tempdir().unwrap();
-        fs::create_dir(proc.path().join("7")).unwrap();
-        let write = |text: &str| fs::write(proc.path().join("7/cgroup"), text).unwrap();
-        assert_eq!(cgroup_of(proc.path(), 7), "");
-        write("0::/user.slice/a:b\n");
-        assert_eq!(cgroup_of(proc.path(), 7), "/user.slice/a:b");
-        write("9:name=systemd:/s\n4:cpu,memory:/m\n0::/unified\n");
-        assert_eq!(cgroup_of(proc.path(), 7), "/m");
-    }
-}
+mod tests;

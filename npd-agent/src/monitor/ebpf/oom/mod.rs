@@ -91,6 +91,7 @@ impl Kills {
     fn new(watch: &Watch) -> Self {
         let roots = &watch.reporter.node.roots;
         let counter = oom_kills(&roots.proc);
+        watch.missed(0);
         Self {
             proc: roots.proc.clone(),
             page_bytes: procfs::page_size(),
@@ -196,3 +197,6 @@ impl Kills {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

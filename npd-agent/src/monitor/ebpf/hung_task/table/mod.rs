@@ -34,6 +34,8 @@ struct Entry {
     /// When it was first seen asleep; it may have been for longer.
     since: Instant,
     hangs: bool,
+    /// When the kernel last said that it hangs.
+    told: Instant,
 }
 
 /// What a look at the sleeping tasks has brought to light.
@@ -116,6 +118,15 @@ impl Table {
         recovered.map(|(pid, _)| pid).collect()
     }
 
+    /// Takes in that the kernel has said nothing else: a task that it has not mentioned for
+    /// `patience` hangs no longer.
+    pub(super) fn silent(&mut self, patience: Duration, now: Instant) -> Vec<u32> {
+        let recovered = self.sleepers.extract_if(.., |_, entry| {
+            entry.hangs && now.duration_since(entry.told) > patience
+        });
+        recovered.map(|(pid, _)| pid).collect()
+    }
+
     /// Takes in that a task hangs, as the kernel says.
     pub(super) fn told(&mut self, sleeper: Sleeper, now: Instant) -> Changes {
         let mut changes = Changes::default();
@@ -125,6 +136,7 @@ impl Table {
             let hung = entry.hangs;
             if same {
                 entry.hangs = true;
+                entry.told = now;
                 if !hung {
                     let asleep = now.duration_since(entry.since);
                     changes.hung.push((sleeper, asleep));
@@ -154,6 +166,7 @@ impl Table {
             switches: sleeper.switches,
             since: now,
             hangs,
+            told: now,
         };
         self.sleepers.insert(sleeper.pid, entry);
         true

@@ -158,3 +158,18 @@ fn a_flood_of_sleepers_is_bounded_and_counted() {
     assert_eq!(story.told(31, &sleeper(limit + 1, 1, 1)).refused, 1);
     assert_eq!(story.saw(40, &[]).recovered.len(), MAX_SLEEPERS);
 }
+
+#[test]
+fn what_the_kernel_is_silent_about_has_recovered() {
+    let mut story = story();
+    let patience = Duration::from_secs(9);
+    story.told(0, &sleeper(7, 100, 5));
+    story.told(4, &sleeper(7, 100, 5));
+    story.told(4, &sleeper(8, 100, 5));
+    story.told(8, &sleeper(8, 100, 5));
+    let now = story.at(13);
+    assert!(story.table.silent(patience, now).is_empty());
+    let now = story.at(14);
+    assert_eq!(story.table.silent(patience, now), [7]);
+    assert!(story.table.any_hangs());
+}

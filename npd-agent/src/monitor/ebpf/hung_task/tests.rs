@@ -1,0 +1,137 @@
+use npd_ebpf::{HungTask, id};
+use zerocopy::FromZeros as _;
+
+use super::PROBE;
+use crate::monitor::ebpf::probe::Probe;
+use crate::monitor::ebpf::stage::{Set, Stage};
+use crate::problem::Subject;
+
+static HUNG_TASK: Probe = PROBE;
+
+/// A thread as `/proc` shows it; `wakes` is how often it ran.
+fn thread(pid: u32, state: &str, wakes: u32) -> [(String, String); 4] {
+    let stat = format!("{pid} (cp) {state} 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n");
+    let status = format!("voluntary_ctxt_switches:\t{wakes}\nnonvoluntary_ctxt_switches:\t0\n");
+    // Found by a walk, and by its number.
+    let walked = format!("proc/{pid}/task/{pid}");
+    let named = format!("proc/{pid}");
+    [
+        (format!("{walked}/stat"), stat.clone()),
+        (format!("{walked}/status"), status.clone()),
+        (format!("{named}/stat"), stat),
+        (format!("{named}/status"), status),
+    ]
+}
+
+/// A host whose tasks are seen through `/proc`.
+fn host() -> Set {
+    let set = Set::new();
+    set.write("proc/2/comm", "kthreadd\n");
+    set
+}
+
+fn show(stage: &Stage, pid: u32, state: &str, wakes: u32) {
+    for (path, content) in thread(pid, state, wakes) {
+        stage.write(&path, &content);
+    }
+}
+
+/// What khungtaskd tells of the task that [`thread`] shows.
+fn told(pid: u32, wakes: u64) -> HungTask {
+    let mut record = HungTask::new_zeroed();
+    record.header.id = id::HUNG_TASK;
+    record.task.pid = pid;
+    record.task.start = 4711 * super::look::TICK;
+    record.task.comm[..2].copy_from_slice(b"cp");
+    record.switches = wakes;
+    record
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_finds_a_hung_task_and_its_recovery() {
+    let mut stage = host().start(&HUNG_TASK, &Err("no BPF".to_owned()));
+    show(&stage, 7, "D", 3);
+    assert_eq!(stage.hear(29).await, ["Watching: Task"]);
+    assert_eq!(stage.backend(), "poll");
+    let message = "task cp:7 blocked for more than 30 seconds";
+    let told = [format!("Happened: {message}"), format!("Lasts: {message}")];
+    assert_eq!(stage.hear(10).await, told);
+    assert_eq!(stage.hear(60).await, [""; 0]);
+    show(&stage, 7, "D", 4);
+    assert_eq!(stage.hear(2).await, ["Recovered: Task(7)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_recovers_while_the_kernel_tells_of_another() {
+    let mut stage = host().start(&HUNG_TASK, &Ok(()));
+    show(&stage, 7, "D", 3);
+    show(&stage, 8, "D", 5);
+    stage.hear(1).await;
+    stage.record(&told(7, 3)).await;
+    stage.record(&told(8, 5)).await;
+    assert_eq!(stage.hear(1).await.len(), 4);
+    show(&stage, 7, "S", 4);
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        stage.record(&told(8, 5)).await;
+        heard.extend(stage.hear(1).await);
+    }
+    assert_eq!(heard, ["Recovered: Task(7)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_claim_is_taken_back() {
+    let mut stage = host().start(&HUNG_TASK, &Ok(()));
+    show(&stage, 7, "D", 3);
+    show(&stage, 8, "S", 5);
+    stage.hear(1).await;
+    let subjects = [7, 8, 9].map(Subject::Task);
+    stage.board.update(|shown| shown.unwell.extend(subjects));
+    // Anything wakes the probe: a look every few seconds would.
+    let heard = stage.hear(9).await;
+    assert!(
+        heard.contains(&"Recovered: Task(8)".to_owned()),
+        "{heard:?}"
+    );
+    assert!(
+        heard.contains(&"Recovered: Task(9)".to_owned()),
+        "{heard:?}"
+    );
+    assert!(
+        !heard.contains(&"Recovered: Task(7)".to_owned()),
+        "{heard:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_sight_recovery_is_silence() {
+    let set = Set::new();
+    set.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
+    set.write("proc/sys/kernel/hung_task_check_interval_secs", "4\n");
+    let mut stage = set.start(&HUNG_TASK, &Ok(()));
+    // Another task with the number, in the agent's own namespace.
+    show(&stage, 7, "S", 0);
+    stage.hear(1).await;
+    for turn in 0..3 {
+        stage.record(&told(7, 3)).await;
+        let heard = stage.hear(4).await;
+        assert_eq!(heard.len(), if turn == 0 { 2 } else { 0 }, "{heard:?}");
+    }
+    assert_eq!(stage.hear(10).await, ["Recovered: Task(7)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_sight_without_the_tracepoint_it_answers_for_nothing() {
+    let mut stage = Set::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
+    assert_eq!(stage.hear(60).await, [""; 0]);
+    assert_eq!(stage.backend(), "none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nonsense_is_counted() {
+    let mut stage = host().start(&HUNG_TASK, &Ok(()));
+    stage.record(&[0_u8; 24]).await;
+    assert_eq!(stage.hear(1).await, ["Watching: Task"]);
+    let malformed = &stage.metrics.records_malformed;
+    assert_eq!(malformed.with_label_values(&["ebpf"]).get(), 1);
+}

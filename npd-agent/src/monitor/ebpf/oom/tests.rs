@@ -1,0 +1,88 @@
+use npd_ebpf::{Oom, id, scope};
+use zerocopy::FromZeros as _;
+
+use super::PROBE;
+use crate::monitor::ebpf::probe::Probe;
+use crate::monitor::ebpf::stage::{Set, Stage};
+use crate::monitor::ebpf::task::tests::cgroup;
+
+static OOM: Probe = PROBE;
+
+const POD: &str = "8dbc75a9-3d26-4e0f-9e6b-2b8f1b6f7c11";
+
+fn kill(pid: u32, tgid: u32) -> Oom {
+    let mut kill = Oom::new_zeroed();
+    kill.header.id = id::OOM;
+    kill.scope = scope::CGROUP;
+    kill.task.pid = pid;
+    kill.task.tgid = tgid;
+    kill.task.comm[..4].copy_from_slice(b"java");
+    kill.task.cgroup = cgroup(&format!("/kubepods/pod{POD}"), false);
+    kill
+}
+
+fn counted(kills: u64) -> String {
+    format!("nr_free_pages 1\noom_kill {kills}\n")
+}
+
+fn missed(stage: &Stage) -> u64 {
+    stage.metrics.probe_missed.with_label_values(&["oom"]).get()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_is_one_event_of_its_pod() {
+    let set = Set::new();
+    set.write("proc/vmstat", &counted(3));
+    set.write(&format!("log/pods/default_web-0_{POD}/0.log"), "");
+    let mut stage = set.start(&OOM, &Ok(()));
+    stage.record(&kill(10, 10)).await;
+    // Another thread of it needs memory to die.
+    stage.record(&kill(11, 10)).await;
+    let heard = stage.hear(10).await;
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert_eq!(heard[0], "Watching: OomKill");
+    let begin = "Happened default/web-0: Memory cgroup out of memory: Killed process 10 (java)";
+    assert!(heard[1].starts_with(begin), "{heard:?}");
+    assert_eq!(stage.backend(), "raw_tracepoint");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_kernel_counts_and_does_not_tell_is_missed() {
+    let set = Set::new();
+    set.write("proc/vmstat", &counted(3));
+    let mut stage = set.start(&OOM, &Ok(()));
+    stage.record(&kill(10, 10)).await;
+    stage.hear(1).await;
+    stage.write("proc/vmstat", &counted(6));
+    stage.hear(60).await;
+    assert_eq!(missed(&stage), 0, "two may be on their way");
+    stage.hear(120).await;
+    assert_eq!(missed(&stage), 2);
+    stage.hear(600).await;
+    assert_eq!(missed(&stage), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_tracepoint_the_log_tells() {
+    let set = Set::new();
+    set.write("proc/vmstat", &counted(3));
+    let mut stage = set.start(&OOM, &Err("no BPF".to_owned()));
+    stage.board.source("kmsg", true, None);
+    stage.hear(2).await;
+    assert_eq!(stage.backend(), "kmsg");
+    stage.write("proc/vmstat", &counted(4));
+    assert_eq!(stage.hear(10).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_log_the_counter_tells() {
+    let set = Set::new();
+    set.write("proc/vmstat", &counted(3));
+    let mut stage = set.start(&OOM, &Err("no BPF".to_owned()));
+    assert_eq!(stage.hear(2).await, [""; 0]);
+    assert_eq!(stage.backend(), "counter");
+    stage.write("proc/vmstat", &counted(5));
+    let heard = stage.hear(10).await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("Killed 2 processes"), "{heard:?}");
+}

@@ -1,0 +1,155 @@
+//! A made-up machine for the tests of probes: a `/proc` in a folder, and someone who listens.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use zerocopy::{Immutable, IntoBytes};
+
+use super::probe::{Attached, Probe, Record, Rule, Settings, Watch};
+use crate::board::Board;
+use crate::metrics::Metrics;
+use crate::node::{Node, Roots};
+use crate::problem::{Forever, Problem};
+use crate::reporter::{Report, Reporter};
+
+/// A probe that runs on a made-up machine.
+pub(super) struct Stage {
+    pub(super) board: Board,
+    pub(super) metrics: Metrics,
+    folder: TempDir,
+    records: mpsc::Sender<Record>,
+    reports: mpsc::Receiver<Report>,
+    probe: JoinHandle<Forever>,
+    /// Must live as long as the probe.
+    _attached: watch::Sender<Attached>,
+}
+
+/// A machine on which nothing runs yet.
+pub(super) struct Set(TempDir);
+
+impl Set {
+    /// An empty machine.
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Writes a file of the machine.
+    pub(super) fn write(&self, path: &str, content: &str) {
+        write(&self.0, path, content);
+    }
+
+    /// Starts `probe`, whose programs are attached or refused for a reason, with a temporary and a
+    /// permanent rule.
+    pub(super) fn start(self, probe: &'static Probe, attached: &Result<(), String>) -> Stage {
+        let root = |name: &str| self.0.path().join(name);
+        let roots = Roots {
+            proc: root("proc"),
+            sys: root("sys"),
+            dev: root("dev"),
+            run: root("run"),
+            log: root("log"),
+        };
+        let node = Node {
+            name: "node".to_owned(),
+            roots,
+            boot_id: String::new(),
+        };
+        let metrics = Metrics::new().unwrap();
+        let board = Board::new(node.name.clone(), Timestamp::UNIX_EPOCH);
+        let (sender, reports) = mpsc::channel(64);
+        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender);
+        let (records, incoming) = mpsc::channel(64);
+        let programs = probe.programs.iter();
+        let attached = programs.map(|program| (program.name, attached.clone()));
+        let (attached, seen) = watch::channel(attached.collect());
+        let probe = tokio::spawn((probe.run)(Watch {
+            probe,
+            rules: vec![rule("Happened", None), rule("Lasts", Some("Sick"))],
+            settings: Settings {
+                hung_task_threshold: Duration::from_secs(30),
+            },
+            records: incoming,
+            attached: seen,
+            attach_now: Arc::new(Notify::new()),
+            kernel: None,
+            reporter,
+        }));
+        Stage {
+            board,
+            metrics,
+            folder: self.0,
+            records,
+            reports,
+            probe,
+            _attached: attached,
+        }
+    }
+}
+
+impl Stage {
+    /// Writes a file of the machine.
+    pub(super) fn write(&self, path: &str, content: &str) {
+        write(&self.folder, path, content);
+    }
+
+    /// Sends what a program would.
+    pub(super) async fn record(&self, record: &(impl IntoBytes + Immutable + Sync)) {
+        let bytes = Box::from(record.as_bytes());
+        self.records.send(Record(bytes)).await.unwrap();
+    }
+
+    /// How the probe says that it sees.
+    pub(super) fn backend(&self) -> &'static str {
+        let shown = self.board.read();
+        shown.probes.values().next().unwrap().backend
+    }
+
+    /// What is reported within the next `seconds`.
+    pub(super) async fn hear(&mut self, seconds: u64) -> Vec<String> {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let mut heard = Vec::new();
+        while let Ok(report) = timeout_at(until, self.reports.recv()).await {
+            heard.push(match report.expect("the probe has ended") {
+                Report::Finding(finding) => {
+                    let pod = finding.pod.and_then(|pod| pod.name);
+                    let pod = pod.map(|name| format!(" {}/{}", name.namespace, name.name));
+                    let reason = &finding.problem.reason;
+                    format!("{reason}{}: {}", pod.unwrap_or_default(), finding.message)
+                }
+                Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
+                Report::Watching { kind, .. } => format!("Watching: {kind:?}"),
+                other => format!("{other:?}"),
+            });
+        }
+        assert!(!self.probe.is_finished());
+        heard
+    }
+}
+
+fn write(folder: &TempDir, path: &str, content: &str) {
+    let path = folder.path().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn rule(reason: &str, condition: Option<&str>) -> Rule {
+    Rule {
+        monitor: Arc::from("test"),
+        source: Arc::from("ebpf-monitor"),
+        claimant: String::new(),
+        problem: Arc::new(Problem {
+            reason: Arc::from(reason),
+            condition: condition.map(Arc::from),
+            message_is_news: false,
+            metrics: true,
+        }),
+        comm: None,
+        mount_points: Vec::new(),
+    }
+}
