@@ -93,7 +93,7 @@ pub struct PluginState {
 /// A probe, as `/status` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeState {
-    /// How it sees: `tp_btf`, `raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`.
+    /// How it sees: `raw_tracepoint`, `iterator`, `poll`, `counter`, `kmsg` or `none`.
     pub backend: &'static str,
     /// Why not in a better way.
     #[serde(skip_serializing_if = "Option::is_none")]
