@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Iter, RawTracePoint};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use npd_ebpf::{layout::GLOBAL, map};
 use tracing::debug;
 use zerocopy::IntoBytes as _;
@@ -79,6 +80,7 @@ impl Kernel {
         sys: &Path,
         programs: Vec<&'static Program>,
     ) -> anyhow::Result<(Self, RingBuf<MapData>)> {
+        lock_memory();
         let (layout, iterator, xfs) = {
             let btf = Btf::read(&sys.join(KERNEL), None)?;
             let xfs = layout::xfs_super(&btf);
@@ -195,6 +197,12 @@ impl Kernel {
         let program = self.ebpf.program_mut(SLEEPERS).context("no such program")?;
         Ok(program.try_into()?)
     }
+}
+
+/// Before 5.11 maps count as locked memory, of which a process may have next to none.
+fn lock_memory() {
+    let raised = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    debug!(?raised, "Raised the limit of locked memory");
 }
 
 /// aya's loader. It begins by reading all the kernel's types, which nothing here needs.
