@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::harness;
+use crate::metrics::Page;
 
 /// How long anything that should happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -175,9 +176,19 @@ impl Agent {
         std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
+    /// Every metric.
+    pub fn metrics(&self) -> anyhow::Result<Page> {
+        Page::read(self.metrics_text()?)
+    }
+
+    /// The page of metrics as it comes.
+    pub fn metrics_text(&self) -> anyhow::Result<String> {
+        get(self.prometheus_port, "/metrics")
+    }
+
     /// The value of a metric that counts, given by its name and labels as they are printed.
     pub fn metric(&self, series: &str) -> anyhow::Result<u64> {
-        let page = get(self.prometheus_port, "/metrics")?;
+        let page = self.metrics_text()?;
         let line = page.lines().find_map(|line| line.strip_prefix(series));
         let value = line.with_context(|| format!("{series} is not in\n{page}"))?;
         value.trim().parse().context("reading a metric")

@@ -5,3 +5,6 @@ pub mod cluster;
 pub mod faults;
 pub mod harness;
 pub mod image;
+pub mod machine;
+pub mod metrics;
+pub mod shipped;

@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("containerd", "a Kubernetes node's pods"),
     ("runc", "their containers"),
     ("python3-minimal", "processes that run out of memory"),
+    ("prometheus", "promtool, which reads the page of metrics"),
 ];
 
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {

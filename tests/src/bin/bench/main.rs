@@ -1,6 +1,8 @@
 //! Measures the agent in `NPD_AGENT` on this machine and prints what `docs/benchmarks.md` shows.
 //! `cargo xtask bench` builds the agent and runs this.
 
+mod stats;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -43,6 +45,8 @@ fn main() -> anyhow::Result<()> {
     ];
     let mut page = format!("{}\n\n| what | measured |\n| --- | --- |\n", machine()?);
     page.extend(rows.map(|(what, measured)| format!("| {what} | {measured} |\n")));
+    page += "\n";
+    page += &stats::table()?;
     std::io::stdout()
         .write_all(page.as_bytes())
         .context("printing")
