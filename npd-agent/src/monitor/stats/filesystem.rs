@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::ensure;
+use nix::sys::stat::{major, minor};
 use nix::sys::statvfs::statvfs;
 
 use super::metric::{Collect, Label, Labels, Metric, Pass};
@@ -63,7 +65,13 @@ pub struct Filesystems {
 }
 
 /// How a file system is asked: [`ask`], or less in tests.
-type Ask = fn(&Roots, &Path) -> io::Result<Usage>;
+type Ask = fn(&Roots, &Place) -> io::Result<Usage>;
+
+/// Where a file system is mounted, and its number in the mount table.
+struct Place {
+    point: PathBuf,
+    number: String,
+}
 
 /// What a file system says.
 #[derive(Clone, Copy, Debug)]
@@ -128,8 +136,11 @@ impl Filesystems {
         mounts: &'a [(String, Mount)],
         pass: &mut Pass,
     ) -> io::Result<&'a [(String, Mount)]> {
-        let points = mounts.iter().map(|(_, mount)| mount.point.clone());
-        let (thread, answers) = ask_all(self.ask, roots.clone(), points.collect())?;
+        let places = mounts.iter().map(|(_, mount)| Place {
+            point: mount.point.clone(),
+            number: mount.number.clone(),
+        });
+        let (thread, answers) = ask_all(self.ask, roots.clone(), places.collect())?;
         for (index, (device, mount)) in mounts.iter().enumerate() {
             match answers.recv_timeout(PATIENCE) {
                 Ok(Ok(usage)) => show(device, mount, usage, pass),
@@ -149,13 +160,13 @@ impl Filesystems {
 type Answers = Receiver<io::Result<Usage>>;
 
 /// Asks on a thread of its own, which ends when its answers are no longer waited for.
-fn ask_all(ask: Ask, roots: Roots, points: Vec<PathBuf>) -> io::Result<(JoinHandle<()>, Answers)> {
-    let (sender, answers) = sync_channel(points.len());
+fn ask_all(ask: Ask, roots: Roots, places: Vec<Place>) -> io::Result<(JoinHandle<()>, Answers)> {
+    let (sender, answers) = sync_channel(places.len());
     let thread = thread::Builder::new()
         .name("statvfs".to_owned())
         .spawn(move || {
-            for point in points {
-                if sender.send(ask(&roots, &point)).is_err() {
+            for place in places {
+                if sender.send(ask(&roots, &place)).is_err() {
                     break;
                 }
             }
@@ -163,12 +174,15 @@ fn ask_all(ask: Ask, roots: Roots, points: Vec<PathBuf>) -> io::Result<(JoinHand
     Ok((thread, answers))
 }
 
-/// Asks the file system, through the first process's root where that can be entered: in a
-/// container the node's mount points are not ours.
-fn ask(roots: &Roots, point: &Path) -> io::Result<Usage> {
+/// Asks the file system, through the first process's root: in a container the node's mount points
+/// are not ours. Where that root cannot be entered, a path of ours will do if it leads there.
+fn ask(roots: &Roots, Place { point, number }: &Place) -> io::Result<Usage> {
     let below = point.strip_prefix("/").unwrap_or(point);
-    let through = statvfs(&roots.proc.join("1/root").join(below));
-    let stat = through.or_else(|_| statvfs(point))?;
+    let stat = match statvfs(&roots.proc.join("1/root").join(below)) {
+        Ok(stat) => stat,
+        Err(error) if device(point).ok().as_ref() != Some(number) => return Err(error.into()),
+        Err(_) => statvfs(point)?,
+    };
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     let used = |all: u64, free: u64| all.saturating_sub(free);
     Ok(Usage {
@@ -181,6 +195,12 @@ fn ask(roots: &Roots, point: &Path) -> io::Result<Usage> {
             free: stat.files_free(),
         },
     })
+}
+
+/// The number of the device that a path is on, as the mount table has it.
+fn device(path: &Path) -> io::Result<String> {
+    let device = path.metadata()?.dev();
+    Ok(format!("{}:{}", major(device), minor(device)))
 }
 
 fn show(device: &str, mount: &Mount, Usage { bytes, inodes }: Usage, pass: &mut Pass) {
@@ -216,8 +236,8 @@ mod tests {
     use crate::monitor::stats::tests::Tree;
 
     /// Answers at once; but where there is a gate, when that is opened.
-    fn ask(roots: &Roots, point: &Path) -> io::Result<Usage> {
-        let gate = roots.run.join(point.file_name().unwrap());
+    fn ask(roots: &Roots, place: &Place) -> io::Result<Usage> {
+        let gate = roots.run.join(place.point.file_name().unwrap());
         if gate.exists() {
             fs::read(gate)?;
         }
@@ -226,6 +246,18 @@ mod tests {
             bytes: shares,
             inodes: shares,
         })
+    }
+
+    #[test]
+    fn a_path_of_ours_is_asked_only_if_it_is_the_nodes_too() {
+        let roots = Tree::new().roots();
+        let asked = |number: String| {
+            let point = PathBuf::from("/");
+            super::ask(&roots, &Place { point, number })
+        };
+        let used = asked(device(Path::new("/")).unwrap()).unwrap().bytes.used;
+        assert!(used > 0);
+        assert!(asked("0:0".to_owned()).is_err());
     }
 
     #[test]
