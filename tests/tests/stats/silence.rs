@@ -16,15 +16,16 @@ mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 /dev/fuse \"$point\
 
 pub(super) fn a_silent_file_system_holds_up_nothing() -> anyhow::Result<()> {
     let machine = Machine::new()?;
-    let point = machine.path().join("silent");
-    fs::create_dir(&point)?;
-    let table = format!(
+    let root = machine.path().join("proc/1/root");
+    for point in ["data", "silent"] {
+        fs::create_dir_all(root.join(point))?;
+    }
+    machine.write(
+        "proc/1/mountinfo",
         "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-         2 1 0:99 / {} rw - fuse /dev/fuse rw\n\
-         3 1 8:17 / /usr rw - ext4 /dev/sdb1 rw\n",
-        point.display()
-    );
-    machine.write("proc/1/mountinfo", &table)?;
+         2 1 0:99 / /silent rw - fuse /dev/fuse rw\n\
+         3 1 8:17 / /data rw - ext4 /dev/sdb1 rw\n",
+    )?;
     machine.write("proc/meminfo", "Unevictable: 4 kB\n")?;
     let metric = |id: &str| json!({"metricsConfigs": {id: {"displayName": id}}});
     let config = json!({
@@ -36,7 +37,7 @@ pub(super) fn a_silent_file_system_holds_up_nothing() -> anyhow::Result<()> {
     let mut unshare = machine.host(Command::new("unshare"));
     unshare
         .args(["--mount", "sh", "-c", MOUNT, "sh"])
-        .arg(point);
+        .arg(root.join("silent"));
     let flag = "--config.system-stats-monitor=stats.json";
     let mut agent = Agent::start_with(unshare, machine.path(), &[flag])?;
 
