@@ -41,6 +41,11 @@ impl Ring {
         }
     }
 
+    /// How many entries it holds at most.
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity as u64
+    }
+
     /// Adds the newest entry; the oldest goes when the ring is full, and lends its memory.
     pub(super) fn push(&mut self, timestamp: Timestamp, text: &str) {
         let full = self.entries.len() == self.capacity;

@@ -22,6 +22,7 @@ use crate::reporter::Reporter;
 
 use self::config::Source;
 use self::source::filelog::LogFile;
+use self::source::journald::Journal;
 use self::source::kmsg::KernelLog;
 
 /// `--config.system-log-monitor`.
@@ -35,11 +36,15 @@ pub const KIND: Kind = Kind {
 fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
     let mut kmsg = Vec::new();
     let mut log_files = BTreeMap::<_, Vec<_>>::new();
+    let mut journals = BTreeMap::<_, Vec<_>>::new();
     for file in files {
         match config::parse(file)? {
             (Source::Kmsg, set) => kmsg.push(set),
             (Source::File(path, translator), set) => {
                 log_files.entry(path).or_default().push((set, translator));
+            }
+            (Source::Journal(folder, wanted), set) => {
+                journals.entry((folder, wanted)).or_default().push(set);
             }
         }
     }
@@ -49,6 +54,9 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
     }
     for (path, sets) in log_files {
         monitors.push(Box::new(LogFile::new(path, sets)));
+    }
+    for ((folder, wanted), sets) in journals {
+        monitors.push(Box::new(Journal::new(folder, wanted, sets)));
     }
     Ok(monitors)
 }

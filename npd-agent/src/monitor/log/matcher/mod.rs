@@ -74,6 +74,15 @@ impl Matcher {
         !self.spanning.is_empty()
     }
 
+    /// How many of the entries before can matter.
+    pub(super) fn recalls(&self) -> u64 {
+        if self.spans() {
+            self.ring.capacity()
+        } else {
+            0
+        }
+    }
+
     /// Adds an entry that was looked at before the agent was started.
     pub(super) fn recall(&mut self, timestamp: Timestamp, text: &str) {
         if self.spans() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::matcher::Matcher;
@@ -78,6 +78,15 @@ impl Window {
         let uptime = i64::try_from(uptime.as_nanos()).unwrap_or(i64::MAX);
         let start = self.delay.max(uptime.saturating_sub(self.lookback));
         Duration::from_nanos(u64::try_from(start).unwrap_or(0))
+    }
+}
+
+impl Window {
+    /// From when on entries count, by the wall clock as it is set now.
+    pub(super) fn start_time(self, now: Timestamp, uptime: Duration) -> Timestamp {
+        let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let ago = signed(uptime).saturating_sub(signed(self.start(uptime)));
+        now.checked_sub(ago).unwrap_or(Timestamp::MIN)
     }
 }
 

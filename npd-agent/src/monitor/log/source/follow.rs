@@ -15,6 +15,7 @@ use tracing::warn;
 use super::watch::{Changes, Watch};
 use crate::monitor::log::report;
 use crate::monitor::{Declaration, Monitor, Task};
+use crate::node::Node;
 use crate::problem::{Finding, Forever};
 use crate::reporter::Reporter;
 
@@ -30,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads a source. May block.
 pub(crate) trait Worker: Send + 'static {
-    /// Goes on at a place that an earlier agent has reached.
-    fn resume(&mut self, place: &Value);
+    /// Makes ready to read on `node`, on from the place that an earlier agent has reached.
+    fn start(&mut self, node: &Node, place: Option<&Value>);
 
     /// Reads what can be read at once, but not more than a bounded part of it. If all is read,
     /// `watch` is told what to watch for more.
@@ -127,10 +128,9 @@ impl<W: Worker> Follower<W> {
             .tools
             .as_mut()
             .context("the reader of the source is lost")?;
-        if !std::mem::replace(&mut self.started, true)
-            && let Some(place) = reporter.saved(&self.name)
-        {
-            tools.worker.resume(&place);
+        if !std::mem::replace(&mut self.started, true) {
+            let place: Option<Value> = reporter.saved(&self.name);
+            tools.worker.start(&reporter.node, place.as_ref());
         }
         match Watch::new() {
             Ok((watch, changes)) => {

@@ -2,5 +2,6 @@
 
 pub(super) mod filelog;
 mod follow;
+pub(super) mod journald;
 pub(super) mod kmsg;
 mod watch;

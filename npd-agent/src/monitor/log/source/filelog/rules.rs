@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use regex::bytes;
 
 use super::translate::Translator;
@@ -41,7 +41,7 @@ impl FileRules {
     /// From when on lines count.
     pub(super) fn start(&mut self, at: &Circumstances) -> Timestamp {
         let Self { set, start, .. } = self;
-        *start.get_or_insert_with(|| at.ago(set.window.start(at.uptime)))
+        *start.get_or_insert_with(|| set.window.start_time(at.now, at.uptime))
     }
 
     /// Reading goes on where it stopped, however long ago.
@@ -123,15 +123,6 @@ impl FileRules {
             Some(_) => {}
             None => self.untranslated += 1,
         }
-    }
-}
-
-impl Circumstances {
-    /// The moment that was so long after boot.
-    fn ago(&self, since_boot: Duration) -> Timestamp {
-        let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-        let ago = signed(self.uptime).saturating_sub(signed(since_boot));
-        self.now.checked_sub(ago).unwrap_or(Timestamp::MIN)
     }
 }
 

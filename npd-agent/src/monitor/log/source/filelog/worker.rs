@@ -19,7 +19,7 @@ use super::translate::Translator;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{Look, Step, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, Watch};
-use crate::node;
+use crate::node::{self, Node};
 use crate::problem::Finding;
 
 /// How often it is said how far the file is read, when nothing was found.
@@ -91,8 +91,11 @@ impl FileWorker {
 }
 
 impl Worker for FileWorker {
-    fn resume(&mut self, place: &Value) {
-        let Ok(place) = Place::deserialize(place) else {
+    fn start(&mut self, _: &Node, place: Option<&Value>) {
+        let Some(place) = place.map(Place::deserialize) else {
+            return;
+        };
+        let Ok(place) = place else {
             warn!(file = %self.path.display(), "Ignoring the place in a log file that a checkpoint gives");
             return;
         };

@@ -1,0 +1,252 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::monitor::log::load;
+
+#[track_caller]
+fn check(json: &str, expect: &Expect) {
+    let file = ConfigFile {
+        name: Arc::from("x.json"),
+        dir: None,
+        bytes: json.as_bytes().to_vec(),
+    };
+    let shown = match parse(&file) {
+        Ok((source, set)) => format!("{source:?} {set:#?}"),
+        Err(error) => error.to_string(),
+    };
+    expect.assert_eq(&shown);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    for (json, expect) in [
+        ("", expect!["x.json:1:1: EOF while parsing a value"]),
+        ("{}", expect!["x.json:1:1: missing field `plugin`"]),
+        (
+            r#"{"plugin": "kmsgs"}"#,
+            expect![
+                "x.json:1:12: plugin: unknown variant `kmsgs`, expected one of `kmsg`, `filelog`, `journald`"
+            ],
+        ),
+        (
+            r#"{"plugin": "kmsg", "lookback": 5}"#,
+            expect!["x.json:1:32: lookback: invalid type: integer `5`, expected a string"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "lookback": "5"}"#,
+            expect![[r#"x.json:1:32: lookback: time: missing unit in duration "5""#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "delay": "1d"}"#,
+            expect![[r#"x.json:1:29: delay: time: unknown unit "d" in duration "1d""#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "bufferSize": -1}"#,
+            expect!["x.json:1:34: bufferSize: -1 entries: it cannot be negative"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "bufferSize": "1"}"#,
+            expect![[r#"x.json:1:34: bufferSize: invalid type: string "1", expected i64"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "pluginConfig": {"a": 1}}"#,
+            expect!["x.json:1:42: pluginConfig.a: invalid type: integer `1`, expected a string"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [null]}"#,
+            expect!["x.json:1:30: rules[0]: invalid type: null, expected struct RuleConfig"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporay"}]}"#,
+            expect![
+                "x.json:1:39: rules[0].type: unknown variant `temporay`, expected `temporary` or `permanent`"
+            ],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "("}]}"#,
+            expect![[
+                r#"x.json:1:63: rules[0].pattern: error parsing regexp: missing closing ): `(\z`"#
+            ]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary"}]}"#,
+            expect!["x.json:1:30: rules[0]: missing field `pattern`"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
+            "rules": [{"type": "permanent", "condition": "B", "pattern": "x"}]}"#,
+            expect![[r#"x.json:2:58: rules[0].condition: "B" is not declared in conditions"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "clearAfter": "1m"}]}"#,
+            expect![
+                "x.json:1:82: rules[0].clearAfter: a temporary problem does not last, so there is nothing to clear"
+            ],
+        ),
+        (
+            r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
+            "rules": [{"type": "permanent", "condition": "A", "pattern": "x", "clearAfter": "0"}]}"#,
+            expect!["x.json:2:93: rules[0].clearAfter: it has to be longer than nothing"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "threshold": 3}]}"#,
+            expect!["x.json:1:30: rules[0].window: is missing, and a threshold is given"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m"}]}"#,
+            expect!["x.json:1:30: rules[0].threshold: is missing, and a window is given"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m", "threshold": 0}]}"#,
+            expect!["x.json:1:97: rules[0].threshold: it has to be at least 1"],
+        ),
+        (
+            r#"{"plugin": "kmsg", "conditions": [{"type": "A", "transition": "now"}]}"#,
+            expect![
+                "x.json:1:63: conditions[0].transition: expected four digit year (or leading sign for six digit year), but found end of input"
+            ],
+        ),
+    ] {
+        check(json, &expect);
+    }
+}
+
+#[test]
+fn a_log_file_needs_a_way_to_read_it() {
+    for (json, expect) in [
+        (
+            r#"{"plugin": "filelog"}"#,
+            expect!["x.json:1:1: logPath: which file to read is missing"],
+        ),
+        (
+            r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x"}}"#,
+            expect![
+                "x.json:1:55: pluginConfig.message: is missing, and no line can be read without it"
+            ],
+        ),
+        (
+            r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x", "message": "("}}"#,
+            expect![
+                "x.json:1:85: pluginConfig.message: error parsing regexp: missing closing ): `(`"
+            ],
+        ),
+    ] {
+        check(json, &expect);
+    }
+}
+
+#[test]
+fn a_file_is_read_as_go_reads_it() {
+    let json = r#"{"PLUGIN": "kmsg", "lookback": null, "delay": "", "bufferSize": 0, "novelty": 1,
+        "rules": [{"type": "temporary", "reason": "R", "condition": "Ignored", "pattern": ""}]}"#;
+    let file = ConfigFile {
+        name: Arc::from("x.json"),
+        dir: None,
+        bytes: json.as_bytes().to_vec(),
+    };
+    let (source, set) = parse(&file).unwrap();
+    assert!(matches!(source, Source::Kmsg));
+    assert_eq!(
+        set.window,
+        Window {
+            lookback: 0,
+            delay: 0
+        }
+    );
+    let problem = &set.rules[0].problem;
+    assert_eq!(
+        (&*problem.reason, &problem.condition, problem.metrics),
+        ("R", &None, true)
+    );
+}
+
+#[test]
+fn a_journal_needs_something_to_look_for() {
+    for (json, expect) in [
+        (
+            r#"{"plugin": "journald"}"#,
+            expect![
+                "x.json:1:1: pluginConfig: source is missing: the SYSLOG_IDENTIFIER of the entries to read; unit or transport would do as well"
+            ],
+        ),
+        (
+            r#"{"plugin": "journald", "pluginConfig": {"source": ""}}"#,
+            expect![
+                "x.json:1:40: pluginConfig: source is missing: the SYSLOG_IDENTIFIER of the entries to read; unit or transport would do as well"
+            ],
+        ),
+        (
+            r#"{"plugin": "journald", "pluginConfig": {"unit": "a", "priority": "8"}}"#,
+            expect![
+                "x.json:1:66: pluginConfig.priority: it is a number from 0 to 7 or a name from emerg to debug"
+            ],
+        ),
+    ] {
+        check(json, &expect);
+    }
+}
+
+#[track_caller]
+fn check_wanted(plugin_config: &str, expect: &Expect) {
+    let json = format!(r#"{{"plugin": "journald", "pluginConfig": {plugin_config}}}"#);
+    let file = ConfigFile {
+        name: Arc::from("x.json"),
+        dir: None,
+        bytes: json.into_bytes(),
+    };
+    let Source::Journal(None, wanted) = parse(&file).unwrap().0 else {
+        panic!("it is the node's own journal");
+    };
+    expect.assert_eq(&wanted.to_string());
+}
+
+#[test]
+fn entries_of_a_journal_are_wanted_by_their_fields() {
+    check_wanted(
+        r#"{"source": "kubelet"}"#,
+        &expect!["SYSLOG_IDENTIFIER=kubelet"],
+    );
+    check_wanted(
+        r#"{"unit": "kubelet.service", "priority": "err"}"#,
+        &expect![
+            "_SYSTEMD_UNIT=kubelet.service|UNIT=kubelet.service|OBJECT_SYSTEMD_UNIT=kubelet.service,PRIORITY=0|PRIORITY=1|PRIORITY=2|PRIORITY=3"
+        ],
+    );
+    check_wanted(
+        r#"{"source": "kernel", "transport": "kernel", "priority": "0"}"#,
+        &expect!["SYSLOG_IDENTIFIER=kernel,_TRANSPORT=kernel,PRIORITY=0"],
+    );
+}
+
+/// Every log monitor that NPD ships, and how many readers they take.
+#[test]
+fn npds_own_files_are_read() {
+    let shipped = [
+        include_str!("../../../../../deploy/config/abrt-adaptor.json"),
+        include_str!("../../../../../deploy/config/disk-log-message-filelog.json"),
+        include_str!("../../../../../deploy/config/docker-monitor-filelog.json"),
+        include_str!("../../../../../deploy/config/docker-monitor.json"),
+        include_str!("../../../../../deploy/config/kernel-monitor-filelog.json"),
+        include_str!("../../../../../deploy/config/kernel-monitor.json"),
+        include_str!("../../../../../deploy/config/readonly-monitor.json"),
+        include_str!("../../../../../deploy/config/systemd-monitor.json"),
+        include_str!("../../../../../deploy/config/windows-containerd-monitor-filelog.json"),
+    ];
+    let file = |json: &str| ConfigFile {
+        name: Arc::from("x.json"),
+        dir: None,
+        bytes: json.as_bytes().to_vec(),
+    };
+    let monitors = load(&shipped.map(file)).unwrap();
+    let names: Vec<_> = monitors.iter().map(|monitor| monitor.name()).collect();
+    expect![[r#"
+        kmsg
+        filelog:/var/log/docker.log
+        filelog:/var/log/kern.log
+        filelog:/var/log/messages
+        filelog:C:\etc\kubernetes\logs\containerd.log
+        journald:/var/log/journal:SYSLOG_IDENTIFIER=abrt-notification
+        journald:/var/log/journal:SYSLOG_IDENTIFIER=dockerd
+        journald:/var/log/journal:SYSLOG_IDENTIFIER=systemd"#]]
+    .assert_eq(&names.join("\n"));
+}

@@ -1,0 +1,256 @@
+//! The objects of a journal file, as systemd's `journal-def.h` lays them out.
+//!
+//! Everything is little-endian. A file is written while it is read, so nothing that it says is
+//! trusted: an offset that leads nowhere or an object of the wrong type is an error, never more.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use super::payload;
+
+/// What makes a file that cannot be read.
+pub(super) fn corrupt(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("journal file is corrupt: {what}"),
+    )
+}
+
+/// `struct ObjectHeader`.
+const HEADER: usize = 16;
+
+/// Where the payload of `struct DataObject` begins, and with `COMPACT`.
+const DATA: usize = 64;
+const COMPACT_DATA: usize = 72;
+
+/// Where the items of `struct EntryObject` begin.
+const ENTRY: usize = 64;
+
+/// Where the items of `struct EntryArrayObject` begin.
+const ENTRY_ARRAY: usize = 24;
+
+/// Where the payload of `struct FieldObject` begins.
+const FIELD: usize = 40;
+
+/// What is read of an object at once. Most data is shorter.
+const GULP: usize = 512;
+
+/// How many fields an entry may have (`ENTRY_FIELD_COUNT_MAX`).
+const MAX_FIELDS: usize = 1024;
+
+/// `enum ObjectType`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Data = 1,
+    Field = 2,
+    Entry = 3,
+    EntryArray = 6,
+}
+
+/// `struct Header`, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Offsets are of 4 bytes and not of 8 (`HEADER_INCOMPATIBLE_COMPACT`).
+    pub(super) compact: bool,
+    /// Nothing will be added (`STATE_ARCHIVED`).
+    pub(super) archived: bool,
+    pub(super) file_id: u128,
+    pub(super) field_table: u64,
+    pub(super) field_table_size: u64,
+    /// When the last entry was written, in microseconds since 1970.
+    pub(super) tail_realtime: u64,
+}
+
+/// `struct EntryObject`.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    /// In microseconds since 1970.
+    pub(super) realtime: u64,
+    /// The offsets of its data.
+    pub(super) data: Vec<u64>,
+}
+
+/// The head of `struct DataObject`, which lists the entries that contain the data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DataHead {
+    /// The next data of the same field.
+    pub(super) next_of_field: u64,
+    /// The first entry.
+    pub(super) entry: u64,
+    /// The array of the others.
+    pub(super) entry_array: u64,
+    pub(super) entries: u64,
+}
+
+/// The flags of `incompatible_flags` that are understood: compression by XZ, LZ4 and ZSTD, keyed
+/// hashes, and compact offsets.
+const KNOWN_FLAGS: u32 = 0b1_1111;
+const FLAG_COMPACT: u32 = 0b1_0000;
+
+impl Header {
+    pub(super) fn read(file: &File) -> io::Result<Self> {
+        let mut bytes = [0; 208];
+        file.read_exact_at(&mut bytes, 0)?;
+        if !bytes.starts_with(b"LPKSHHRH") {
+            return Err(corrupt("no signature"));
+        }
+        let flags = u32::from_le_bytes(array(&bytes, 12));
+        if flags & !KNOWN_FLAGS != 0 {
+            let message = format!("journal file has features that are not known: {flags:#x}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(Self {
+            compact: flags & FLAG_COMPACT != 0,
+            archived: bytes[16] == 2,
+            file_id: u128::from_be_bytes(array(&bytes, 24)),
+            field_table: u64_at(&bytes, 120),
+            field_table_size: u64_at(&bytes, 128),
+            tail_realtime: u64_at(&bytes, 192),
+        })
+    }
+}
+
+/// Reads objects.
+#[derive(Debug)]
+pub(super) struct Objects {
+    file: File,
+    compact: bool,
+}
+
+impl Objects {
+    pub(super) fn new(file: File, header: &Header) -> Self {
+        let compact = header.compact;
+        Self { file, compact }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The heads of the chains in a hash table.
+    pub(super) fn hash_table(&self, offset: u64, size: u64) -> io::Result<Vec<u64>> {
+        let size = usize::try_from(size).ok().filter(|size| *size <= 1 << 24);
+        let mut table = vec![0; size.ok_or_else(|| corrupt("a huge hash table"))?];
+        self.file.read_exact_at(&mut table, offset)?;
+        let heads = table.chunks_exact(16).map(|item| u64_at(item, 0));
+        Ok(heads.filter(|head| *head != 0).collect())
+    }
+
+    /// The name of a field, the next field of the chain, and the field's latest data.
+    pub(super) fn field(&self, offset: u64) -> io::Result<(Vec<u8>, u64, u64)> {
+        let (bytes, _) = self.object(offset, Kind::Field, FIELD + 256)?;
+        let name = bytes.get(FIELD..).unwrap_or_default().to_vec();
+        Ok((name, u64_at(&bytes, 24), u64_at(&bytes, 32)))
+    }
+
+    pub(super) fn data_head(&self, offset: u64) -> io::Result<DataHead> {
+        let (bytes, _) = self.object(offset, Kind::Data, DATA)?;
+        Ok(DataHead {
+            next_of_field: u64_at(&bytes, 32),
+            entry: u64_at(&bytes, 40),
+            entry_array: u64_at(&bytes, 48),
+            entries: u64_at(&bytes, 56),
+        })
+    }
+
+    /// Data, `FIELD=value`, if `wanted` says so of its beginning. Of long values only the beginning
+    /// is read.
+    pub(super) fn data(
+        &self,
+        offset: u64,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let start = if self.compact { COMPACT_DATA } else { DATA };
+        let (mut bytes, size) = self.object(offset, Kind::Data, GULP)?;
+        let compression = payload::Compression::of(bytes[1])?;
+        if compression == payload::Compression::None
+            && !wanted(bytes.get(start..).unwrap_or_default())
+        {
+            return Ok(None);
+        }
+        if size > bytes.len() {
+            bytes.resize(size.min(start + payload::MAX_STORED), 0);
+            self.file.read_exact_at(&mut bytes, offset)?;
+        }
+        let data = compression.undo(bytes.get(start..).unwrap_or_default())?;
+        Ok(wanted(&data).then_some(data))
+    }
+
+    pub(super) fn entry(&self, offset: u64) -> io::Result<Entry> {
+        let item = if self.compact { 4 } else { 16 };
+        let (bytes, _) = self.object(offset, Kind::Entry, ENTRY + MAX_FIELDS * item)?;
+        let items = bytes.get(ENTRY..).unwrap_or_default().chunks_exact(item);
+        Ok(Entry {
+            sequence: u64_at(&bytes, 16),
+            realtime: u64_at(&bytes, 24),
+            data: items.map(|item| self.offset_at(item, 0)).collect(),
+        })
+    }
+
+    /// The number of items of an entry array, and the array after it.
+    pub(super) fn entry_array(&self, offset: u64) -> io::Result<(u64, u64)> {
+        let (bytes, size) = self.object(offset, Kind::EntryArray, ENTRY_ARRAY)?;
+        Ok((
+            ((size - ENTRY_ARRAY) / self.item()) as u64,
+            u64_at(&bytes, 16),
+        ))
+    }
+
+    /// An item of an entry array; 0 if it is not yet filled.
+    pub(super) fn entry_array_item(&self, array: u64, index: u64) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        let bytes = &mut bytes[..self.item()];
+        let offset = array + ENTRY_ARRAY as u64 + index * self.item() as u64;
+        self.file.read_exact_at(bytes, offset)?;
+        Ok(self.offset_at(bytes, 0))
+    }
+
+    fn item(&self) -> usize {
+        if self.compact { 4 } else { 8 }
+    }
+
+    fn offset_at(&self, bytes: &[u8], at: usize) -> u64 {
+        if self.compact {
+            u64::from(u32::from_le_bytes(array(bytes, at)))
+        } else {
+            u64_at(bytes, at)
+        }
+    }
+
+    /// The first `most` bytes of an object, and its size.
+    fn object(&self, offset: u64, kind: Kind, most: usize) -> io::Result<(Vec<u8>, usize)> {
+        let mut bytes = vec![0; most.min(GULP)];
+        let filled = self.file.read_at(&mut bytes, offset)?;
+        let size = bytes.get(8..HEADER).map(|_| u64_at(&bytes, 8));
+        let size = size
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or_default();
+        let least = match kind {
+            Kind::Data => DATA,
+            Kind::Field => FIELD,
+            Kind::Entry => ENTRY,
+            Kind::EntryArray => ENTRY_ARRAY,
+        };
+        if offset == 0 || filled < least || bytes[0] != kind as u8 || size < least {
+            return Err(corrupt("an offset leads nowhere"));
+        }
+        let length = size.min(most);
+        if length > filled {
+            bytes.resize(length, 0);
+            self.file.read_exact_at(&mut bytes, offset)?;
+        }
+        bytes.truncate(length);
+        Ok((bytes, size))
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    found.copied().unwrap_or([0; N])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(array(bytes, at))
+}

@@ -1,0 +1,158 @@
+//! The compressed values of a journal file.
+
+use std::io::{self, Read as _, Write};
+
+use super::object::corrupt;
+
+/// How much of a value is read, in bytes. What comes after that of a longer one is not looked at.
+pub(super) const MAX_VALUE: usize = 1 << 20;
+
+/// How much of a stored value is read. Compression hardly ever makes values longer.
+pub(super) const MAX_STORED: usize = MAX_VALUE + 4096;
+
+/// How a value is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Xz,
+    Lz4,
+    Zstd,
+}
+
+impl Compression {
+    /// What the flags of an object say (`OBJECT_COMPRESSED_XZ`, `_LZ4`, `_ZSTD`).
+    pub(super) fn of(flags: u8) -> io::Result<Self> {
+        match flags {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Xz),
+            2 => Ok(Self::Lz4),
+            4 => Ok(Self::Zstd),
+            _ => Err(corrupt("an unknown compression")),
+        }
+    }
+
+    /// The value that is stored as `stored`, or the beginning of a long one.
+    pub(super) fn undo(self, stored: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::None => Ok(stored.get(..MAX_VALUE).unwrap_or(stored).to_vec()),
+            Self::Xz => xz(stored),
+            Self::Lz4 => lz4(stored),
+            Self::Zstd => zstd(stored),
+        }
+    }
+}
+
+fn xz(mut stored: &[u8]) -> io::Result<Vec<u8>> {
+    let mut value = Bounded(Vec::new());
+    match lzma_rs::xz_decompress(&mut stored, &mut value) {
+        Ok(()) => Ok(value.0),
+        // The rest was not wanted.
+        Err(_) if value.0.len() == MAX_VALUE => Ok(value.0),
+        Err(_) => Err(corrupt("a value that is not XZ")),
+    }
+}
+
+fn lz4(stored: &[u8]) -> io::Result<Vec<u8>> {
+    let not_lz4 = || corrupt("a value that is not LZ4");
+    let (length, block) = stored.split_first_chunk().ok_or_else(not_lz4)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_too_long| not_lz4())?;
+    // A block can be undone only as a whole.
+    if length > 16 * MAX_VALUE {
+        return Err(corrupt("a value of a huge length"));
+    }
+    let mut value = vec![0; length];
+    match lz4_flex::block::decompress_into(block, &mut value) {
+        Ok(filled) => {
+            value.truncate(filled.min(MAX_VALUE));
+            Ok(value)
+        }
+        Err(_) => Err(not_lz4()),
+    }
+}
+
+fn zstd(stored: &[u8]) -> io::Result<Vec<u8>> {
+    let not_zstd = |_| corrupt("a value that is not ZSTD");
+    let decoder = ruzstd::decoding::StreamingDecoder::new(stored).map_err(not_zstd)?;
+    let mut value = Vec::new();
+    decoder.take(MAX_VALUE as u64).read_to_end(&mut value)?;
+    Ok(value)
+}
+
+/// Takes a value's beginning, and then no more.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = MAX_VALUE - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            Ok(bytes.len())
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_compression_is_undone() {
+        let value = "hello ".repeat(5).into_bytes();
+        assert_eq!(Compression::None.undo(&value).unwrap(), value);
+        let mut stored = 30_u64.to_le_bytes().to_vec();
+        stored.extend(lz4_flex::block::compress(&value));
+        assert_eq!(Compression::Lz4.undo(&stored).unwrap(), value);
+        // As liblzma and libzstd write it.
+        let stored = [
+            253, 55, 122, 88, 90, 0, 0, 4, 230, 214, 180, 70, 2, 0, 33, 1, 22, 0, 0, 0, 116, 47,
+            229, 163, 224, 0, 29, 0, 12, 93, 0, 52, 25, 73, 238, 141, 233, 87, 67, 130, 47, 0, 0,
+            0, 179, 213, 64, 12, 227, 210, 166, 0, 0, 1, 40, 30, 226, 38, 212, 135, 31, 182, 243,
+            125, 1, 0, 0, 0, 0, 4, 89, 90,
+        ];
+        assert_eq!(Compression::Xz.undo(&stored).unwrap(), value);
+        let stored = [
+            40, 181, 47, 253, 4, 88, 101, 0, 0, 48, 104, 101, 108, 108, 111, 32, 1, 0, 1, 75, 17,
+            102, 196, 187, 67,
+        ];
+        assert_eq!(Compression::Zstd.undo(&stored).unwrap(), value);
+    }
+
+    #[test]
+    fn of_a_long_value_the_beginning_is_read() {
+        let value = vec![b'x'; 3 * MAX_VALUE];
+        let cut = Ok(MAX_VALUE);
+        let length = |compression: Compression, stored: &[u8]| {
+            compression
+                .undo(stored)
+                .map(|value| value.len())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(length(Compression::None, &value), cut);
+        let mut stored = (value.len() as u64).to_le_bytes().to_vec();
+        stored.extend(lz4_flex::block::compress(&value));
+        assert_eq!(length(Compression::Lz4, &stored), cut);
+        let mut stored = Vec::new();
+        lzma_rs::xz_compress(&mut &*value, &mut stored).unwrap();
+        assert_eq!(length(Compression::Xz, &stored), cut);
+    }
+
+    #[test]
+    fn rubbish_is_an_error() {
+        for compression in [Compression::Xz, Compression::Lz4, Compression::Zstd] {
+            for rubbish in [&b""[..], b"rubbish", &[0xff; 40], &[0; 40]] {
+                let undone = compression.undo(rubbish);
+                assert!(
+                    undone.is_err() || undone.unwrap().is_empty(),
+                    "{compression:?} {rubbish:?}"
+                );
+            }
+        }
+        assert!(Compression::of(3).is_err());
+    }
+}

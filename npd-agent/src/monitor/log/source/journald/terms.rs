@@ -1,0 +1,42 @@
+//! Which entries of a journal are wanted.
+
+use std::fmt;
+
+/// `FIELD=value`, as a journal stores it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Term {
+    pub(super) data: Vec<u8>,
+    name: usize,
+}
+
+impl Term {
+    pub(crate) fn new(field: &str, value: &str) -> Self {
+        Self {
+            data: format!("{field}={value}").into_bytes(),
+            name: field.len(),
+        }
+    }
+
+    /// The field's name.
+    pub(super) fn field(&self) -> &[u8] {
+        &self.data[..self.name]
+    }
+}
+
+/// An entry is wanted that has one of the terms of each of these groups. The first group should be
+/// the one that fewest entries have: they are found through it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    pub(crate) groups: Vec<Vec<Term>>,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, group) in self.groups.iter().enumerate() {
+            let and = if index > 0 { "," } else { "" };
+            let group = group.iter().map(|term| String::from_utf8_lossy(&term.data));
+            write!(f, "{and}{}", group.collect::<Vec<_>>().join("|"))?;
+        }
+        Ok(())
+    }
+}
