@@ -23,7 +23,7 @@ pub(in crate::monitor::log) enum Source {
     Journal(Option<PathBuf>, Wanted),
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Plugin {
     Kmsg,
