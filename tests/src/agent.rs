@@ -209,6 +209,16 @@ impl Agent {
             .with_context(|| format!("{type} is not in {page}"))
     }
 
+    /// Kills it, and gives back every line that it has written.
+    pub fn kill(mut self) -> anyhow::Result<Vec<Line>> {
+        self.process.kill().context("killing the agent")?;
+        self.process.wait().context("waiting for the agent")?;
+        // What it wrote before may still be under way.
+        let mut seen = self.seen.borrow_mut();
+        seen.extend(self.lines.iter());
+        Ok(std::mem::take(&mut *seen))
+    }
+
     /// Asks it to stop, and waits for that.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         kill(Pid::from_raw(self.id().cast_signed()), Signal::SIGTERM)?;

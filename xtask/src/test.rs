@@ -24,6 +24,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "freezing them, so that tasks hang"),
     ("containerd", "a Kubernetes node's pods"),
     ("runc", "their containers"),
+    ("logrotate", "logs to rotate"),
+    ("bsdutils", "entries for a journal"),
+    ("systemd", "a journal to write them to"),
+    ("systemd-journal-remote", "journal files to compare with"),
     ("python3-minimal", "processes that run out of memory"),
     ("prometheus", "promtool, which reads the page of metrics"),
 ];

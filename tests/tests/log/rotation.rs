@@ -1,0 +1,209 @@
+//! logrotate against a log file that is written all the time.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use npd_tests::agent::{Agent, PATIENCE};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// How long the log is written; with `NPD_TEST_SECONDS`, that long.
+const SECONDS: u64 = 9;
+
+/// How long an agent runs before it is killed, and how long then none runs.
+const LIFE: Duration = Duration::from_millis(2300);
+const DEATH: Duration = Duration::from_millis(1400);
+
+pub(crate) fn by_renaming() -> anyhow::Result<()> {
+    Bench::new("create\npostrotate\n  touch reopen\nendscript")?.check()
+}
+
+pub(crate) fn by_copying_and_truncating() -> anyhow::Result<()> {
+    Bench::new("copytruncate")?.check()
+}
+
+/// A log that is rotated every second.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new(how: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        File::create(folder.path().join("log"))?;
+        let log = folder.path().join("log");
+        let how = how.replace("touch ", &format!("touch {}/", folder.path().display()));
+        let config = format!("{} {{\nsize 1\nrotate 1000\n{how}\n}}\n", log.display());
+        fs::write(folder.path().join("logrotate.conf"), config)?;
+        let config = json!({
+            "plugin": "filelog", "logPath": log, "lookback": "1h", "source": "test",
+            "pluginConfig": {
+                "timestamp": "^\\S+", "message": "^\\S+ (.*)",
+                "timestampFormat": "2006-01-02T15:04:05.999999999Z07:00",
+            },
+            "rules": [{"type": "temporary", "reason": "Bad", "pattern": "bad line \\d+"}],
+        });
+        fs::write(folder.path().join("config.json"), config.to_string())?;
+        Ok(Self { folder })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn agent(&self) -> anyhow::Result<Agent> {
+        let arguments = [
+            "--config.system-log-monitor=config.json",
+            "--state-dir=state",
+        ];
+        Agent::start(self.folder.path(), &arguments)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let seconds = std::env::var("NPD_TEST_SECONDS")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+        let over = AtomicBool::new(false);
+        let (told, written) = scope(|scope| {
+            let writer = scope.spawn(|| self.write(&over));
+            let rotated = scope.spawn(|| self.rotate(&over));
+            let told = self.watch(end, &over);
+            over.store(true, Relaxed);
+            let written = writer.join().expect("the writer does not panic")?;
+            rotated.join().expect("rotating does not panic")?;
+            anyhow::Ok((told?, written))
+        })?;
+        self.compare(&told, written)
+    }
+
+    /// Writes 5000 lines a second, every tenth of them bad; gives back how many.
+    fn write(&self, over: &AtomicBool) -> anyhow::Result<u64> {
+        let open = || {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(self.path("log"))
+        };
+        let mut log = open()?;
+        let mut written = 0;
+        let mut next = Instant::now();
+        while !over.load(Relaxed) {
+            if fs::remove_file(self.path("reopen")).is_ok() {
+                log = open()?;
+            }
+            let mut lines = String::new();
+            let now = jiff::Timestamp::now();
+            for number in written..written + 50 {
+                let how = if number % 10 == 0 { "bad" } else { "good" };
+                lines += &format!("{now} {how} line {number}\n");
+            }
+            log.write_all(lines.as_bytes())?;
+            written += 50;
+            next += Duration::from_millis(10);
+            sleep(next.saturating_duration_since(Instant::now()));
+        }
+        Ok(written)
+    }
+
+    fn rotate(&self, over: &AtomicBool) -> anyhow::Result<()> {
+        while !over.load(Relaxed) {
+            sleep(Duration::from_secs(1));
+            let mut logrotate = Command::new("logrotate");
+            logrotate
+                .arg("--force")
+                .arg("--state")
+                .arg(self.path("logrotate.state"));
+            let status = logrotate.arg(self.path("logrotate.conf")).status()?;
+            ensure!(status.success(), "logrotate ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Starts and kills agents until the end, and lets the last one finish. What each has told.
+    fn watch(&self, end: Instant, over: &AtomicBool) -> anyhow::Result<Vec<Vec<u64>>> {
+        let mut told = Vec::new();
+        while Instant::now() + LIFE + DEATH < end {
+            let agent = self.agent()?;
+            sleep(LIFE);
+            told.push(numbers(agent.kill()?));
+            sleep(DEATH);
+        }
+        let agent = self.agent()?;
+        sleep(end.saturating_duration_since(Instant::now()));
+        over.store(true, Relaxed);
+        // It is finished when nothing new has come for a while.
+        let mut quiet = (0, Instant::now());
+        agent.wait_until("the last line", PATIENCE, || {
+            let lines = agent.lines().len();
+            if lines != quiet.0 {
+                quiet = (lines, Instant::now());
+            }
+            Ok((quiet.1.elapsed() > Duration::from_secs(3)).then_some(()))
+        })?;
+        told.push(numbers(agent.kill()?));
+        Ok(told)
+    }
+
+    /// Every line is told that is in a file. What logrotate cuts off is in none.
+    fn compare(&self, told: &[Vec<u64>], written: u64) -> anyhow::Result<()> {
+        let mut there = BTreeSet::new();
+        for entry in fs::read_dir(self.folder.path())? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("log") {
+                there.extend(bad_lines(&entry.path())?);
+            }
+        }
+        let all: BTreeSet<_> = told.iter().flatten().copied().collect();
+        let missing: Vec<_> = there.difference(&all).collect();
+        ensure!(
+            missing.is_empty(),
+            "of {written} lines, these are missing: {missing:?}"
+        );
+        check_once(told)
+    }
+}
+
+/// Every line is told once, but for the last ones before a kill: an agent that is killed after it
+/// has told something and before it has noted that tells it again.
+pub(crate) fn check_once(told: &[Vec<u64>]) -> anyhow::Result<()> {
+    let mut before = BTreeSet::new();
+    let mut last: &[u64] = &[];
+    for life in told {
+        for number in life {
+            let excused = last.contains(number);
+            ensure!(before.insert(*number) || excused, "{number} is told twice");
+        }
+        last = &life[life.len().saturating_sub(20)..];
+    }
+    let lives = told.iter().map(Vec::len).sum::<usize>();
+    eprintln!(
+        "told {} lines in {} lives, {} of them again",
+        before.len(),
+        told.len(),
+        lives - before.len()
+    );
+    Ok(())
+}
+
+/// The numbers of the bad lines that were told.
+pub(crate) fn numbers(lines: Vec<npd_tests::agent::Line>) -> Vec<u64> {
+    let event = |line: npd_tests::agent::Line| number(line.report["event"]["message"].as_str()?);
+    lines.into_iter().filter_map(event).collect()
+}
+
+fn bad_lines(path: &Path) -> anyhow::Result<Vec<u64>> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(text.lines().filter_map(number).collect())
+}
+
+fn number(line: &str) -> Option<u64> {
+    line.split_once("bad line ")?.1.parse().ok()
+}
