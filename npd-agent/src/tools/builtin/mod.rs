@@ -3,6 +3,7 @@
 //! A rule names one as its path, `"path": "builtin:disk"`, with its flags as `args`. The agent then
 //! runs itself as any other plugin: a check that hangs on a dead disk is killed or given up like one.
 
+mod clock;
 mod conntrack;
 mod disk;
 mod dns;
@@ -39,6 +40,12 @@ struct Line {
 
 #[derive(Subcommand, Debug)]
 enum Check {
+    /// Whether the clock is kept right, by NTP or in another way
+    Clock {
+        /// How far off it may be
+        #[arg(long, default_value = "16s", value_name = "DURATION")]
+        max_error: GoDuration,
+    },
     /// How full the table of tracked connections is
     Conntrack {
         /// The percentage over which that is a problem
@@ -106,6 +113,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
 impl Check {
     fn run(self, roots: &Roots) -> anyhow::Result<Found> {
         match self {
+            Self::Clock { max_error } => clock::check(max_error.to_std().unwrap_or_default()),
             Self::Conntrack { above } => conntrack::check(&roots.proc, above),
             Self::Disk { paths, above } => disk::check(&paths, above),
             Self::Pids { above } => pids::check(&roots.proc, above),

@@ -1,6 +1,7 @@
 //! Measures the agent in `NPD_AGENT` on this machine and prints what `docs/benchmarks.md` shows.
 //! `cargo xtask bench` builds the agent and runs this.
 
+mod plugins;
 mod stats;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         ("binary", mebibytes(binary.len())),
     ];
     let mut page = format!("{}\n\n| what | measured |\n| --- | --- |\n", machine()?);
+    let rows = rows.into_iter().chain(plugins::rows()?);
     page.extend(rows.map(|(what, measured)| format!("| {what} | {measured} |\n")));
     page += "\n";
     page += &stats::table()?;

@@ -1,0 +1,50 @@
+//! Whether something keeps the clock right, whatever it is: NTP, PTP or the hypervisor.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rtime_clock::adjtime::{Timex, adjtimex};
+
+use super::Found;
+
+pub(super) fn check(max_error: Duration) -> anyhow::Result<Found> {
+    let mut clock = Timex::default();
+    adjtimex(&mut clock).context("asking the kernel for its clock's state")?;
+    let error = u64::try_from(clock.0.maxerror).unwrap_or_default();
+    Ok(judge(Duration::from_micros(error), max_error))
+}
+
+/// The kernel lets the error grow by 500 ppm until the clock is set again, up to 16 s: then nothing
+/// has set it for hours. Its flag `STA_UNSYNC` is not looked at: chronyd leaves it set when it does
+/// not write to the hardware clock, and systemd does not look at it either.
+fn judge(error: Duration, max_error: Duration) -> Found {
+    let problem = error >= max_error;
+    let error = error.as_secs_f64();
+    let message = if problem {
+        format!("the clock is not synchronised: it may be off by {error:.3} s or more")
+    } else {
+        format!("the clock is synchronised to {error:.3} s")
+    };
+    Found { problem, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_may_be_off_by_less_than_the_limit() {
+        let limit = Duration::from_secs(16);
+        let found = judge(Duration::from_millis(1500), limit);
+        assert!(
+            !found.problem && found.message.ends_with("to 1.500 s"),
+            "{found:?}"
+        );
+        assert!(judge(limit, limit).problem);
+    }
+
+    #[test]
+    fn the_kernel_says_how_far_off_it_may_be() {
+        check(Duration::from_secs(16)).unwrap();
+    }
+}
