@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use crate::harness;
+
 /// A tree of `/proc` and `/sys`. It is as big as the machine, and idle: it says the same each time.
 #[derive(Debug)]
 pub struct Machine(TempDir);
@@ -71,9 +73,9 @@ impl Machine {
         program
     }
 
-    /// A program that starts what follows it on this machine.
-    pub fn run(&self) -> Command {
-        self.host(Command::new("env"))
+    /// The agent, on this machine.
+    pub fn agent(&self) -> anyhow::Result<Command> {
+        Ok(self.host(Command::new(harness::agent()?)))
     }
 }
 

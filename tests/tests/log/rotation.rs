@@ -1,6 +1,7 @@
 //! logrotate against a log file that is written all the time.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -77,8 +78,8 @@ impl Bench {
             let rotated = scope.spawn(|| self.rotate(&over));
             let told = self.watch(end, &over);
             over.store(true, Relaxed);
-            let written = writer.join().expect("the writer does not panic")?;
-            rotated.join().expect("rotating does not panic")?;
+            let written = writer.join().ok().context("the writer has panicked")??;
+            rotated.join().ok().context("rotating has panicked")??;
             anyhow::Ok((told?, written))
         })?;
         self.compare(&told, written)
@@ -103,7 +104,7 @@ impl Bench {
             let now = jiff::Timestamp::now();
             for number in written..written + 50 {
                 let how = if number % 10 == 0 { "bad" } else { "good" };
-                lines += &format!("{now} {how} line {number}\n");
+                writeln!(lines, "{now} {how} line {number}")?;
             }
             log.write_all(lines.as_bytes())?;
             written += 50;

@@ -141,7 +141,7 @@ fn promtool_complains_of_npds_names_only() -> anyhow::Result<()> {
     machine.write("ours.json", &json!(ours).to_string())?;
     let shipped = shipped::stats_every_second(machine.path())?;
     let flag = format!("{shipped},ours.json");
-    let agent = Agent::start_with(machine.run(), machine.path(), &[&flag])?;
+    let agent = Agent::start_as(machine.agent()?, machine.path(), &[&flag])?;
     page_with(&agent, "disk_avg_queue_len{")?;
     // The last of the last file.
     let page = page_with(&agent, "filesystem_inodes{")?;
@@ -303,7 +303,7 @@ fn a_rule_sets_its_condition_and_clears_it() -> anyhow::Result<()> {
     });
     machine.write("stats.json", &config.to_string())?;
     let flag = "--config.system-stats-monitor=stats.json";
-    let agent = Agent::start_with(machine.run(), machine.path(), &[flag])?;
+    let agent = Agent::start_as(machine.agent()?, machine.path(), &[flag])?;
     let condition = |report: &serde_json::Value| report["conditions"][0].clone();
     let start = condition(&agent.report(|_| true)?);
     ensure!(
@@ -338,7 +338,7 @@ fn a_rule_sets_its_condition_and_clears_it() -> anyhow::Result<()> {
 
 fn a_machine_of_any_size_is_shown_whole() -> anyhow::Result<()> {
     let machine = Machine::of_size(256, 500, 2000)?;
-    let agent = Agent::start_with(machine.run(), Path::new("/"), &[&shipped::stats()])?;
+    let agent = Agent::start_as(machine.agent()?, Path::new("/"), &[&shipped::stats()])?;
     let page = page_with(&agent, "disk_bytes_used{")?;
     let count = |family: &str, label| page.labels(family, label).len();
     ensure!(count("system_cpu_stat", "cpu") == 256 * 10);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::ensure;
 use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::harness;
 use npd_tests::machine::Machine;
 use serde_json::json;
 
@@ -37,9 +38,10 @@ pub(super) fn a_silent_file_system_holds_up_nothing() -> anyhow::Result<()> {
     let mut unshare = machine.host(Command::new("unshare"));
     unshare
         .args(["--mount", "sh", "-c", MOUNT, "sh"])
-        .arg(root.join("silent"));
+        .arg(root.join("silent"))
+        .arg(harness::agent()?);
     let flag = "--config.system-stats-monitor=stats.json";
-    let mut agent = Agent::start_with(unshare, machine.path(), &[flag])?;
+    let mut agent = Agent::start_as(unshare, machine.path(), &[flag])?;
 
     let page = page_with(&agent, "disk_percent_used{")?;
     ensure!(page.labels("disk_percent_used", "device_name") == ["sda1", "sdb1"]);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::harness;
 use npd_tests::machine::Machine;
 use npd_tests::shipped;
 
@@ -39,9 +40,9 @@ const ROWS: [&str; 6] = [
 
 /// A table, in Markdown.
 pub(crate) fn table() -> anyhow::Result<String> {
-    let here = Figures::measure(Command::new("env"))?.cells();
+    let here = Figures::measure(Command::new(harness::agent()?))?.cells();
     let machine = Machine::of_size(256, 500, 2000)?;
-    let big = Figures::measure(machine.run())?.cells();
+    let big = Figures::measure(machine.agent()?)?.cells();
     let heading = "| system stats | this machine | 256 processors, 500 disks, 2,000 interfaces |\n\
                    | --- | --- | --- |\n";
     let cells = ROWS.iter().zip(here).zip(big);
@@ -54,7 +55,7 @@ impl Figures {
     fn measure(command: Command) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
         let flag = shipped::stats_every_second(folder.path())?;
-        let agent = Agent::start_with(command, folder.path(), &[&flag])?;
+        let agent = Agent::start_as(command, folder.path(), &[&flag])?;
         let page = agent.wait_until("every series", PATIENCE, || {
             let page = agent.metrics()?;
             Ok(page.text.contains("\ndisk_avg_queue_len{").then_some(page))

@@ -41,12 +41,12 @@ impl Sight {
     pub(super) fn best(kernel: Option<&Shared>, proc: &Path) -> (Self, Option<String>) {
         match iterator(kernel, proc) {
             Ok(kernel) => (Self::Iterator(kernel), None),
-            Err(reason) => Self::without_iterator(proc, reason),
+            Err(reason) => Self::without_iterator(proc, &reason),
         }
     }
 
     /// The best way but the iterator, which is out of the question for this reason.
-    pub(super) fn without_iterator(proc: &Path, reason: String) -> (Self, Option<String>) {
+    pub(super) fn without_iterator(proc: &Path, reason: &str) -> (Self, Option<String>) {
         // The threads of the kernel are nowhere to be seen but in the initial namespace.
         let second = fs::read_to_string(proc.join("2/comm"));
         if second.is_ok_and(|comm| comm.trim_end() == "kthreadd") {

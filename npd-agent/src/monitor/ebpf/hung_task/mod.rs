@@ -202,7 +202,7 @@ impl Tasks {
             Err(error) => {
                 let reason = format!("{error:#}");
                 warn!(reason, "Looking at all tasks failed");
-                (self.sight, self.dim) = Sight::without_iterator(&self.proc, reason);
+                (self.sight, self.dim) = Sight::without_iterator(&self.proc, &reason);
                 return self.say_how(watch).await;
             }
         };

@@ -30,9 +30,9 @@ fn host() -> Set {
     set
 }
 
-fn show(stage: &Stage, pid: u32, state: &str, wakes: u32) {
+fn show(on: &Stage, pid: u32, state: &str, wakes: u32) {
     for (path, content) in thread(pid, state, wakes) {
-        stage.write(&path, &content);
+        on.write(&path, &content);
     }
 }
 
