@@ -33,11 +33,13 @@ pub(crate) fn build(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
 }
 
 /// Compiler flags for an executable that needs no library, and that is the same wherever the
-/// sources lie: panics name their files by paths.
+/// sources lie: panics name their files by paths. The list of what to relocate, all of which is read
+/// at the start and stays in memory, is packed: it shrinks from 0.6 MB to next to nothing.
 fn flags(shell: &Shell) -> String {
     let sources = shell.current_dir();
     [
         "-Ctarget-feature=+crt-static".to_owned(),
+        "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
         format!("--remap-path-prefix={}=/cargo", cargo_home().display()),
         format!("--remap-path-prefix={}=/npd-ebpf", sources.display()),
     ]

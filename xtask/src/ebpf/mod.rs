@@ -65,7 +65,7 @@ fn cargo<'a>(shell: &'a Shell, compiler: &Compiler, command: &str) -> Cmd<'a> {
     let Compiler { rustc, cargo, .. } = compiler;
     cmd!(
         shell,
-        "{cargo} {command} --locked --package npd-ebpf --bin npd-ebpf --release
+        "{cargo} {command} --locked --package npd-ebpf --bin npd-ebpf --profile bpf
          -Z build-std=core --target bpfel-unknown-none --target-dir target/bpf"
     )
     .env("RUSTC", rustc)
@@ -76,7 +76,7 @@ fn cargo<'a>(shell: &'a Shell, compiler: &Compiler, command: &str) -> Cmd<'a> {
 /// Copies the object to its stable place unless it is there already: a new time stamp would
 /// rebuild the agent.
 fn publish(shell: &Shell) -> anyhow::Result<()> {
-    let built = shell.read_binary_file("target/bpf/bpfel-unknown-none/release/npd-ebpf")?;
+    let built = shell.read_binary_file("target/bpf/bpfel-unknown-none/bpf/npd-ebpf")?;
     let is_new = shell
         .read_binary_file(OBJECT)
         .map_or(true, |published| published != built);
