@@ -19,6 +19,7 @@ pub mod cgroup;
 pub mod checkpoint;
 pub mod exec;
 pub mod fd;
+pub mod journal;
 pub mod metrics;
 pub mod node;
 pub mod page;

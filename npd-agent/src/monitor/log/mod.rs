@@ -22,7 +22,7 @@ use crate::reporter::Reporter;
 
 use self::config::Source;
 use self::source::filelog::LogFile;
-use self::source::journald::Journal;
+use self::source::journald::JournalLog;
 use self::source::kmsg::KernelLog;
 
 /// `--config.system-log-monitor`.
@@ -56,7 +56,7 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
         monitors.push(Box::new(LogFile::new(path, sets)));
     }
     for ((folder, wanted), sets) in journals {
-        monitors.push(Box::new(Journal::new(folder, wanted, sets)));
+        monitors.push(Box::new(JournalLog::new(folder, wanted, sets)));
     }
     Ok(monitors)
 }

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use crate::go::json::ConfigError;
 use crate::go::layout::Layout;
 use crate::go::regex::compile;
+use crate::journal::{Term, Wanted};
 use crate::monitor::ConfigFile;
 use crate::monitor::log::source::filelog::Translator;
-use crate::monitor::log::source::journald::{Term, Wanted};
 
 /// Which log a config file reads.
 #[derive(Debug)]

@@ -1,14 +1,17 @@
 //! The compressed values of a journal file.
 
-use std::io::{self, Read as _, Write};
+mod lz4;
+mod xz;
+
+use std::io::{self, Read as _};
 
 use super::object::corrupt;
 
 /// How much of a value is read, in bytes. What comes after that of a longer one is not looked at.
 pub(super) const MAX_VALUE: usize = 1 << 20;
 
-/// How much of a stored value is read. Compression hardly ever makes values longer.
-pub(super) const MAX_STORED: usize = MAX_VALUE + 4096;
+/// How much of a stored value is read. What cannot be compressed gets longer by less than this.
+pub(super) const MAX_STORED: usize = MAX_VALUE + (16 << 10);
 
 /// How a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,69 +34,31 @@ impl Compression {
         }
     }
 
-    /// The value that is stored as `stored`, or the beginning of a long one.
-    pub(super) fn undo(self, stored: &[u8]) -> io::Result<Vec<u8>> {
+    /// The first `most` bytes of the value that is stored as `stored`.
+    pub(super) fn undo(self, stored: &[u8], most: usize) -> io::Result<Vec<u8>> {
         match self {
-            Self::None => Ok(stored.get(..MAX_VALUE).unwrap_or(stored).to_vec()),
-            Self::Xz => xz(stored),
-            Self::Lz4 => lz4(stored),
-            Self::Zstd => zstd(stored),
+            Self::None => Ok(stored.get(..most).unwrap_or(stored).to_vec()),
+            Self::Xz => xz::beginning(stored, most).ok_or_else(|| corrupt("a value is not XZ")),
+            Self::Lz4 => lz4(stored, most).ok_or_else(|| corrupt("a value is not LZ4")),
+            Self::Zstd => zstd(stored, most),
         }
     }
 }
 
-fn xz(mut stored: &[u8]) -> io::Result<Vec<u8>> {
-    let mut value = Bounded(Vec::new());
-    match lzma_rs::xz_decompress(&mut stored, &mut value) {
-        Ok(()) => Ok(value.0),
-        // The rest was not wanted.
-        Err(_) if value.0.len() == MAX_VALUE => Ok(value.0),
-        Err(_) => Err(corrupt("a value that is not XZ")),
-    }
+/// The value's length, and a block.
+fn lz4(stored: &[u8], most: usize) -> Option<Vec<u8>> {
+    let (length, block) = stored.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    lz4::beginning(block, most.min(length))
 }
 
-fn lz4(stored: &[u8]) -> io::Result<Vec<u8>> {
-    let not_lz4 = || corrupt("a value that is not LZ4");
-    let (length, block) = stored.split_first_chunk().ok_or_else(not_lz4)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_too_long| not_lz4())?;
-    // A block can be undone only as a whole.
-    if length > 16 * MAX_VALUE {
-        return Err(corrupt("a value of a huge length"));
-    }
-    let mut value = vec![0; length];
-    match lz4_flex::block::decompress_into(block, &mut value) {
-        Ok(filled) => {
-            value.truncate(filled.min(MAX_VALUE));
-            Ok(value)
-        }
-        Err(_) => Err(not_lz4()),
-    }
-}
-
-fn zstd(stored: &[u8]) -> io::Result<Vec<u8>> {
-    let not_zstd = |_| corrupt("a value that is not ZSTD");
+fn zstd(stored: &[u8], most: usize) -> io::Result<Vec<u8>> {
+    let not_zstd = |_| corrupt("a value is not ZSTD");
     let decoder = ruzstd::decoding::StreamingDecoder::new(stored).map_err(not_zstd)?;
     let mut value = Vec::new();
-    decoder.take(MAX_VALUE as u64).read_to_end(&mut value)?;
-    Ok(value)
-}
-
-/// Takes a value's beginning, and then no more.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = MAX_VALUE - self.0.len();
-        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() > room {
-            Err(io::ErrorKind::FileTooLarge.into())
-        } else {
-            Ok(bytes.len())
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    match decoder.take(most as u64).read_to_end(&mut value) {
+        Ok(_) => Ok(value),
+        Err(_not_zstd) => Err(corrupt("a value is not ZSTD")),
     }
 }
 
@@ -104,10 +69,10 @@ mod tests {
     #[test]
     fn every_compression_is_undone() {
         let value = "hello ".repeat(5).into_bytes();
-        assert_eq!(Compression::None.undo(&value).unwrap(), value);
+        assert_eq!(Compression::None.undo(&value, MAX_VALUE).unwrap(), value);
         let mut stored = 30_u64.to_le_bytes().to_vec();
         stored.extend(lz4_flex::block::compress(&value));
-        assert_eq!(Compression::Lz4.undo(&stored).unwrap(), value);
+        assert_eq!(Compression::Lz4.undo(&stored, MAX_VALUE).unwrap(), value);
         // As liblzma and libzstd write it.
         let stored = [
             253, 55, 122, 88, 90, 0, 0, 4, 230, 214, 180, 70, 2, 0, 33, 1, 22, 0, 0, 0, 116, 47,
@@ -115,12 +80,12 @@ mod tests {
             0, 179, 213, 64, 12, 227, 210, 166, 0, 0, 1, 40, 30, 226, 38, 212, 135, 31, 182, 243,
             125, 1, 0, 0, 0, 0, 4, 89, 90,
         ];
-        assert_eq!(Compression::Xz.undo(&stored).unwrap(), value);
+        assert_eq!(Compression::Xz.undo(&stored, MAX_VALUE).unwrap(), value);
         let stored = [
             40, 181, 47, 253, 4, 88, 101, 0, 0, 48, 104, 101, 108, 108, 111, 32, 1, 0, 1, 75, 17,
             102, 196, 187, 67,
         ];
-        assert_eq!(Compression::Zstd.undo(&stored).unwrap(), value);
+        assert_eq!(Compression::Zstd.undo(&stored, MAX_VALUE).unwrap(), value);
     }
 
     #[test]
@@ -129,7 +94,7 @@ mod tests {
         let cut = Ok(MAX_VALUE);
         let length = |compression: Compression, stored: &[u8]| {
             compression
-                .undo(stored)
+                .undo(stored, MAX_VALUE)
                 .map(|value| value.len())
                 .map_err(|error| error.to_string())
         };
@@ -146,7 +111,7 @@ mod tests {
     fn rubbish_is_an_error() {
         for compression in [Compression::Xz, Compression::Lz4, Compression::Zstd] {
             for rubbish in [&b""[..], b"rubbish", &[0xff; 40], &[0; 40]] {
-                let undone = compression.undo(rubbish);
+                let undone = compression.undo(rubbish, MAX_VALUE);
                 assert!(
                     undone.is_err() || undone.unwrap().is_empty(),
                     "{compression:?} {rubbish:?}"

@@ -17,8 +17,11 @@ pub(super) fn corrupt(what: &str) -> io::Error {
     )
 }
 
-/// `struct ObjectHeader`.
-const HEADER: usize = 16;
+/// Whether it is what stands in the file that is wrong, and not the disk.
+pub(super) fn is_nonsense(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, UnexpectedEof, Unsupported};
+    matches!(error.kind(), InvalidData | UnexpectedEof | Unsupported)
+}
 
 /// Where the payload of `struct DataObject` begins, and with `COMPACT`.
 const DATA: usize = 64;
@@ -35,6 +38,9 @@ const FIELD: usize = 40;
 
 /// What is read of an object at once. Most data is shorter.
 const GULP: usize = 512;
+
+/// How large a file may be, and so what is in it; ext4 ends before.
+const MAX_SIZE: u64 = 1 << 48;
 
 /// How many fields an entry may have (`ENTRY_FIELD_COUNT_MAX`).
 const MAX_FIELDS: usize = 1024;
@@ -53,21 +59,34 @@ pub(super) enum Kind {
 pub(super) struct Header {
     /// Offsets are of 4 bytes and not of 8 (`HEADER_INCOMPATIBLE_COMPACT`).
     pub(super) compact: bool,
-    /// Nothing will be added (`STATE_ARCHIVED`).
-    pub(super) archived: bool,
+    pub(super) state: State,
     pub(super) file_id: u128,
+    /// Files of the same one are numbered in one row.
+    pub(super) sequence_id: u128,
     pub(super) field_table: u64,
     pub(super) field_table_size: u64,
-    /// When the last entry was written, in microseconds since 1970.
-    pub(super) tail_realtime: u64,
+}
+
+/// What becomes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nobody writes it just now (`STATE_OFFLINE`).
+    Offline,
+    /// It is being written, or was when its writer crashed (`STATE_ONLINE`).
+    Online,
+    /// Nothing will be added (`STATE_ARCHIVED`).
+    Archived,
 }
 
 /// `struct EntryObject`.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct EntryObject {
     pub(super) sequence: u64,
     /// In microseconds since 1970.
     pub(super) realtime: u64,
+    /// In microseconds since the boot.
+    pub(super) monotonic: u64,
+    pub(super) boot: u128,
     /// The offsets of its data.
     pub(super) data: Vec<u64>,
 }
@@ -103,11 +122,16 @@ impl Header {
         }
         Ok(Self {
             compact: flags & FLAG_COMPACT != 0,
-            archived: bytes[16] == 2,
+            state: match bytes[16] {
+                0 => State::Offline,
+                1 => State::Online,
+                2 => State::Archived,
+                _ => return Err(corrupt("an unknown state")),
+            },
             file_id: u128::from_be_bytes(array(&bytes, 24)),
+            sequence_id: u128::from_be_bytes(array(&bytes, 72)),
             field_table: u64_at(&bytes, 120),
             field_table_size: u64_at(&bytes, 128),
-            tail_realtime: u64_at(&bytes, 192),
         })
     }
 }
@@ -133,7 +157,7 @@ impl Objects {
     pub(super) fn hash_table(&self, offset: u64, size: u64) -> io::Result<Vec<u64>> {
         let size = usize::try_from(size).ok().filter(|size| *size <= 1 << 24);
         let mut table = vec![0; size.ok_or_else(|| corrupt("a huge hash table"))?];
-        self.file.read_exact_at(&mut table, offset)?;
+        self.file.read_exact_at(&mut table, place(offset)?)?;
         let heads = table.chunks_exact(16).map(|item| u64_at(item, 0));
         Ok(heads.filter(|head| *head != 0).collect())
     }
@@ -165,26 +189,32 @@ impl Objects {
         let start = if self.compact { COMPACT_DATA } else { DATA };
         let (mut bytes, size) = self.object(offset, Kind::Data, GULP)?;
         let compression = payload::Compression::of(bytes[1])?;
-        if compression == payload::Compression::None
-            && !wanted(bytes.get(start..).unwrap_or_default())
-        {
+        let stored = bytes.get(start..).unwrap_or_default();
+        if compression == payload::Compression::None && !wanted(stored) {
             return Ok(None);
         }
         if size > bytes.len() {
             bytes.resize(size.min(start + payload::MAX_STORED), 0);
             self.file.read_exact_at(&mut bytes, offset)?;
         }
-        let data = compression.undo(bytes.get(start..).unwrap_or_default())?;
-        Ok(wanted(&data).then_some(data))
+        let stored = bytes.get(start..).unwrap_or_default();
+        if wanted(&compression.undo(stored, GULP)?) {
+            let data = compression.undo(stored, payload::MAX_VALUE);
+            data.map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
-    pub(super) fn entry(&self, offset: u64) -> io::Result<Entry> {
+    pub(super) fn entry(&self, offset: u64) -> io::Result<EntryObject> {
         let item = if self.compact { 4 } else { 16 };
         let (bytes, _) = self.object(offset, Kind::Entry, ENTRY + MAX_FIELDS * item)?;
         let items = bytes.get(ENTRY..).unwrap_or_default().chunks_exact(item);
-        Ok(Entry {
+        Ok(EntryObject {
             sequence: u64_at(&bytes, 16),
             realtime: u64_at(&bytes, 24),
+            monotonic: u64_at(&bytes, 32),
+            boot: u128::from_be_bytes(array(&bytes, 40)),
             data: items.map(|item| self.offset_at(item, 0)).collect(),
         })
     }
@@ -222,11 +252,8 @@ impl Objects {
     /// The first `most` bytes of an object, and its size.
     fn object(&self, offset: u64, kind: Kind, most: usize) -> io::Result<(Vec<u8>, usize)> {
         let mut bytes = vec![0; most.min(GULP)];
-        let filled = self.file.read_at(&mut bytes, offset)?;
-        let size = bytes.get(8..HEADER).map(|_| u64_at(&bytes, 8));
-        let size = size
-            .and_then(|size| usize::try_from(size).ok())
-            .unwrap_or_default();
+        let filled = self.file.read_at(&mut bytes, place(offset)?)?;
+        let size = usize::try_from(u64_at(&bytes, 8).min(MAX_SIZE)).unwrap_or(usize::MAX);
         let least = match kind {
             Kind::Data => DATA,
             Kind::Field => FIELD,
@@ -243,6 +270,15 @@ impl Objects {
         }
         bytes.truncate(length);
         Ok((bytes, size))
+    }
+}
+
+/// An offset that may be read at.
+fn place(offset: u64) -> io::Result<u64> {
+    if offset < MAX_SIZE {
+        Ok(offset)
+    } else {
+        Err(corrupt("an offset leads nowhere"))
     }
 }
 

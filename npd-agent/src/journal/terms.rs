@@ -4,13 +4,14 @@ use std::fmt;
 
 /// `FIELD=value`, as a journal stores it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Term {
+pub struct Term {
     pub(super) data: Vec<u8>,
     name: usize,
 }
 
 impl Term {
-    pub(crate) fn new(field: &str, value: &str) -> Self {
+    /// An entry has to have this value of this field.
+    pub fn new(field: &str, value: &str) -> Self {
         Self {
             data: format!("{field}={value}").into_bytes(),
             name: field.len(),
@@ -26,8 +27,9 @@ impl Term {
 /// An entry is wanted that has one of the terms of each of these groups. The first group should be
 /// the one that fewest entries have: they are found through it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Wanted {
-    pub(crate) groups: Vec<Vec<Term>>,
+pub struct Wanted {
+    /// Each a list of alternatives.
+    pub groups: Vec<Vec<Term>>,
 }
 
 impl fmt::Display for Wanted {

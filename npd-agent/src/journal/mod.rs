@@ -1,0 +1,23 @@
+//! systemd's journal, read without systemd's library and without any of its programs.
+//!
+//! Files are mapped by nobody here: a file that journald truncates, or a disk that fails, would kill
+//! a process that maps it. A file is written while it is read, by a machine that may crash, so
+//! nothing that it says is trusted: what makes no sense is passed over and counted, and whatever is
+//! followed or kept has a bound.
+
+mod entries;
+mod file;
+mod folder;
+mod object;
+mod open;
+mod payload;
+mod reached;
+mod reader;
+mod terms;
+
+pub use self::reached::Reached;
+pub use self::reader::{Entry, Journal};
+pub use self::terms::{Term, Wanted};
+
+#[cfg(test)]
+pub(crate) mod tests;
