@@ -1,7 +1,9 @@
 //! journald itself, in a namespace of its own.
 
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -9,9 +11,13 @@ use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE};
 use serde_json::json;
 
+use crate::comparison::{IDENTIFIERS, compare, message};
 use crate::rotation::{check_once, numbers};
 
 pub(crate) const JOURNALD: &str = "/lib/systemd/systemd-journald";
+
+/// How many entries are compared.
+const ENTRIES: u64 = 10_000;
 
 pub(crate) fn rotation() -> anyhow::Result<()> {
     let journal = Journal::start()?;
@@ -59,6 +65,31 @@ pub(crate) fn rotation() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Every kind of message, given to journald by its own protocol, rotated away a few times.
+pub(crate) fn comparison() -> anyhow::Result<()> {
+    let journal = Journal::start()?;
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(journal.run_folder().join("socket"))?;
+    for number in 0..ENTRIES {
+        let identifier = IDENTIFIERS[usize::try_from(number % 6)?];
+        let mut entry = format!("SYSLOG_IDENTIFIER={identifier}\nMESSAGE\n").into_bytes();
+        let message = message(number);
+        entry.extend((message.len() as u64).to_le_bytes());
+        entry.extend(message);
+        entry.push(b'\n');
+        socket.send(&entry).context("writing to journald")?;
+        if number % 3000 == 2999 {
+            journal.rotate()?;
+        }
+    }
+    journal.control("--sync")?;
+    let compared = compare(&journal.folder()?, &IDENTIFIERS)?;
+    ensure!(compared == ENTRIES, "journalctl has {compared} entries");
+    compare(&journal.folder()?, &["kernel", "sshd"])?;
+    eprintln!("{compared} entries are equal");
+    Ok(())
+}
+
 /// A journal in a namespace of its own, which goes when dropped.
 struct Journal {
     journald: Child,
@@ -67,7 +98,9 @@ struct Journal {
 
 impl Journal {
     fn start() -> anyhow::Result<Self> {
-        let namespace = format!("npd{}", std::process::id());
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Relaxed);
+        let namespace = format!("npd{}-{number}", std::process::id());
         let journald = Command::new(JOURNALD)
             .arg(&namespace)
             .stdin(Stdio::null())
@@ -129,10 +162,14 @@ impl Journal {
     }
 
     fn rotate(&self) -> anyhow::Result<()> {
+        self.control("--rotate")
+    }
+
+    fn control(&self, how: &str) -> anyhow::Result<()> {
         let mut journalctl = Command::new("journalctl");
         let namespace = format!("--namespace={}", self.namespace);
         let status = journalctl
-            .args([&*namespace, "--rotate"])
+            .args([&*namespace, how])
             .stdin(Stdio::null())
             .status()?;
         ensure!(status.success(), "journalctl ended with {status}");

@@ -1,5 +1,6 @@
 //! Logs that are rotated, and an agent that is killed, while they are written: every line comes.
 
+mod comparison;
 mod journal;
 mod rotation;
 
@@ -28,6 +29,42 @@ const TESTS: &[Test] = &[
             Need::Tool("logger"),
         ],
         run: journal::rotation,
+    },
+    Test {
+        name: "a_journal_compressed_by_xz_is_read_as_journalctl_reads_it",
+        needs: &[
+            Need::File(comparison::REMOTE),
+            Need::Tool("journalctl"),
+            Need::Tool("python3"),
+        ],
+        run: comparison::xz,
+    },
+    Test {
+        name: "a_journal_compressed_by_lz4_is_read_as_journalctl_reads_it",
+        needs: &[
+            Need::File(comparison::REMOTE),
+            Need::Tool("journalctl"),
+            Need::Tool("python3"),
+        ],
+        run: comparison::lz4,
+    },
+    Test {
+        name: "a_journal_compressed_by_zstd_is_read_as_journalctl_reads_it",
+        needs: &[
+            Need::File(comparison::REMOTE),
+            Need::Tool("journalctl"),
+            Need::Tool("python3"),
+        ],
+        run: comparison::zstd,
+    },
+    Test {
+        name: "what_journald_writes_is_read_as_journalctl_reads_it",
+        needs: &[
+            Need::Root,
+            Need::File(journal::JOURNALD),
+            Need::Tool("journalctl"),
+        ],
+        run: journal::comparison,
     },
 ];
 
