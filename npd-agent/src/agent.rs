@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::board::Board;
-use crate::checkpoint::{self, Keeper};
+use crate::checkpoint::{Keeper, State};
 use crate::exec::orphans;
 use crate::exporter::Built;
 use crate::hub::Hub;
@@ -45,7 +44,7 @@ pub struct Agent {
     /// What is shown over HTTP.
     pub board: Board,
     /// Where the checkpoint is kept; `None` for nowhere.
-    pub state: Option<PathBuf>,
+    pub state: Option<State>,
     /// What watches.
     pub monitors: Monitors,
     /// What tells.
@@ -94,7 +93,10 @@ impl Agent {
             tasks.spawn(server::serve(listener, pages));
         }
         let mut exporters = Vec::new();
-        for Built { exporter, task, .. } in self.exporters {
+        let mut told = Vec::new();
+        for built in self.exporters {
+            let Built { exporter, task, .. } = built;
+            told.extend(built.told);
             exporters.push(exporter);
             if let Some(task) = task {
                 tasks.spawn(task);
@@ -103,11 +105,10 @@ impl Agent {
         let (sender, reports) = mpsc::channel(REPORTS_QUEUED);
         let mut hub = Hub::new(self.metrics.clone(), self.board.clone(), exporters);
         let mut saved = BTreeMap::new();
-        if let Some(folder) = self.state {
-            let checkpoint = checkpoint::load(&folder, &self.node);
-            saved.clone_from(&checkpoint.places);
-            let claims = checkpoint.claims.clone();
-            let (keeper, writes) = Keeper::new(checkpoint, folder);
+        if let Some(state) = self.state {
+            saved.clone_from(&state.checkpoint.places);
+            let claims = state.checkpoint.claims.clone();
+            let (keeper, writes) = Keeper::new(state, told);
             hub = hub.with_keeper(keeper, claims);
             tasks.spawn(writes);
         }

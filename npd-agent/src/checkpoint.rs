@@ -1,7 +1,8 @@
 //! Where the agent stopped, on disk, so that it goes on there: no line missed, and none told twice.
 //!
-//! A checkpoint holds for one boot of one node. It is written after what it covers was told; an
-//! agent killed between the two tells the last thing again.
+//! A checkpoint holds for one boot of one node. It is written after what it covers was told by every
+//! exporter, or given up and counted. An agent killed before that finds the last things again; the
+//! exporters see to it that they are not told again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use crate::exporter::Told;
 use crate::ledger::KeptClaim;
 use crate::node::Node;
 use crate::problem::Forever;
@@ -36,18 +38,52 @@ pub struct Checkpoint {
     pub places: BTreeMap<String, Value>,
     /// What is claimed about the node's conditions.
     pub claims: Vec<KeptClaim>,
+    /// The number of the last status that was told when each source had been read so far.
+    #[serde(default)]
+    pub told: BTreeMap<String, u64>,
+}
+
+/// What is kept from one start of the agent to the next, and where.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// `--state-dir`.
+    pub folder: PathBuf,
+    /// Where the agent before stopped.
+    pub checkpoint: Checkpoint,
+}
+
+impl State {
+    /// Reads what is kept in `folder`.
+    pub fn load(folder: PathBuf, node: &Node) -> Self {
+        let checkpoint = load(&folder, node);
+        Self { folder, checkpoint }
+    }
+}
+
+impl Checkpoint {
+    /// The node and the boot for which it holds.
+    pub fn holds_for(&self) -> (&str, &str) {
+        (&self.node, &self.boot_id)
+    }
 }
 
 /// Keeps the checkpoint, and has it written.
 #[derive(Debug)]
 pub struct Keeper {
     checkpoint: Checkpoint,
-    latest: watch::Sender<Vec<u8>>,
+    latest: watch::Sender<Snapshot>,
+}
+
+/// A checkpoint in JSON, and the number of the status that has to be told before it is true.
+#[derive(Clone, Debug, Default)]
+struct Snapshot {
+    bytes: Vec<u8>,
+    after: u64,
 }
 
 /// Reads the checkpoint in `folder`. One that was made on another node, or before a reboot, or
 /// cannot be read, is as good as none.
-pub fn load(folder: &Path, node: &Node) -> Checkpoint {
+fn load(folder: &Path, node: &Node) -> Checkpoint {
     let fresh = Checkpoint {
         version: VERSION,
         node: node.name.clone(),
@@ -89,42 +125,53 @@ fn read(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
 }
 
 impl Keeper {
-    /// Goes on from `checkpoint`. The second half writes it to `folder` whenever it changes, and
-    /// only the latest if the disk is slow.
-    pub fn new(checkpoint: Checkpoint, folder: PathBuf) -> (Self, impl Future<Output = Forever>) {
-        let (latest, changes) = watch::channel(Vec::new());
-        (Self { checkpoint, latest }, write_on(changes, folder))
+    /// Goes on from `state`. The second half writes the checkpoint whenever it changes, once every
+    /// exporter has told what it covers, and only the latest if that or the disk is slow.
+    pub fn new(state: State, told: Vec<Told>) -> (Self, impl Future<Output = Forever>) {
+        let State { folder, checkpoint } = state;
+        let (latest, changes) = watch::channel(Snapshot::default());
+        (Self { checkpoint, latest }, write_on(changes, told, folder))
     }
 
-    /// Everything up to `place` has been told.
-    pub fn reached(&mut self, source: &str, place: Value) {
-        self.checkpoint.places.insert(source.to_owned(), place);
-        self.save();
+    /// Everything up to `place` has been handed to the exporters, `after` this status and those
+    /// before.
+    pub fn reached(&mut self, source: String, place: Value, after: u64) {
+        self.checkpoint.told.insert(source.clone(), after);
+        self.checkpoint.places.insert(source, place);
+        self.save(after);
     }
 
-    /// These claims hold now.
-    pub fn claimed(&mut self, claims: Vec<KeptClaim>) {
+    /// These claims hold now; what came of them has been handed to the exporters likewise.
+    pub fn claimed(&mut self, claims: Vec<KeptClaim>, after: u64) {
         if claims != self.checkpoint.claims {
             self.checkpoint.claims = claims;
-            self.save();
+            self.save(after);
         }
     }
 
-    fn save(&self) {
+    fn save(&self, after: u64) {
         match serde_json::to_vec(&self.checkpoint) {
             Ok(bytes) => {
-                self.latest.send_replace(bytes);
+                self.latest.send_replace(Snapshot { bytes, after });
             }
             Err(error) => warn!(%error, "Checkpoint cannot be put into JSON"),
         }
     }
 }
 
-async fn write_on(mut changes: watch::Receiver<Vec<u8>>, folder: PathBuf) -> Forever {
+async fn write_on(
+    mut changes: watch::Receiver<Snapshot>,
+    mut told: Vec<Told>,
+    folder: PathBuf,
+) -> Forever {
     let mut failing = false;
     loop {
         changes.changed().await.context("keeping the checkpoint")?;
-        let bytes = changes.borrow_and_update().clone();
+        let Snapshot { bytes, after } = changes.borrow_and_update().clone();
+        for told in &mut told {
+            // One that has ended will not tell any more.
+            _ = told.wait_for(|told| *told >= after).await;
+        }
         let folder = folder.clone();
         let written = spawn_blocking(move || write(&folder, &bytes)).await;
         let written = written.context("writing the checkpoint")?;
@@ -175,8 +222,12 @@ mod tests {
     /// Keeps a place until it is on disk.
     async fn keep(folder: &Path, place: u64) {
         let before = load(folder, &node("n", "b"));
-        let (mut keeper, writes) = Keeper::new(before, folder.to_owned());
-        keeper.reached("kmsg", place.into());
+        let state = State {
+            folder: folder.to_owned(),
+            checkpoint: before,
+        };
+        let (mut keeper, writes) = Keeper::new(state, Vec::new());
+        keeper.reached("kmsg".to_owned(), place.into(), 0);
         let written = async {
             while load(folder, &node("n", "b")).places.get("kmsg") != Some(&place.into()) {
                 tokio::task::yield_now().await;
@@ -204,6 +255,52 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names, [FILE]);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_waits_until_everything_is_told() {
+        let folder = TempDir::new().unwrap();
+        let state = State::load(folder.path().to_owned(), &node("n", "b"));
+        let (tell, told) = watch::channel(0);
+        let (slow, slowly_told) = watch::channel(0);
+        let (mut keeper, mut writes) = {
+            let (keeper, writes) = Keeper::new(state, vec![told, slowly_told]);
+            (keeper, Box::pin(writes))
+        };
+        let place = || {
+            load(folder.path(), &node("n", "b"))
+                .places
+                .get("s")
+                .cloned()
+        };
+        let mut write = async |until: u64| {
+            let mut patience = tokio::time::interval(std::time::Duration::from_millis(1));
+            for _ in 0..500 {
+                tokio::select! {
+                    Err(error) = &mut writes => panic!("{error:#}"),
+                    _ = patience.tick() => {}
+                }
+                if place() == Some(until.into()) {
+                    return true;
+                }
+            }
+            false
+        };
+        keeper.reached("s".to_owned(), 1.into(), 10);
+        tell.send_replace(10);
+        assert!(!write(1).await);
+        // What comes meanwhile does not make it wait for ever.
+        keeper.reached("s".to_owned(), 2.into(), 12);
+        slow.send_replace(11);
+        assert!(write(1).await);
+        tell.send_replace(20);
+        slow.send_replace(20);
+        assert!(write(2).await);
+        // One that has ended tells nothing more.
+        keeper.reached("s".to_owned(), 3.into(), 30);
+        tell.send_replace(30);
+        drop(slow);
+        assert!(write(3).await);
     }
 
     #[tokio::test]

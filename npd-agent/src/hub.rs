@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::board::Board;
@@ -15,8 +16,9 @@ use crate::incident::{Incidents, Verdict};
 use crate::ledger::{KeptClaim, Ledger, Outcome};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
+use crate::node;
 use crate::problem::{
-    Condition, ConditionStatus, Finding, Forever, Problem, Severity, Status, SubjectKind,
+    Condition, ConditionStatus, Finding, Forever, Mark, Problem, Severity, Status, SubjectKind,
 };
 use crate::reporter::Report;
 
@@ -28,6 +30,10 @@ pub struct Hub {
     board: Board,
     exporters: Vec<Box<dyn Exporter>>,
     keeper: Option<Keeper>,
+    /// The number of the last status.
+    number: u64,
+    /// How far sources have been read of which something is held.
+    held_back: BTreeMap<String, Value>,
     /// Claims from before the agent was started whose config file is not yet declared.
     kept: Vec<KeptClaim>,
     /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
@@ -44,6 +50,9 @@ impl Hub {
             board,
             exporters,
             keeper: None,
+            // An agent started later has higher ones.
+            number: u64::try_from(node::monotonic().as_nanos()).unwrap_or_default(),
+            held_back: BTreeMap::new(),
             kept: Vec::new(),
             gauged: BTreeMap::new(),
         }
@@ -101,7 +110,9 @@ impl Hub {
         }
         let conditions = conditions.into_values().collect();
         let source = Arc::clone(&declaration.source);
-        self.publish(&Status {
+        self.publish(Status {
+            number: 0,
+            mark: None,
             source,
             event: None,
             conditions,
@@ -162,9 +173,7 @@ impl Hub {
             }
             Report::NotWatching(kind) => self.incidents.unwatch(kind),
             Report::Reached { source, place } => {
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.reached(&source, place);
-                }
+                self.held_back.insert(source, place);
             }
             Report::Recovered {
                 source,
@@ -174,6 +183,19 @@ impl Hub {
                 self.incidents.recover(&subject, now);
                 let outcomes = self.ledger.recover(&subject, timestamp);
                 self.withdrawn(&source, outcomes);
+            }
+        }
+        self.keep_places();
+    }
+
+    /// Tells the checkpoint how far sources have been read, unless something from there is held.
+    fn keep_places(&mut self) {
+        if self.incidents.next_expiry().is_some() {
+            return;
+        }
+        for (source, place) in std::mem::take(&mut self.held_back) {
+            if let Some(keeper) = &mut self.keeper {
+                keeper.reached(source, place, self.number);
             }
         }
     }
@@ -186,11 +208,13 @@ impl Hub {
                 .inc();
             self.apply(finding);
         }
+        self.keep_places();
     }
 
     fn apply(&mut self, finding: Finding) {
         let source = Arc::clone(&finding.source);
         let problem = Arc::clone(&finding.problem);
+        let mark = finding.mark.clone();
         let outcome = self.ledger.apply(finding);
         if outcome.refused {
             self.metrics.claims_refused.inc();
@@ -207,7 +231,7 @@ impl Hub {
         {
             self.gauge(condition);
         }
-        self.tell(&source, outcome);
+        self.tell(&source, outcome, mark);
         if problem.condition.is_some() {
             self.keep_claims();
         }
@@ -221,7 +245,7 @@ impl Hub {
             {
                 self.gauge(&Arc::clone(&condition.r#type));
             }
-            self.tell(source, outcome);
+            self.tell(source, outcome, None);
         }
         self.keep_claims();
     }
@@ -231,7 +255,7 @@ impl Hub {
         let unwell = self.ledger.subjects();
         self.board.update(|shown| shown.unwell = unwell);
         if let Some(keeper) = &mut self.keeper {
-            keeper.claimed(self.ledger.kept().collect());
+            keeper.claimed(self.ledger.kept().collect(), self.number);
         }
     }
 
@@ -266,13 +290,15 @@ impl Hub {
             .set(value);
     }
 
-    fn tell(&mut self, source: &Arc<str>, outcome: Outcome) {
+    fn tell(&mut self, source: &Arc<str>, outcome: Outcome, mark: Option<Mark>) {
         if let Some(status) = outcome.into_status(source) {
-            self.publish(&status);
+            self.publish(Status { mark, ..status });
         }
     }
 
-    fn publish(&mut self, status: &Status) {
+    fn publish(&mut self, mut status: Status) {
+        self.number += 1;
+        status.number = self.number;
         self.board.update(|shown| {
             if let Some(event) = &status.event {
                 shown.push_event(&status.source, event);
@@ -282,7 +308,7 @@ impl Hub {
             }
         });
         for exporter in &mut self.exporters {
-            exporter.export(status);
+            exporter.export(&status);
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use npd_agent::agent::Agent;
 use npd_agent::board::Board;
+use npd_agent::checkpoint::State;
 use npd_agent::exporter::{EXPORTERS, Setting};
 use npd_agent::flags::{Flags, Options};
 use npd_agent::metrics::Metrics;
@@ -63,6 +64,8 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
     let board = Board::new(node.name.clone(), Timestamp::now());
     let cluster = options.has_cluster(var);
     let conditions = monitor::condition_types(&monitors);
+    let state = options.state_dir.clone();
+    let state = state.map(|folder| State::load(folder, &node));
     let setting = Setting {
         options,
         cluster,
@@ -70,6 +73,7 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
         conditions: &conditions,
         metrics: &metrics,
         board: &board,
+        state: state.as_ref(),
     };
     let mut exporters = Vec::new();
     for kind in EXPORTERS {
@@ -81,7 +85,7 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
         node,
         metrics,
         board,
-        state: options.state_dir.clone(),
+        state,
         monitors,
         exporters,
         servers,

@@ -109,6 +109,10 @@ pub struct Event {
 /// What exporters are given: one event, or changed conditions, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
+    /// Its number. Later ones have higher ones, also after a restart, until the next boot.
+    pub number: u64,
+    /// What it came of, if that may come again after a restart.
+    pub mark: Option<Mark>,
     /// Who says so; the `source` of a config file and the component of Kubernetes Events.
     pub source: Arc<str>,
     /// What happened.
@@ -175,6 +179,16 @@ pub enum Witness {
     Other,
 }
 
+/// Tells what was found in a source that is read again after a restart. What is found again has
+/// the same mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// A hash of what was found.
+    pub found: u64,
+}
+
 /// What a monitor saw.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -199,6 +213,8 @@ pub struct Finding {
     pub witness: Witness,
     /// The pod that was hit, when one was.
     pub pod: Option<Pod>,
+    /// What it was found in, if that is read again after a restart.
+    pub mark: Option<Mark>,
 }
 
 /// The longest message kept, in bytes. Kubernetes refuses Event messages over 1 KiB only in

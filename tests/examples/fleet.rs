@@ -113,6 +113,7 @@ impl Fleet {
                     .into(),
                 metrics: &metrics,
                 board: &Board::new(name.clone(), Timestamp::now()),
+                state: None,
             };
             let built = kubernetes::build(&setting)?.context("there is a cluster")?;
             fleet.tasks.spawn(built.task.context("it has a task")?);
@@ -200,6 +201,8 @@ fn conditions(sick: bool) -> Status {
         message: "so it is".to_owned(),
     };
     Status {
+        number: 0,
+        mark: None,
         source: Arc::from("kernel-monitor"),
         event: None,
         conditions: vec![
@@ -211,6 +214,8 @@ fn conditions(sick: bool) -> Status {
 
 fn event(reason: &str, message: &str) -> Status {
     Status {
+        number: 0,
+        mark: None,
         source: Arc::from("kernel-monitor"),
         event: Some(Event {
             severity: Severity::Warn,

@@ -10,7 +10,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::board::Board;
+use crate::checkpoint::State;
 use crate::flags::Options;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -30,6 +33,8 @@ pub struct Setting<'a> {
     pub metrics: &'a Metrics,
     /// What is shown over HTTP.
     pub board: &'a Board,
+    /// What is kept from one start of the agent to the next; `None` for nothing.
+    pub state: Option<&'a State>,
 }
 
 /// A way to tell others.
@@ -45,12 +50,18 @@ pub struct Kind {
 pub struct Built {
     /// Takes statuses.
     pub exporter: Box<dyn Exporter>,
+    /// How far it has got; `None` if it is done with a status as soon as it has taken it.
+    pub told: Option<Told>,
     /// Runs as long as the agent does; its failure is logged and it is not started again.
     pub task: Option<Task<'static>>,
     /// Runs beside the task when the agent is asked to stop, and ends when everything is told. It
     /// is not waited for long.
     pub finish: Option<Finish>,
 }
+
+/// The number of the last status up to which all are told, or given up and counted. A checkpoint
+/// waits for it.
+pub type Told = watch::Receiver<u64>;
 
 /// Ends when an exporter has told everything.
 pub type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;

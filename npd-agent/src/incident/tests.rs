@@ -25,6 +25,7 @@ fn sees(witness: Witness, reason: &str, condition: Option<&str>, subject: Subjec
         subject: Some(subject),
         witness,
         pod: None,
+        mark: None,
     }
 }
 

@@ -314,6 +314,8 @@ impl Outcome {
         } = self;
         let conditions = Vec::from_iter(condition);
         (event.is_some() || !conditions.is_empty()).then(|| Status {
+            number: 0,
+            mark: None,
             source: Arc::clone(source),
             event,
             conditions,

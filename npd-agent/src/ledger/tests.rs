@@ -29,6 +29,7 @@ fn finding(at: i64, claimant: &str, reason: &str, present: ConditionStatus, text
         subject: None,
         witness: Witness::Other,
         pod: None,
+        mark: None,
     }
 }
 

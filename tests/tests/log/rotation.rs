@@ -133,7 +133,8 @@ impl Bench {
         let mut told = Vec::new();
         while Instant::now() + LIFE + DEATH < end {
             let agent = self.agent()?;
-            sleep(LIFE);
+            // At another moment of its work each time.
+            sleep(LIFE + Duration::from_micros(u64::from(agent.id()) * 7919 % 50_000));
             told.push(numbers(agent.kill()?));
             sleep(DEATH);
         }
@@ -168,29 +169,28 @@ impl Bench {
             missing.is_empty(),
             "of {written} lines, these are missing: {missing:?}"
         );
-        check_once(told)
+        check_once(told)?;
+        let bad = written.div_ceil(10);
+        eprintln!(
+            "{} lines in {} lives; logrotate lost {} of {bad} lines, of which {} were told before",
+            all.len(),
+            told.len(),
+            bad - there.len() as u64,
+            all.difference(&there).count()
+        );
+        Ok(())
     }
 }
 
-/// Every line is told once, but for the last ones before a kill: an agent that is killed after it
-/// has told something and before it has noted that tells it again.
+/// Every line is told once.
+///
+/// An agent that is killed between telling something and noting that it did tells it again. These
+/// are two system calls in a row; so it is possible, and this test will hardly ever see it.
 pub(crate) fn check_once(told: &[Vec<u64>]) -> anyhow::Result<()> {
     let mut before = BTreeSet::new();
-    let mut last: &[u64] = &[];
-    for life in told {
-        for number in life {
-            let excused = last.contains(number);
-            ensure!(before.insert(*number) || excused, "{number} is told twice");
-        }
-        last = &life[life.len().saturating_sub(20)..];
-    }
-    let lives = told.iter().map(Vec::len).sum::<usize>();
-    eprintln!(
-        "told {} lines in {} lives, {} of them again",
-        before.len(),
-        told.len(),
-        lives - before.len()
-    );
+    let again = told.iter().flatten().filter(|line| !before.insert(**line));
+    let again: Vec<_> = again.copied().collect();
+    ensure!(again.is_empty(), "these are told twice: {again:?}");
     Ok(())
 }
 

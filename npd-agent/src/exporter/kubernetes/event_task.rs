@@ -91,6 +91,7 @@ impl EventTask {
         let mut events = lock(&self.inbox.events);
         let Err(failure) = answer else {
             events.delivered(delivery, now);
+            self.inbox.tell(&events);
             drop(events);
             self.inbox.written.notify_one();
             self.trouble.well();
@@ -103,6 +104,7 @@ impl EventTask {
             Cause::Missing if !delivery.create => events.missing(delivery, now),
             Cause::Missing | Cause::Forbidden if is_pods => {
                 self.dropped.inc_by(events.refused(delivery));
+                self.inbox.tell(&events);
                 drop(events);
                 if failure.cause == Cause::Forbidden {
                     self.trouble.failed(call.right, &failure);
@@ -110,6 +112,7 @@ impl EventTask {
             }
             Cause::Refused => {
                 self.dropped.inc_by(events.refused(delivery));
+                self.inbox.tell(&events);
                 drop(events);
                 self.trouble.failed(call.right, &failure);
             }

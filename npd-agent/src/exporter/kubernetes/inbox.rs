@@ -1,17 +1,18 @@
 //! Where the hub leaves what the tasks are to write. Nobody waits here.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use prometheus::IntCounter;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::api::lock;
 use super::conditions::Conditions;
 use super::event::{Object, is_name};
 use super::events::Correlator;
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Told};
 use crate::problem::{Event, Status};
 
 /// What is to be written.
@@ -28,6 +29,9 @@ pub(super) struct Inbox {
     pub events_came: Notify,
     /// Rung when the server has taken something.
     pub written: Notify,
+    /// The number of the last status.
+    given: AtomicU64,
+    told: watch::Sender<u64>,
 }
 
 /// The hub's end of the [`Inbox`].
@@ -54,6 +58,21 @@ impl Inbox {
             events: Mutex::new(Correlator::new()),
             events_came: Notify::new(),
             written: Notify::new(),
+            given: AtomicU64::new(0),
+            told: watch::Sender::new(0),
+        }
+    }
+
+    /// The number of the last status whose Event the server has, as have all before.
+    pub(super) fn told(&self) -> Told {
+        self.told.subscribe()
+    }
+
+    /// Says so if the server now has every Event. Counts may wait for their pace: a restart does
+    /// not count again.
+    pub(super) fn tell(&self, events: &Correlator) {
+        if events.is_created() {
+            self.told.send_replace(self.given.load(Relaxed));
         }
     }
 
@@ -122,5 +141,7 @@ impl Exporter for Slot {
         {
             self.take_event(&status.source, event);
         }
+        self.inbox.given.store(status.number, Relaxed);
+        self.inbox.tell(&lock(&self.inbox.events));
     }
 }

@@ -128,6 +128,7 @@ fn start(setting: &Setting<'_>, connect: Connect, random: fn() -> f64) -> anyhow
     };
     Ok(Built {
         finish: Some(Box::pin(Arc::clone(&inbox).finish())),
+        told: Some(inbox.told()),
         exporter: Box::new(Slot {
             inbox,
             node,

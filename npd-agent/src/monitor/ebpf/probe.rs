@@ -193,6 +193,7 @@ impl Watch {
                 subject: Some(sighting.subject.clone()),
                 witness: Witness::Kernel,
                 pod: sighting.pod.clone(),
+                mark: None,
             };
             let labels = [&*rule.monitor, &*rule.problem.reason];
             self.reporter

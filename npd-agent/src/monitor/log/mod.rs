@@ -15,9 +15,11 @@ mod source;
 mod subject;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use crate::monitor::{ConfigFile, Kind, Monitors};
-use crate::problem::{ConditionStatus, Finding};
+use crate::problem::{ConditionStatus, Finding, Mark};
 use crate::reporter::Reporter;
 
 use self::config::Source;
@@ -61,9 +63,19 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
     Ok(monitors)
 }
 
-/// Hands over what a rule set has found.
-async fn report(reporter: &Reporter, findings: Vec<Finding>) -> anyhow::Result<()> {
-    for finding in findings {
+/// Hands over what a rule set has found in `source`. An entry is known again by its number, or else
+/// by its time.
+async fn report(
+    reporter: &Reporter,
+    source: &Arc<str>,
+    entry: Option<u64>,
+    findings: Vec<Finding>,
+) -> anyhow::Result<()> {
+    for mut finding in findings {
+        finding.mark = Some(Mark {
+            source: Arc::clone(source),
+            found: hash(&finding, entry),
+        });
         if finding.present == ConditionStatus::True {
             let labels = [&*finding.monitor, &*finding.problem.reason];
             let matches = reporter.metrics.rule_matches.with_label_values(&labels);
@@ -72,4 +84,16 @@ async fn report(reporter: &Reporter, findings: Vec<Finding>) -> anyhow::Result<(
         reporter.found(finding).await?;
     }
     Ok(())
+}
+
+/// The same for what is found again when the source is read again.
+fn hash(finding: &Finding, entry: Option<u64>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match entry {
+        Some(number) => number.hash(&mut hasher),
+        None => finding.timestamp.hash(&mut hasher),
+    }
+    (&finding.monitor, &finding.problem.reason, &finding.message).hash(&mut hasher);
+    (&finding.claimant, finding.present as u8).hash(&mut hasher);
+    hasher.finish()
 }

@@ -156,6 +156,7 @@ impl<'a> Histories<'a> {
             subject: None,
             witness: Witness::Other,
             pod: None,
+            mark: None,
         };
         self.reporter.found(finding).await
     }

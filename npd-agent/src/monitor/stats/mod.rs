@@ -247,6 +247,7 @@ impl StatsMonitor {
                 subject: None,
                 witness: Witness::Other,
                 pod: None,
+                mark: None,
             }));
         }
         findings

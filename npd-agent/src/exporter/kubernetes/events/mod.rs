@@ -106,6 +106,11 @@ impl Correlator {
         self.waiting() == 0
     }
 
+    /// Whether the server has every Event, if not all of their counts.
+    pub(super) fn is_created(&self) -> bool {
+        self.fresh.is_empty() && self.in_flight == 0
+    }
+
     /// Takes an event in. False if there was no room for it.
     pub(super) fn add(
         &mut self,

@@ -298,6 +298,7 @@ impl Lab {
                 .into(),
             metrics: &metrics,
             board: &board,
+            state: None,
         };
         let built = start(&setting, connect, || 0.5).unwrap();
         Self {
@@ -317,6 +318,8 @@ impl Lab {
 
     pub(super) fn export(&mut self, event: Option<Event>, conditions: Vec<Condition>) {
         self.exporter.export(&Status {
+            number: 0,
+            mark: None,
             source: Arc::from("kernel-monitor"),
             event,
             conditions,

@@ -166,6 +166,7 @@ impl RuleSet {
             subject: word.subject,
             witness,
             pod: None,
+            mark: None,
         }
     }
 

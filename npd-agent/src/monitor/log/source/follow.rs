@@ -4,6 +4,7 @@
 //! that may block; the runtime's never waits for a disk.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -62,7 +63,7 @@ pub(crate) enum Step {
 
 /// A monitor that follows a source with a worker.
 pub(crate) struct Follower<W> {
-    name: String,
+    name: Arc<str>,
     declarations: Vec<Declaration>,
     started: bool,
     /// Away while a thread works with it.
@@ -77,7 +78,7 @@ struct Tools<W> {
 impl<W: Worker> Follower<W> {
     pub(super) fn of(name: String, declarations: Vec<Declaration>, worker: W) -> Self {
         Self {
-            name,
+            name: Arc::from(name),
             declarations,
             started: false,
             tools: Some(Tools {
@@ -91,7 +92,7 @@ impl<W: Worker> Follower<W> {
         let changes = self.start(reporter)?;
         loop {
             let look = self.look(reporter).await?;
-            report(reporter, look.findings).await?;
+            report(reporter, &self.name, None, look.findings).await?;
             let malformed = &reporter.metrics.records_malformed;
             malformed
                 .with_label_values(&[&self.name])
@@ -138,7 +139,7 @@ impl<W: Worker> Follower<W> {
                 Ok(Some(changes))
             }
             Err(error) => {
-                warn!(source = self.name, %error, "Source cannot be watched, and is only looked at now and then");
+                warn!(source = &*self.name, %error, "Source cannot be watched, and is only looked at now and then");
                 Ok(None)
             }
         }

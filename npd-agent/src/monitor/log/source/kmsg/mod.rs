@@ -11,6 +11,7 @@ mod device;
 mod record;
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -44,6 +45,7 @@ const SAVE: Duration = Duration::from_secs(1);
 
 /// Follows the kernel's log for all rule sets on it.
 pub(crate) struct KernelLog {
+    name: Arc<str>,
     sets: Vec<RuleSet>,
     /// From when on records count for each set, by the log's clock. Fixed when first run.
     starts: Vec<Duration>,
@@ -70,6 +72,7 @@ struct Reopen;
 impl KernelLog {
     pub(crate) fn new(sets: Vec<RuleSet>) -> Self {
         Self {
+            name: Arc::from(NAME),
             sets,
             starts: Vec::new(),
             next: None,
@@ -154,7 +157,7 @@ impl KernelLog {
     /// Tells what was found, and how far the log is read.
     async fn tell(&mut self, findings: Vec<Finding>, reporter: &Reporter) -> anyhow::Result<()> {
         let news = !findings.is_empty();
-        report(reporter, findings).await?;
+        report(reporter, &self.name, self.next, findings).await?;
         if news || self.reached.elapsed() >= SAVE {
             self.reached = Instant::now();
             if let Some(next) = self.next {

@@ -1,26 +1,53 @@
 //! `--exporter.terminal`: one line a problem on standard output, for people or for `jq`.
 
-use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+mod notes;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use prometheus::IntCounter;
 use serde::Serialize;
+use tokio::sync::watch;
 
+use self::notes::{Known, Note, Notes, note};
 use super::{Built, Exporter, Setting};
 use crate::flags::TerminalFormat;
 use crate::problem::{Condition, Event, Severity, Status};
 
-/// How many lines may wait for a slow reader of our standard output.
-const LINES_QUEUED: usize = 1024;
+/// How many bytes of lines may wait for a slow reader of our standard output.
+const QUEUED: usize = 4 << 20;
+
+/// How many bytes are written at once. A pipe takes so many as a whole or not at all (`PIPE_BUF`),
+/// so that an agent that is killed has not told half of them.
+const AT_ONCE: usize = 4096;
 
 /// Writes lines from a thread of its own: standard output may be a pipe that nobody reads.
 struct Terminal {
     format: TerminalFormat,
     zone: TimeZone,
-    lines: SyncSender<String>,
+    lines: Sender<Line>,
+    queue: Arc<Queue>,
+    known: Known,
     dropped: IntCounter,
+}
+
+/// A line on its way.
+struct Line {
+    number: u64,
+    text: String,
+    note: Option<Note>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// How many bytes of lines there are in it.
+    bytes: AtomicUsize,
+    /// The number of the last status that was put into it, or dropped.
+    given: AtomicU64,
 }
 
 /// Builds the exporter if it is asked for, or if there is no cluster to report to.
@@ -34,15 +61,21 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
     if format == TerminalFormat::Off {
         return Ok(None);
     }
-    let (sender, lines) = sync_channel(LINES_QUEUED);
+    let (sender, lines) = channel();
+    let (tell, told) = watch::channel(0);
+    let queue = Arc::new(Queue::default());
+    let (notes, known) = setting.state.map(Notes::open).unzip();
+    let queued = Arc::clone(&queue);
     std::thread::Builder::new()
         .name("terminal".to_owned())
-        .spawn(move || write_lines(&lines))
+        .spawn(move || write_lines(&lines, &queued, notes, &tell))
         .context("starting the thread that writes to standard output")?;
     let terminal = Terminal {
         format,
         zone: TimeZone::system(),
         lines: sender,
+        queue,
+        known: known.unwrap_or_default(),
         dropped: setting
             .metrics
             .exporter_dropped
@@ -50,35 +83,80 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
     };
     Ok(Some(Built {
         exporter: Box::new(terminal),
+        told: Some(told),
         task: None,
         finish: None,
     }))
 }
 
-fn write_lines(lines: &Receiver<String>) {
-    let mut out = std::io::stdout();
-    for line in lines {
+/// Writes lines, and notes that they are told, until nobody reads them any more.
+fn write_lines(
+    lines: &Receiver<Line>,
+    queue: &Queue,
+    mut notes: Option<Notes>,
+    told: &watch::Sender<u64>,
+) {
+    let mut out = std::io::stdout().lock();
+    let mut waiting = None;
+    while let Some(line) = waiting.take().or_else(|| lines.recv().ok()) {
+        let Line {
+            mut number,
+            mut text,
+            note,
+        } = line;
+        let mut to_note = Vec::from_iter(note);
+        let given = queue.given.load(SeqCst);
+        let drained = loop {
+            match lines.try_recv() {
+                Ok(next) if text.len() + next.text.len() <= AT_ONCE => {
+                    text.push_str(&next.text);
+                    to_note.extend(next.note);
+                    number = next.number;
+                }
+                Ok(next) => {
+                    waiting = Some(next);
+                    break false;
+                }
+                Err(_empty) => break true,
+            }
+        };
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         // A reader that has gone is no reason to stop watching the node.
-        if out
-            .write_all(line.as_bytes())
-            .and_then(|()| out.flush())
-            .is_err()
-        {
+        if written.is_err() {
             return;
         }
+        if let Some(notes) = &mut notes {
+            notes.add(&to_note);
+        }
+        queue.bytes.fetch_sub(text.len(), SeqCst);
+        // What was dropped after it is settled, too.
+        told.send_replace(if drained { number.max(given) } else { number });
     }
 }
 
 impl Exporter for Terminal {
     fn export(&mut self, status: &Status) {
-        let line = match self.format {
-            TerminalFormat::Json => json(status),
-            _ => text(status, &self.zone),
+        let text = if self.known.take(status.mark.as_ref()) {
+            String::new()
+        } else {
+            match self.format {
+                TerminalFormat::Json => json(status),
+                _ => text(status, &self.zone),
+            }
         };
-        match self.lines.try_send(line) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped.inc(),
+        let line = Line {
+            number: status.number,
+            note: note(status).filter(|_| !text.is_empty()),
+            text,
+        };
+        let length = line.text.len();
+        if self.queue.bytes.fetch_add(length, SeqCst) + length > QUEUED
+            || self.lines.send(line).is_err()
+        {
+            self.queue.bytes.fetch_sub(length, SeqCst);
+            self.dropped.inc();
         }
+        self.queue.given.store(status.number, SeqCst);
     }
 }
 
@@ -96,6 +174,7 @@ fn json(status: &Status) -> String {
         source,
         event,
         conditions,
+        ..
     } = status;
     let line = Line {
         source,

@@ -1,0 +1,286 @@
+//! Notes of what was told, so that it is not told again.
+//!
+//! A checkpoint says how far a source was read only once everything up to there was told. An agent
+//! that is killed before finds the rest again. What of that it had told it knows from here: a line
+//! is noted right after it was written, with one system call, so that hardly anything can come in
+//! between. A note says nothing to anyone else, and none is needed any more once a checkpoint
+//! covers it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use crate::checkpoint::State;
+use crate::problem::{Mark, Status};
+
+/// The file's name in `--state-dir`, and that of the one before it.
+const FILE: &str = "told";
+const OLD: &str = "told.old";
+
+/// How long the file may grow, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// What is noted of a status: its number, its source, what was found.
+const NOTE: usize = 24;
+
+/// The length of the beginning, which tells the boot and the node.
+const HEAD: usize = 8;
+
+/// What an agent that was killed has told, and has not put into a checkpoint.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Known(HashMap<(u64, u64), usize>);
+
+/// Takes notes. If that fails, things may be told again, and nothing else.
+#[derive(Debug)]
+pub(super) struct Notes {
+    folder: PathBuf,
+    head: [u8; HEAD],
+    file: Option<File>,
+    length: usize,
+}
+
+/// A note.
+pub(super) type Note = [u8; NOTE];
+
+/// What to note of a status; nothing if it cannot come again.
+pub(super) fn note(status: &Status) -> Option<Note> {
+    let mark = status.mark.as_ref()?;
+    let mut note = [0; NOTE];
+    note[..8].copy_from_slice(&status.number.to_le_bytes());
+    note[8..16].copy_from_slice(&hash(&*mark.source).to_le_bytes());
+    note[16..].copy_from_slice(&mark.found.to_le_bytes());
+    Some(note)
+}
+
+impl Known {
+    /// Whether this was told already.
+    pub(super) fn take(&mut self, mark: Option<&Mark>) -> bool {
+        let Some(mark) = mark.filter(|_| !self.0.is_empty()) else {
+            return false;
+        };
+        let key = (hash(&*mark.source), mark.found);
+        let Some(count) = self.0.get_mut(&key) else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(&key);
+        }
+        true
+    }
+}
+
+impl Notes {
+    /// Reads the notes of the agent before, and goes on with those that its checkpoint does not
+    /// cover.
+    pub(super) fn open(state: &State) -> (Self, Known) {
+        let checkpoint = &state.checkpoint;
+        let head = hash(checkpoint.holds_for()).to_le_bytes();
+        let covered: HashMap<_, _> = checkpoint
+            .told
+            .iter()
+            .map(|(source, number)| (hash(source.as_str()), *number))
+            .collect();
+        let mut known = Known::default();
+        let mut kept = Vec::new();
+        for name in [OLD, FILE] {
+            let notes = read(&state.folder.join(name), head);
+            for note in notes.chunks_exact(NOTE) {
+                let [number, source, found] = [0, 8, 16].map(|at| number(note, at));
+                if covered.get(&source).is_none_or(|covered| number > *covered) {
+                    *known.0.entry((source, found)).or_default() += 1;
+                    kept.extend_from_slice(note);
+                }
+            }
+        }
+        let mut notes = Self {
+            folder: state.folder.clone(),
+            head,
+            file: None,
+            length: 0,
+        };
+        let begun = fs::create_dir_all(&notes.folder)
+            .and_then(|()| notes.begin(&kept))
+            .and_then(|()| gone(&notes.folder.join(OLD)));
+        if let Err(error) = begun {
+            notes.fail(&error);
+        }
+        (notes, known)
+    }
+
+    /// Notes what has just been told.
+    pub(super) fn add(&mut self, notes: &[Note]) {
+        if notes.is_empty() || self.file.is_none() {
+            return;
+        }
+        let added = match &mut self.file {
+            Some(file) => file.write_all(notes.as_flattened()),
+            None => Ok(()),
+        };
+        self.length += notes.len() * NOTE;
+        let added = added.and_then(|()| {
+            if self.length < LARGEST {
+                return Ok(());
+            }
+            fs::rename(self.folder.join(FILE), self.folder.join(OLD))?;
+            self.begin(&[])
+        });
+        if let Err(error) = added {
+            self.fail(&error);
+        }
+    }
+
+    /// Begins a file, whole or not at all.
+    fn begin(&mut self, notes: &[u8]) -> io::Result<()> {
+        let new = self.folder.join("told.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&[&self.head, notes].concat())?;
+        fs::rename(&new, self.folder.join(FILE))?;
+        self.length = HEAD + notes.len();
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        warn!(folder = %self.folder.display(), %error, "What is told is not noted: a restart may tell problems again");
+        self.file = None;
+    }
+}
+
+/// The notes in a file; none if they are of another boot or node.
+fn read(path: &Path, head: [u8; HEAD]) -> Vec<u8> {
+    let Ok(bytes) = fs::read(path) else {
+        return Vec::new(); // There are none yet, or they will be missed.
+    };
+    bytes.strip_prefix(&head).unwrap_or_default().to_vec()
+}
+
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn number(note: &[u8], at: usize) -> u64 {
+    let bytes = note[at..].first_chunk();
+    u64::from_le_bytes(bytes.copied().unwrap_or_default())
+}
+
+/// The same in the next agent, unless that is built by another compiler. Then it tells things again.
+fn hash(value: impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+
+    fn mark(source: &str, found: u64) -> Mark {
+        Mark {
+            source: Arc::from(source),
+            found,
+        }
+    }
+
+    fn status(number: u64, source: &str, found: u64) -> Note {
+        let status = Status {
+            number,
+            mark: Some(mark(source, found)),
+            source: Arc::from(""),
+            event: None,
+            conditions: Vec::new(),
+        };
+        note(&status).unwrap()
+    }
+
+    fn open(folder: &TempDir, told: &[(&str, u64)]) -> (Notes, Known) {
+        let told = told
+            .iter()
+            .map(|(name, number)| ((*name).to_owned(), *number));
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.told.extend(told);
+        let folder = folder.path().join("state");
+        Notes::open(&State { folder, checkpoint })
+    }
+
+    #[test]
+    fn what_was_told_is_known_as_often_as_it_was_told() {
+        let folder = TempDir::new().unwrap();
+        let (mut notes, known) = open(&folder, &[]);
+        assert_eq!(known, Known::default());
+        notes.add(&[status(5, "a", 1), status(6, "a", 1), status(7, "b", 1)]);
+        drop(notes);
+        // And still is, if the next one is killed before its first checkpoint.
+        for _ in 0..2 {
+            let (_, mut known) = open(&folder, &[]);
+            assert!(!known.take(None));
+            assert!(!known.take(Some(&mark("a", 2))));
+            assert!(known.take(Some(&mark("a", 1))));
+            assert!(known.take(Some(&mark("a", 1))));
+            assert!(!known.take(Some(&mark("a", 1))));
+            assert!(known.take(Some(&mark("b", 1))));
+            assert_eq!(known, Known::default());
+        }
+    }
+
+    #[test]
+    fn what_a_checkpoint_covers_is_forgotten() {
+        let folder = TempDir::new().unwrap();
+        let (mut notes, _) = open(&folder, &[]);
+        notes.add(&[status(5, "a", 1), status(6, "b", 2), status(7, "a", 3)]);
+        let (_, mut known) = open(&folder, &[("a", 6)]);
+        assert!(!known.take(Some(&mark("a", 1))));
+        assert!(known.take(Some(&mark("b", 2))));
+        assert!(known.take(Some(&mark("a", 3))));
+    }
+
+    #[test]
+    fn notes_are_bounded_but_the_latest_are_kept() {
+        let folder = TempDir::new().unwrap();
+        let (mut notes, _) = open(&folder, &[]);
+        let most = (3 * LARGEST / NOTE) as u64;
+        for number in 0..most {
+            notes.add(&[status(number, "a", number)]);
+        }
+        let length = |name| {
+            let metadata = fs::metadata(folder.path().join("state").join(name));
+            metadata.map_or(0, |metadata| metadata.len())
+        };
+        assert!(length(FILE) + length(OLD) < 3 << 20);
+        let (_, mut known) = open(&folder, &[]);
+        for number in most - 40_000..most {
+            assert!(known.take(Some(&mark("a", number))), "{number}");
+        }
+    }
+
+    #[test]
+    fn rubbish_is_no_note() {
+        let folder = TempDir::new().unwrap();
+        let (mut notes, _) = open(&folder, &[]);
+        notes.add(&[status(5, "a", 1)]);
+        let path = folder.path().join("state").join(FILE);
+        // Cut in the middle of a note, as a full disk does it.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend([1; 7]);
+        fs::write(&path, &bytes).unwrap();
+        let (mut notes, mut known) = open(&folder, &[]);
+        notes.add(&[status(6, "a", 2)]);
+        assert!(known.take(Some(&mark("a", 1))));
+        let (_, mut known) = open(&folder, &[]);
+        assert!(known.take(Some(&mark("a", 1))) && known.take(Some(&mark("a", 2))));
+        fs::write(&path, [7; 1000]).unwrap();
+        assert_eq!(open(&folder, &[]).1, Known::default());
+    }
+}
