@@ -171,6 +171,7 @@ impl Hub {
                 self.withdrawn(&Arc::from("npd-agent"), outcomes);
                 self.incidents.watch(kind, conditions);
             }
+            Report::Resumed { subject, reason } => self.incidents.resume(subject, reason),
             Report::NotWatching(kind) => self.incidents.unwatch(kind),
             Report::Reached { source, place } => {
                 self.held_back.insert(source, place);

@@ -26,6 +26,13 @@ pub enum Report {
         /// The conditions that follow the kernel's live state.
         conditions: BTreeSet<Arc<str>>,
     },
+    /// A probe reported this before the agent was started, and it lasts: kernel text only confirms it.
+    Resumed {
+        /// What it is about.
+        subject: Subject,
+        /// For which reason.
+        reason: Arc<str>,
+    },
     /// The probe is gone: kernel text reports again.
     NotWatching(SubjectKind),
     /// Everything that a source held up to this place has been reported: a checkpoint may say so.

@@ -75,6 +75,13 @@ impl Incidents {
         self.reported.retain(|subject, _| subject.kind() != kind);
     }
 
+    /// A probe reported the subject before the agent was started, for this reason, and it lasts.
+    pub fn resume(&mut self, subject: Subject, reason: Arc<str>) {
+        let reported = self.reported.entry(subject).or_default();
+        reported.reasons.insert(reason);
+        reported.until = None;
+    }
+
     /// Decides what happens with `finding`, and with texts that waited for it.
     pub fn admit(&mut self, finding: Finding, now: Instant) -> Vec<Verdict> {
         match (&finding.subject, finding.witness) {

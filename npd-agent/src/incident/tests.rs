@@ -236,3 +236,19 @@ fn what_the_log_tells_at_the_start_waits_for_the_probe() {
     let verdicts = incidents.admit(read_only(), later(7));
     assert!(matches!(verdicts[..], [Verdict::Report(_)]), "{verdicts:?}");
 }
+
+#[test]
+fn what_an_earlier_agent_reported_is_known() {
+    let now = Instant::now();
+    let mut incidents = Incidents::default();
+    incidents.watch(SubjectKind::Filesystem, BTreeSet::new());
+    incidents.resume(sda(), Arc::from("FilesystemError"));
+    let later = now + Duration::from_hours(1);
+    let same = incidents.admit(text("FilesystemError", sda()), later);
+    assert!(matches!(same[..], [Verdict::Known]), "{same:?}");
+    let other = incidents.admit(text("Ext4Error", sda()), later);
+    assert!(matches!(other[..], [Verdict::Count(_)]), "{other:?}");
+    incidents.recover(&sda(), later);
+    let anew = incidents.admit(text("FilesystemError", sda()), later + PATIENCE);
+    assert!(matches!(anew[..], [Verdict::Held]), "{anew:?}");
+}

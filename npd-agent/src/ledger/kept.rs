@@ -1,7 +1,7 @@
 //! Claims that outlive the agent, but not the boot.
 //!
 //! What was read from a log is not read again, so that what was concluded from it has to be kept.
-//! What the kernel says is not kept: a probe asks it again.
+//! What a probe saw stands until it has looked again: it repeats what lasts, and the rest is over.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, Entry, Ledger, Outcome};
-use crate::problem::{Condition, ConditionStatus, Subject, SubjectKind, Witness};
+use crate::problem::{Condition, ConditionStatus, Subject, SubjectKind};
 
 /// A claim that a condition is true, as a checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,25 +42,32 @@ impl Ledger {
             claimant: claim.claimant,
             subject: claim.subject,
             status: ConditionStatus::True,
-            reason: Arc::clone(&claim.reason),
-            message: claim.message.clone(),
+            reason: claim.reason,
+            message: claim.message,
             since: claim.since,
-            witness: Witness::Other,
             restored: true,
         });
         entry.published = true;
+        // They come in no order, and show what they did when they came one after another.
+        entry.claims.sort_by_key(|claim| claim.since);
+        let mut claims = entry.claims.iter();
+        let first = claims.next()?;
+        let shown = claims.fold(first, |shown, next| {
+            let same = shown.reason == next.reason;
+            if same { shown } else { next }
+        });
         entry.shown = Condition {
             r#type: Arc::clone(&entry.shown.r#type),
             status: ConditionStatus::True,
-            transition: claim.since,
-            reason: claim.reason,
-            message: claim.message,
+            transition: shown.since,
+            reason: Arc::clone(&shown.reason),
+            message: shown.message.clone(),
         };
         Some(entry.shown.clone())
     }
 
     /// A probe now watches this kind of subject and answers for these conditions: it knows better
-    /// than what was claimed before the agent was started.
+    /// than what was claimed before the agent was started, and what it has not repeated is over.
     pub fn supersede(
         &mut self,
         kind: SubjectKind,
@@ -88,9 +95,7 @@ impl Ledger {
 
 impl Entry {
     fn kept(&self) -> impl Iterator<Item = KeptClaim> {
-        let lasting = |claim: &&Claim| {
-            claim.status == ConditionStatus::True && claim.witness != Witness::Kernel
-        };
+        let lasting = |claim: &&Claim| claim.status == ConditionStatus::True;
         self.claims.iter().filter(lasting).map(|claim| KeptClaim {
             condition: Arc::clone(&self.shown.r#type),
             monitor: Arc::clone(&claim.monitor),

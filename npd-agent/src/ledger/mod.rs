@@ -14,8 +14,7 @@ use jiff::Timestamp;
 pub use self::kept::KeptClaim;
 use crate::go::quote::quote;
 use crate::problem::{
-    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Status, Subject, Witness,
-    bounded,
+    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Status, Subject, bounded,
 };
 
 /// How many claims one condition keeps. A node with more hung tasks than this is sick enough:
@@ -48,7 +47,6 @@ struct Claim {
     reason: Arc<str>,
     message: String,
     since: Timestamp,
-    witness: Witness,
     /// Whether it was made before the agent was started.
     restored: bool,
 }
@@ -182,18 +180,18 @@ impl Entry {
             message,
             timestamp,
             problem,
-            witness,
             ..
         } = finding;
         let known = self.claims.iter().position(|claim| {
             claim.monitor == monitor && claim.claimant == claimant && claim.subject == subject
         });
         if let Some(index) = known {
-            let claim = &self.claims[index];
+            let claim = &mut self.claims[index];
             let same = claim.status == present
                 && claim.reason == problem.reason
                 && (claim.message == message || !problem.message_is_news);
             if same {
+                claim.restored = false;
                 return true;
             }
             self.claims.remove(index);
@@ -216,7 +214,6 @@ impl Entry {
             reason,
             message: bounded(message),
             since: timestamp,
-            witness,
             restored: false,
         });
         true

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use npd_ebpf::Header;
 use regex::Regex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -174,6 +177,34 @@ impl Watch {
             rule.problem.condition.is_some() && concerned(rule)
         })
         .await
+    }
+
+    /// Goes on with something lasting that was reported before the agent was started: repeats what
+    /// it claims of conditions, which is no news, and makes no Events.
+    pub async fn resumes(
+        &self,
+        sighting: &Sighting,
+        concerned: impl Fn(&Rule) -> bool,
+    ) -> anyhow::Result<()> {
+        let told = |rule: &&Rule| rule.problem.condition.is_none() && concerned(rule);
+        for rule in self.rules.iter().filter(told) {
+            let subject = sighting.subject.clone();
+            let reason = Arc::clone(&rule.problem.reason);
+            let resumed = Report::Resumed { subject, reason };
+            self.reporter.send(resumed).await?;
+        }
+        self.lasts(sighting, concerned).await
+    }
+
+    /// What the probe before the agent's start has left to [remember](Self::remember).
+    pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
+        self.reporter.saved(self.probe.name)
+    }
+
+    /// Has this kept for the probe after the agent's end.
+    pub async fn remember(&self, state: impl Serialize) -> anyhow::Result<()> {
+        let state = serde_json::to_value(state).context("keeping what was reported")?;
+        self.reporter.reached(self.probe.name, state).await
     }
 
     async fn report(

@@ -1,10 +1,12 @@
 //! A made-up machine for the tests of probes: a `/proc` in a folder, and someone who listens.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -26,28 +28,36 @@ pub(super) struct Stage {
     records: mpsc::Sender<Record>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
+    /// What the probe has left for the next one.
+    kept: BTreeMap<String, Value>,
     /// Must live as long as the probe.
     _attached: watch::Sender<Attached>,
 }
 
 /// A machine on which nothing runs yet.
-pub(super) struct Set(TempDir);
+pub(super) struct Set {
+    folder: TempDir,
+    kept: BTreeMap<String, Value>,
+}
 
 impl Set {
     /// An empty machine.
     pub(super) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            kept: BTreeMap::new(),
+        }
     }
 
     /// Writes a file of the machine.
     pub(super) fn write(&self, path: &str, content: &str) {
-        write(&self.0, path, content);
+        write(&self.folder, path, content);
     }
 
     /// Starts `probe`, whose programs are attached or refused for a reason, with a temporary and a
     /// permanent rule.
     pub(super) fn start(self, probe: &'static Probe, attached: &Result<(), String>) -> Stage {
-        let root = |name: &str| self.0.path().join(name);
+        let root = |name: &str| self.folder.path().join(name);
         let roots = Roots {
             proc: root("proc"),
             sys: root("sys"),
@@ -63,7 +73,8 @@ impl Set {
         let metrics = Metrics::new().unwrap();
         let board = Board::new(node.name.clone(), Timestamp::UNIX_EPOCH);
         let (sender, reports) = mpsc::channel(64);
-        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender);
+        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender)
+            .with_saved(self.kept.clone());
         let (records, incoming) = mpsc::channel(64);
         let programs = probe.programs.iter();
         let attached = programs.map(|program| (program.name, attached.clone()));
@@ -83,16 +94,26 @@ impl Set {
         Stage {
             board,
             metrics,
-            folder: self.0,
+            folder: self.folder,
             records,
             reports,
             probe,
+            kept: self.kept,
             _attached: attached,
         }
     }
 }
 
 impl Stage {
+    /// The machine when the agent has ended, with what the probe has left for the next one.
+    pub(super) fn end(self) -> Set {
+        self.probe.abort();
+        Set {
+            folder: self.folder,
+            kept: self.kept,
+        }
+    }
+
     /// Writes a file of the machine.
     pub(super) fn write(&self, path: &str, content: &str) {
         write(&self.folder, path, content);
@@ -124,7 +145,12 @@ impl Stage {
                 }
                 Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
                 Report::Watching { kind, .. } => format!("Watching: {kind:?}"),
-                other => format!("{other:?}"),
+                Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
+                Report::Reached { source, place } => {
+                    self.kept.insert(source, place);
+                    continue;
+                }
+                other @ Report::NotWatching(_) => format!("{other:?}"),
             });
         }
         assert!(!self.probe.is_finished());

@@ -4,11 +4,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use serde::{Deserialize, Serialize};
+
 use super::mounts::{Device, Superblock};
 use crate::node::Roots;
 
 /// Tells one superblock from every other, also from the next one on the same device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The device's name as the kernel's log has it, for example `dm-0`.
     pub name: String,

@@ -10,6 +10,7 @@
 //! Nothing here touches a file system itself: a call on a broken one may never return.
 
 pub mod fold;
+pub mod kept;
 pub mod kernel;
 pub mod mountinfo;
 pub mod mounts;
@@ -27,6 +28,7 @@ use npd_ebpf::{Filesystem as FilesystemRecord, id};
 use tokio::time::{Instant, sleep_until};
 
 use self::fold::Fold;
+use self::kept::Kept;
 use self::mountinfo::Mountinfo;
 use self::mounts::Device;
 use self::report::Claim;
@@ -135,6 +137,8 @@ struct Filesystems {
     sees_errors: bool,
     /// What was reported as lasting.
     claims: BTreeMap<Device, Claim>,
+    /// What was last kept for the next agent.
+    kept: Vec<Kept>,
     /// Errors and shutdowns, by device and wording.
     happenings: Fold<(Device, String)>,
     /// Whose volumes they are.
@@ -148,9 +152,11 @@ impl Filesystems {
             .iter()
             .flat_map(|rule| rule.mount_points.clone());
         let roots = &watch.reporter.node.roots;
+        let kept: Vec<Kept> = watch.remembered().unwrap_or_default();
         let now = Instant::now();
         Self {
-            state: State::new(roots.clone()),
+            state: State::new(roots.clone()).with_kept(kept.clone()),
+            kept,
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,
@@ -204,13 +210,17 @@ impl Filesystems {
     /// Reads the mount table, compares counts, and reports what is news.
     async fn look(&mut self, watch: &Watch) -> anyhow::Result<()> {
         let now = Instant::now();
-        let mut well = Vec::new();
+        let mut well = BTreeSet::new();
+        let is_first = self.source_is_up != Some(true);
         match self.read(watch).await {
             Ok(changes) => {
                 well.extend(changes.recovered);
                 for (device, name) in changes.ended {
                     self.ended(watch, device).await?;
-                    well.push(name);
+                    well.insert(name);
+                }
+                if is_first {
+                    well.extend(self.healed());
                 }
                 if changes.begun {
                     // The module that brings the tracepoint came with the first mount.
@@ -236,6 +246,16 @@ impl Filesystems {
         self.not_before = now + cost * REST;
         self.due = self.not_before.max(now + pace);
         Ok(())
+    }
+
+    /// File systems that were at fault when last kept, by the agent before this one, and are not now.
+    fn healed(&self) -> Vec<String> {
+        let at_fault = |name: &String| {
+            let mut known = self.state.iter().map(|(_, known)| known);
+            known.any(|known| known.identity.name == *name && known.fault().is_some())
+        };
+        let before = self.kept.iter().map(|kept| &kept.identity.name);
+        before.filter(|name| !at_fault(name)).cloned().collect()
     }
 
     /// File systems that someone claims to be unwell, and that are mounted no more: the kernel's log
@@ -315,7 +335,7 @@ impl Filesystems {
         };
         let timestamp = probe::timestamp(&record.header);
         self.happened(watch, device, what, 1, timestamp).await?;
-        self.settle(watch, Vec::new()).await?;
+        self.settle(watch, BTreeSet::new()).await?;
         self.hurry(PACE_RECORD);
         Ok(())
     }

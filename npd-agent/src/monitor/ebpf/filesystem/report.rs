@@ -96,14 +96,14 @@ impl Filesystems {
     pub(super) async fn settle(
         &mut self,
         watch: &Watch,
-        mut well: Vec<String>,
+        mut well: BTreeSet<String>,
     ) -> anyhow::Result<()> {
         self.claims.retain(|device, claim| {
             let known = self.state.get(*device);
             let same = known.filter(|known| known.identity.name == claim.name);
             let lasts = same.is_some_and(|known| known.fault().is_some());
-            if !lasts && !well.contains(&claim.name) {
-                well.push(claim.name.clone());
+            if !lasts {
+                well.insert(claim.name.clone());
             }
             lasts
         });
@@ -136,14 +136,24 @@ impl Filesystems {
                 message: wording::fault(known, fault),
                 pod: pod(&mut self.names, known).await,
             };
-            watch.lasts(&sighting, concerned).await?;
             let told = known.error.is_some() || known.shutdown.is_some();
-            if before.is_none() && rules.is_empty() && !told {
+            if known.resumed && before.is_none() {
+                let concerned = |rule: &Rule| self.concerns(rule, device);
+                watch.resumes(&sighting, concerned).await?;
+            } else {
+                watch.lasts(&sighting, concerned).await?;
+            }
+            if before.is_none() && rules.is_empty() && !told && !known.resumed {
                 let concerned = |rule: &Rule| self.concerns(rule, device);
                 watch.happened(&sighting, concerned).await?;
             }
             let name = name.clone();
             self.claims.insert(device, Claim { name, rules });
+        }
+        let kept = self.state.kept();
+        if self.source_is_up == Some(true) && kept != self.kept {
+            watch.remember(&kept).await?;
+            self.kept = kept;
         }
         Ok(())
     }

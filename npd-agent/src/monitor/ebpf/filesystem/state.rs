@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use super::kept::Kept;
 use super::kernel::{self, Identity};
 use super::mounts::{Access, Device, Superblock, Table};
 use crate::node::Roots;
 
 /// What is wrong with a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// The kernel refuses writes, after an error or because someone pressed `SysRq`-U.
     ReadOnly,
@@ -28,7 +31,9 @@ pub struct State {
     /// Where /proc and /sys are.
     pub roots: Roots,
     backing: BTreeMap<PathBuf, Device>,
-    known: BTreeMap<Device, Filesystem>,
+    pub(super) known: BTreeMap<Device, Filesystem>,
+    /// What an earlier agent reported of file systems that have not come into sight yet.
+    pub(super) kept: Vec<Kept>,
 }
 
 /// What is different from the mount table before.
@@ -56,9 +61,11 @@ pub struct Filesystem {
     /// Why it was shut down, if that was reported.
     pub shutdown: Option<String>,
     /// Whether it must be read-only since an error, although the table has never shown that.
-    unseen_read_only: bool,
+    pub(super) unseen_read_only: bool,
     /// Who made it read-only, if it was not so when first seen.
-    turned: Option<Fault>,
+    pub(super) turned: Option<Fault>,
+    /// Whether an earlier agent reported the fault, which has lasted since.
+    pub resumed: bool,
     errors: Errors,
 }
 
@@ -78,6 +85,7 @@ impl State {
             roots,
             backing: BTreeMap::new(),
             known: BTreeMap::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -109,7 +117,13 @@ impl State {
                 }
                 _ => {
                     changes.begun = true;
-                    let filesystem = Filesystem::new(identity, superblock.clone(), &self.roots);
+                    let of_this = |kept: &Kept| kept.identity == identity;
+                    let kept = self.kept.iter().position(of_this);
+                    let kept = kept.map(|index| self.kept.swap_remove(index));
+                    let mut filesystem = Filesystem::new(identity, superblock.clone(), &self.roots);
+                    if let Some(kept) = kept {
+                        filesystem.resume(kept);
+                    }
                     let before = self.known.insert(*device, filesystem);
                     if let Some(before) = before.filter(|before| before.mounted) {
                         changes.ended.push((*device, before.identity.name));
@@ -186,6 +200,7 @@ impl Filesystem {
             shutdown: None,
             unseen_read_only: false,
             turned: by_kernel.then_some(Fault::ReadOnly),
+            resumed: false,
             errors: Errors::default(),
         }
     }
@@ -209,6 +224,7 @@ impl Filesystem {
             // This kernel shows it, and will show when it is over.
             self.unseen_read_only = false;
         }
+        self.resumed &= self.fault().is_some();
     }
 
     fn count_errors(&mut self, patient: bool, roots: &Roots) -> u64 {

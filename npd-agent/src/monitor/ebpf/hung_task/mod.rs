@@ -24,7 +24,7 @@ use tracing::warn;
 
 use self::look::Sight;
 use self::table::{Changes, Sleeper, Table};
-use super::probe::{Probe, Program, Record, Sighting, Watch, text};
+use super::probe::{Probe, Program, Record, Rule, Sighting, Watch, text};
 use super::task::cgroup_path;
 use super::truth::{Truth, hung_tasks};
 use crate::cgroup::PodNames;
@@ -62,6 +62,7 @@ fn run(watch: Watch) -> Task<'static> {
 
 async fn watch_tasks(mut watch: Watch) -> Forever {
     let mut tasks = Tasks::new(&watch);
+    tasks.resume(&watch).await?;
     tasks.say_how(&watch).await?;
     loop {
         let due = tasks.next_due(&watch);
@@ -132,6 +133,30 @@ impl Tasks {
         watch.answers().await
     }
 
+    /// Goes on with the tasks that were told of before the agent was started, and hang on.
+    async fn resume(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        let told: Vec<Sleeper> = watch.remembered().unwrap_or_default();
+        let found = self
+            .sight
+            .these(&self.proc, told.iter().map(|sleeper| sleeper.pid));
+        let asleep: Option<BTreeSet<_>> =
+            found.map(|found| found.iter().map(Sleeper::identity).collect());
+        for sleeper in told {
+            // Out of sight, it hangs until khungtaskd has been silent about it.
+            let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
+            let now = Instant::now().into_std();
+            if asleep.as_ref().is_none_or(hangs_on) && self.table.resume(&sleeper, now) {
+                let path = about::cgroup_of(&self.proc, sleeper.pid);
+                let asleep = watch.settings.hung_task_threshold;
+                let sighting = self.sighting(&sleeper, asleep, &path).await;
+                watch
+                    .resumes(&sighting, |rule| rule.is_about(&sleeper.comm))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     fn next_due(&self, watch: &Watch) -> Instant {
         if self.table.any_hangs() || !claimed(watch).is_empty() {
             self.due.min(self.due_hanging)
@@ -179,7 +204,7 @@ impl Tasks {
         let found = if all {
             self.sight.all(&self.proc).await
         } else {
-            let hanging = self.table.hanging();
+            let hanging = self.table.hanging().map(|sleeper| sleeper.pid);
             Ok(self
                 .sight
                 .these(&self.proc, hanging.chain(claimed.iter().copied())))
@@ -240,29 +265,39 @@ impl Tasks {
         path: Option<&str>,
     ) -> anyhow::Result<()> {
         watch.lost(changes.refused);
+        let news = !changes.hung.is_empty() || !changes.recovered.is_empty();
         for pid in changes.recovered {
             watch.recovered(Subject::Task(pid)).await?;
         }
-        for (Sleeper { pid, comm, .. }, asleep) in changes.hung {
-            // Numbers in another pid namespace are other tasks'.
-            let visible = !matches!(self.sight, Sight::None);
-            let waits = visible.then(|| about::wait_channel(&self.proc, pid));
+        for (sleeper, asleep) in changes.hung {
             let path = match path {
                 Some(path) => path.to_owned(),
-                None => about::cgroup_of(&self.proc, pid),
+                None => about::cgroup_of(&self.proc, sleeper.pid),
             };
-            let sighting = Sighting {
-                subject: Subject::Task(pid),
-                timestamp: Timestamp::now(),
-                message: about::message(pid, &comm, asleep, waits.flatten(), &path),
-                pod: self.names.pod(&path).await,
-            };
-            watch
-                .happened(&sighting, |rule| rule.is_about(&comm))
-                .await?;
-            watch.lasts(&sighting, |rule| rule.is_about(&comm)).await?;
+            let sighting = self.sighting(&sleeper, asleep, &path).await;
+            let concerned = |rule: &Rule| rule.is_about(&sleeper.comm);
+            watch.happened(&sighting, concerned).await?;
+            watch.lasts(&sighting, concerned).await?;
+        }
+        if news {
+            let hanging: Vec<&Sleeper> = self.table.hanging().collect();
+            watch.remember(hanging).await?;
         }
         Ok(())
+    }
+
+    /// What is told of a task that hangs, whose cgroup is at `path`.
+    async fn sighting(&mut self, sleeper: &Sleeper, asleep: Duration, path: &str) -> Sighting {
+        let Sleeper { pid, comm, .. } = sleeper;
+        // Numbers in another pid namespace are other tasks'.
+        let visible = !matches!(self.sight, Sight::None);
+        let waits = visible.then(|| about::wait_channel(&self.proc, *pid));
+        Sighting {
+            subject: Subject::Task(*pid),
+            timestamp: Timestamp::now(),
+            message: about::message(*pid, comm, asleep, waits.flatten(), path),
+            pod: self.names.pod(path).await,
+        }
     }
 }
 

@@ -121,6 +121,46 @@ async fn out_of_sight_recovery_is_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
+    let mut stage = host().start(&HUNG_TASK, &Ok(()));
+    for pid in [7, 8, 9] {
+        show(&stage, pid, "D", 3);
+        stage.record(&told(pid, 3)).await;
+    }
+    stage.hear(1).await;
+    let set = stage.end();
+    // One woke and sleeps again, one has ended and another has its number.
+    for (path, content) in thread(8, "D", 4).into_iter().chain(thread(9, "D", 1)) {
+        set.write(&path, &content);
+    }
+    let mut stage = set.start(&HUNG_TASK, &Ok(()));
+    let claim = "Lasts: task cp:7 blocked for more than 30 seconds";
+    let resumed = ["Resumed: Happened, Task(7)", claim, "Watching: Task"];
+    assert_eq!(stage.hear(29).await, resumed);
+    stage.record(&told(7, 3)).await;
+    let heard = stage.hear(20).await;
+    let of_others = heard.iter().all(|line| !line.contains(":7 "));
+    assert!(heard.len() == 4 && of_others, "{heard:?}");
+    show(&stage, 7, "S", 4);
+    assert_eq!(stage.hear(2).await, ["Recovered: Task(7)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_sight_what_an_earlier_agent_told_of_lasts_until_the_kernel_is_silent() {
+    let set = Set::new();
+    set.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
+    let mut stage = set.start(&HUNG_TASK, &Ok(()));
+    stage.hear(1).await;
+    stage.record(&told(7, 3)).await;
+    assert_eq!(stage.hear(4).await.len(), 2);
+    let mut stage = stage.end().start(&HUNG_TASK, &Ok(()));
+    assert_eq!(stage.hear(6).await.len(), 3);
+    stage.record(&told(7, 3)).await;
+    assert_eq!(stage.hear(10).await, [""; 0]);
+    assert_eq!(stage.hear(20).await, ["Recovered: Task(7)"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn out_of_sight_without_the_tracepoint_it_answers_for_nothing() {
     let mut stage = Set::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
     assert_eq!(stage.hear(60).await, [""; 0]);

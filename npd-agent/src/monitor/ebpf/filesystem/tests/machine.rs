@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use npd_ebpf::Header;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -30,6 +31,8 @@ pub(super) struct Machine {
     reports: mpsc::Receiver<Report>,
     pub(super) metrics: Metrics,
     probe: JoinHandle<Forever>,
+    /// What the probe has left for the next one.
+    kept: BTreeMap<String, Value>,
     /// Neither may be dropped while the probe runs.
     _attached: watch::Sender<Attached>,
 }
@@ -47,6 +50,28 @@ impl Machine {
 
     fn boot(mounts: &str, attached: &Result<(), String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "proc/1/mountinfo", mounts);
+        for minor in 0..2 {
+            let link = folder.path().join(format!("sys/dev/block/7:{minor}"));
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(format!("../../devices/virtual/block/loop{minor}"), link).unwrap();
+        }
+        Self::run(folder, attached, BTreeMap::new())
+    }
+
+    /// Another agent's probe on the same machine, with what this one has left it.
+    pub(super) fn restart(self) -> Self {
+        self.probe.abort();
+        Self::run(self.folder, &Ok(()), self.kept)
+    }
+
+    /// The same, without programs in the kernel.
+    pub(super) fn restart_blind(self) -> Self {
+        self.probe.abort();
+        Self::run(self.folder, &Err("no BPF".to_owned()), self.kept)
+    }
+
+    fn run(folder: TempDir, attached: &Result<(), String>, kept: BTreeMap<String, Value>) -> Self {
         let root = |name: &str| folder.path().join(name);
         let roots = Roots {
             proc: root("proc"),
@@ -63,17 +88,12 @@ impl Machine {
         let metrics = Metrics::new().unwrap();
         let board = Board::new(node.name.clone(), Timestamp::UNIX_EPOCH);
         let (sender, reports) = mpsc::channel(64);
-        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender);
+        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender)
+            .with_saved(kept.clone());
         let (records, incoming) = mpsc::channel(64);
         let programs = PROBE.programs.iter();
         let attached = programs.map(|program| (program.name, attached.clone()));
         let (attached, seen) = watch::channel(attached.collect::<BTreeMap<_, _>>());
-        write(folder.path(), "proc/1/mountinfo", mounts);
-        for minor in 0..2 {
-            let link = folder.path().join(format!("sys/dev/block/7:{minor}"));
-            fs::create_dir_all(link.parent().unwrap()).unwrap();
-            symlink(format!("../../devices/virtual/block/loop{minor}"), link).unwrap();
-        }
         let probe = tokio::spawn((PROBE.run)(Watch {
             kernel: None,
             probe: &FILESYSTEM,
@@ -100,6 +120,7 @@ impl Machine {
             reports,
             metrics,
             probe,
+            kept,
             _attached: attached,
         }
     }
@@ -174,7 +195,11 @@ impl Machine {
                 Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
                 Report::Watching { conditions, .. } => format!("Watching: {conditions:?}"),
                 Report::NotWatching(_) => "Not watching".to_owned(),
-                report @ Report::Reached { .. } => format!("{report:?}"),
+                Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
+                Report::Reached { source, place } => {
+                    self.kept.insert(source, place);
+                    continue;
+                }
             });
         }
         assert!(!self.probe.is_finished());

@@ -2,6 +2,7 @@
 
 mod machine;
 mod mounts;
+mod restart;
 
 use std::fs;
 

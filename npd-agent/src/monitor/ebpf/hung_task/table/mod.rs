@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// How many sleeping tasks are remembered. A node with more than this is sick enough.
 const MAX_SLEEPERS: usize = 1024;
 
 /// A task in uninterruptible sleep.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sleeper {
     /// The thread's id, in the initial pid namespace.
     pub(super) pid: u32,
@@ -29,8 +31,7 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    start: u64,
-    switches: u64,
+    sleeper: Sleeper,
     /// When it was first seen asleep; it may have been for longer.
     since: Instant,
     hangs: bool,
@@ -50,7 +51,8 @@ pub(super) struct Changes {
 }
 
 impl Sleeper {
-    fn identity(&self) -> (u32, u64, u64) {
+    /// Tells this sleep of this task from every other.
+    pub(super) fn identity(&self) -> (u32, u64, u64) {
         (self.pid, self.start, self.switches)
     }
 }
@@ -69,10 +71,15 @@ impl Table {
         self.sleepers.values().any(|entry| entry.hangs)
     }
 
-    /// The numbers of the tasks that hang.
-    pub(super) fn hanging(&self) -> impl Iterator<Item = u32> {
-        let hanging = self.sleepers.iter().filter(|(_, entry)| entry.hangs);
-        hanging.map(|(pid, _)| *pid)
+    /// The tasks that hang.
+    pub(super) fn hanging(&self) -> impl Iterator<Item = &Sleeper> {
+        let hanging = self.sleepers.values().filter(|entry| entry.hangs);
+        hanging.map(|entry| &entry.sleeper)
+    }
+
+    /// Takes in a task whose hanging is no news. False if there is no room.
+    pub(super) fn resume(&mut self, sleeper: &Sleeper, now: Instant) -> bool {
+        self.insert(sleeper, now, true)
     }
 
     /// Takes in all tasks that sleep at `now`.
@@ -80,7 +87,7 @@ impl Table {
         let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
         let mut changes = Changes::default();
         self.sleepers.retain(|pid, entry| {
-            let sleeps_on = asleep.contains(&(*pid, entry.start, entry.switches));
+            let sleeps_on = asleep.contains(&entry.sleeper.identity());
             if entry.hangs && !sleeps_on {
                 changes.recovered.push(*pid);
             }
@@ -112,8 +119,8 @@ impl Table {
     /// Takes in which of the [hanging](Self::hanging) tasks still sleep.
     pub(super) fn saw_hanging(&mut self, found: &[Sleeper]) -> Vec<u32> {
         let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
-        let recovered = self.sleepers.extract_if(.., |pid, entry| {
-            entry.hangs && !asleep.contains(&(*pid, entry.start, entry.switches))
+        let recovered = self.sleepers.extract_if(.., |_, entry| {
+            entry.hangs && !asleep.contains(&entry.sleeper.identity())
         });
         recovered.map(|(pid, _)| pid).collect()
     }
@@ -132,7 +139,7 @@ impl Table {
         let mut changes = Changes::default();
         let known = self.sleepers.get_mut(&sleeper.pid);
         if let Some(entry) = known {
-            let same = (entry.start, entry.switches) == (sleeper.start, sleeper.switches);
+            let same = entry.sleeper.identity() == sleeper.identity();
             let hung = entry.hangs;
             if same {
                 entry.hangs = true;
@@ -162,8 +169,7 @@ impl Table {
             return false;
         }
         let entry = Entry {
-            start: sleeper.start,
-            switches: sleeper.switches,
+            sleeper: sleeper.clone(),
             since: now,
             hangs,
             told: now,

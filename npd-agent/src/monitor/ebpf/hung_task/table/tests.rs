@@ -136,8 +136,8 @@ fn only_hanging_tasks_recover_between_looks() {
     story.saw(0, &[sleeper(1, 1, 1), sleeper(2, 2, 2), sleeper(3, 3, 3)]);
     story.told(1, &sleeper(1, 1, 1));
     story.told(1, &sleeper(2, 2, 2));
-    let hanging: Vec<_> = story.table.hanging().collect();
-    assert_eq!(hanging, [1, 2]);
+    let hanging = story.table.hanging().map(|sleeper| sleeper.pid);
+    assert_eq!(hanging.collect::<Vec<_>>(), [1, 2]);
     assert_eq!(story.table.saw_hanging(&[sleeper(2, 2, 2)]), [1]);
     // Task 3 was not looked at, and has still slept since 0.
     check(
@@ -172,4 +172,30 @@ fn what_the_kernel_is_silent_about_has_recovered() {
     let now = story.at(14);
     assert_eq!(story.table.silent(patience, now), [7]);
     assert!(story.table.any_hangs());
+}
+
+#[test]
+fn a_task_that_an_earlier_agent_told_of_is_no_news_until_it_has_woken() {
+    let mut story = story();
+    let stuck = sleeper(7, 100, 5);
+    assert!(story.table.resume(&stuck, story.at(0)));
+    assert_eq!(story.table.hanging().collect::<Vec<_>>(), [&stuck]);
+    check(story.told(1, &stuck), &[], &[]);
+    check(story.saw(40, std::slice::from_ref(&stuck)), &[], &[]);
+    check(story.told(41, &sleeper(7, 100, 6)), &[7], &[7]);
+    check(story.saw(42, &[]), &[], &[7]);
+}
+
+#[test]
+fn a_task_out_of_sight_that_an_earlier_agent_told_of_hangs_until_the_kernel_is_silent() {
+    let mut story = story();
+    let patience = Duration::from_secs(9);
+    for pid in [7, 8] {
+        assert!(story.table.resume(&sleeper(pid, 100, 5), story.at(0)));
+    }
+    check(story.told(5, &sleeper(8, 100, 5)), &[], &[]);
+    let now = story.at(10);
+    assert_eq!(story.table.silent(patience, now), [7]);
+    let now = story.at(15);
+    assert_eq!(story.table.silent(patience, now), [8]);
 }

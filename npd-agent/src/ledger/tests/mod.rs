@@ -1,6 +1,7 @@
 //! Stories about one condition, told as findings and checked as what the cluster is told.
 
-use std::collections::BTreeSet;
+mod restart;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::problem::ConditionStatus::{False, True, Unknown};
-use crate::problem::{Problem, SubjectKind, Witness};
+use crate::problem::{Problem, Witness};
 
 /// A finding about the condition `Sick`, at `at` seconds.
 fn finding(at: i64, claimant: &str, reason: &str, present: ConditionStatus, text: &str) -> Finding {
@@ -310,58 +311,4 @@ fn long_messages_are_cut_at_a_character() {
     let Outcome { condition, .. } = ledger().apply(finding(1, "", "A", True, &long));
     let message = condition.unwrap().message;
     assert!(message.len() <= crate::problem::MAX_MESSAGE && message.ends_with("ä… [cut]"));
-}
-
-/// The ledger of an agent that was started again.
-fn restarted(before: &Ledger) -> Ledger {
-    let kept: Vec<_> = before.kept().collect();
-    let kept = serde_json::to_string(&kept).unwrap();
-    let mut after = ledger();
-    for claim in serde_json::from_str::<Vec<KeptClaim>>(&kept).unwrap() {
-        after.restore(claim);
-    }
-    after
-}
-
-#[test]
-fn what_a_log_told_outlives_the_agent() {
-    let mut before = ledger();
-    before.apply(finding(1, "", "First", True, "one"));
-    before.apply(finding(2, "b", "Second", True, "two"));
-    let mut after = restarted(&before);
-    assert_eq!(after.condition("Sick"), before.condition("Sick"));
-    let again = after.apply(finding(3, "b", "Second", True, "two again"));
-    assert_eq!(again, Outcome::default(), "it is no news");
-    after.apply(finding(4, "b", "Second", False, ""));
-    assert_eq!(&*after.condition("Sick").unwrap().reason, "First");
-}
-
-#[test]
-fn what_the_kernel_told_is_asked_again() {
-    let mut before = ledger();
-    let mut told = about(7, finding(1, "", "TaskHung", True, "task 7"));
-    told.witness = Witness::Kernel;
-    before.apply(told);
-    before.apply(finding(2, "plugin", "Unsure", Unknown, "who knows"));
-    assert_eq!(restarted(&before).condition("Sick").unwrap().status, False);
-}
-
-#[test]
-fn a_probe_knows_better_than_what_was_kept() {
-    let mut before = ledger();
-    before.apply(about(7, finding(1, "", "TaskHung", True, "task 7")));
-    let mut after = restarted(&before);
-    after.apply(about(8, finding(2, "", "TaskHung", True, "task 8")));
-    let answered = BTreeSet::from([Arc::from("Sick")]);
-    assert_eq!(
-        after.supersede(SubjectKind::Filesystem, &answered, second(3)),
-        []
-    );
-    assert_eq!(
-        after.supersede(SubjectKind::Task, &BTreeSet::new(), second(3)),
-        []
-    );
-    after.supersede(SubjectKind::Task, &answered, second(3));
-    let shown = after.condition("Sick").unwrap();
-    assert_eq!((shown.status, &*shown.message), (True, "task 8"));
 }
