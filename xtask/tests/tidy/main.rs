@@ -2,6 +2,7 @@
 //! not, and say which file breaks which rule.
 
 mod dependencies;
+mod deploy;
 mod docs;
 mod manifests;
 mod sources;
