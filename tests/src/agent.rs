@@ -269,8 +269,8 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// The body of a page; asks again until the agent listens.
-fn get(port: u16, path: &str) -> anyhow::Result<String> {
+/// The body of a page of the agent that has this port; asks again until it listens.
+pub fn get(port: u16, path: &str) -> anyhow::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     let mut stream = loop {
         match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {

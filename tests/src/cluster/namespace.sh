@@ -6,8 +6,9 @@ set -eu
 
 tunables="vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys
     kernel/keys/root_maxbytes"
-directories="/run/containerd /run/netns /var/lib/cni /var/lib/containerd /var/lib/kubelet /var/log/containers
-    /var/log/pods"
+# Those of the kubelet and containerd, and those of hostPath volumes that our manifests have made.
+directories="/run/containerd /run/netns /var/lib/cni /var/lib/containerd /var/lib/kubelet /var/lib/maintenance
+    /var/lib/node-problem-detector /var/log/containers /var/log/pods"
 
 # cgroup v1 has one in each hierarchy.
 pod_cgroups() { find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -name kubepods; }

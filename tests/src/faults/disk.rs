@@ -73,6 +73,11 @@ impl Disk {
     pub fn mount(&self, options: &str) -> anyhow::Result<Mount<'_>> {
         let point = self.mount_point();
         std::fs::create_dir_all(&point).context("making a mount point")?;
+        self.mount_at(point, options)
+    }
+
+    /// Mounts it on a folder of the machine, and so hides what is in it.
+    pub fn mount_at(&self, point: PathBuf, options: &str) -> anyhow::Result<Mount<'_>> {
         let place = point.display().to_string();
         run("mount", &["-o", options, &self.device, &place])?;
         Ok(Mount { disk: self, point })
