@@ -96,8 +96,9 @@ fn load(folder: &Path, node: &Node) -> Checkpoint {
             warn!(path = %path.display(), of = found.node, "Ignoring the checkpoint of another node");
             fresh
         }
-        Ok(Some(found)) if found.boot_id != node.boot_id => {
-            info!(path = %path.display(), "The node was rebooted since the last checkpoint; starting afresh");
+        // Whoever does not know the boot cannot tell this one from the last.
+        Ok(Some(found)) if found.boot_id != node.boot_id || node.boot_id.is_empty() => {
+            info!(path = %path.display(), "The checkpoint is not of this boot; starting afresh");
             fresh
         }
         Ok(Some(found)) => found,
@@ -317,6 +318,12 @@ mod tests {
                 .places
                 .is_empty()
         );
+        for boot_id in ["b", ""] {
+            let unknown = r#"{"version": 1, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "claims": []}"#;
+            fs::write(folder.path().join(FILE), unknown).unwrap();
+            let found = load(folder.path(), &node("n", boot_id));
+            assert!(found.places.is_empty());
+        }
         for corrupt in [
             "",
             "{",
