@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::components::{self, Components, hex};
@@ -83,6 +83,7 @@ impl ApiServer {
             .canonicalize()
             .with_context(|| format!("opening {}", dir.display()))?;
         let kubeconfig = write_admin(&dir, address)?;
+        write_audit_policy(&dir)?;
         let components = Components::find(&PROGRAMS)?;
         let mut server = Self {
             client: Client::from_parts(&kubeconfig, &dir, components.clone()),
@@ -129,6 +130,24 @@ impl ApiServer {
         Ok(())
     }
 
+    /// What a service account in kube-system has written, as the server tells it: for each request
+    /// the verb, the resource and the object's name.
+    pub fn writes(&self, service_account: &str) -> anyhow::Result<Vec<String>> {
+        let user = format!("system:serviceaccount:kube-system:{service_account}");
+        let log = self.dir.join("audit.log");
+        let log = fs::read_to_string(log).context("reading the audit log")?;
+        let mut writes = Vec::new();
+        for line in log.lines() {
+            let request: Value = serde_json::from_str(line).context("in the audit log")?;
+            if request["user"]["username"] == *user {
+                let object = &request["objectRef"];
+                let words = [&request["verb"], &object["resource"], &object["name"]];
+                writes.push(words.map(|word| word.as_str().unwrap_or("")).join(" "));
+            }
+        }
+        Ok(writes)
+    }
+
     /// `https://…`, as in its kubeconfigs.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
@@ -171,6 +190,8 @@ impl ApiServer {
             .arg(flag("cert-dir", self.dir.join("pki")))
             .arg(flag("token-auth-file", self.dir.join("tokens.csv")))
             .arg("--authorization-mode=RBAC")
+            .arg(flag("audit-policy-file", self.dir.join("audit.yaml")))
+            .arg(flag("audit-log-path", self.dir.join("audit.log")))
             .arg(flag("service-account-key-file", self.signing_key()))
             .arg(flag("service-account-signing-key-file", self.signing_key()))
             .arg("--service-account-issuer=https://kubernetes.default.svc")
@@ -204,6 +225,25 @@ fn write_admin(dir: &Path, address: SocketAddr) -> anyhow::Result<PathBuf> {
     let path = dir.join("admin.kubeconfig");
     fs::write(&path, config.to_string())?;
     Ok(path)
+}
+
+/// Has the server note what service accounts in kube-system write.
+fn write_audit_policy(dir: &Path) -> anyhow::Result<()> {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {
+                "level": "Metadata",
+                "userGroups": ["system:serviceaccounts:kube-system"],
+                "verbs": ["create", "update", "patch", "delete"],
+            },
+            { "level": "None" },
+        ],
+    });
+    let path = dir.join("audit.yaml");
+    fs::write(&path, policy.to_string()).with_context(|| format!("writing {}", path.display()))
 }
 
 fn certificate(dir: &Path) -> PathBuf {

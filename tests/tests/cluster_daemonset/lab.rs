@@ -25,7 +25,7 @@ const DAEMONSET: &str = "daemonset/node-problem-detector";
 /// The cluster of all stories. What is static is not dropped: [`stop`] does that.
 static LAB: Mutex<Option<Arc<Lab>>> = Mutex::new(None);
 
-/// One node, which the agent runs on as a DaemonSet.
+/// One node, which the agent runs on as a `DaemonSet`.
 pub(crate) struct Lab {
     pub(crate) node: Node,
 }
