@@ -54,28 +54,34 @@ impl Roots {
 }
 
 impl Node {
-    /// Describes the machine. `hostname_override` is the flag; after it come `$NODE_NAME` and the
-    /// host name, as in NPD.
+    /// Describes the machine. `hostname_override` is the flag; see [`name`].
     pub fn new(
         hostname_override: &str,
         var: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Self> {
         let roots = Roots::from_env(&var);
-        let chosen = Some(hostname_override.to_owned()).filter(|name| !name.is_empty());
-        let name = match chosen.or_else(|| var("NODE_NAME").filter(|name| !name.is_empty())) {
-            Some(name) => name,
-            None => nix::unistd::gethostname()
-                .context("reading the host name")?
-                .into_string()
-                .map_err(|name| anyhow::anyhow!("the host name {} is not UTF-8", name.display()))?,
-        };
         let boot_id = boot_id(&roots.proc).unwrap_or_default();
         Ok(Self {
-            name,
+            name: name(hostname_override, var)?,
             roots,
             boot_id,
         })
     }
+}
+
+/// The name of the machine's Node object: that of the flag, else `$NODE_NAME`, else the host name,
+/// as in NPD.
+pub fn name(
+    hostname_override: &str,
+    var: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<String> {
+    let chosen = Some(hostname_override.to_owned()).filter(|name| !name.is_empty());
+    if let Some(name) = chosen.or_else(|| var("NODE_NAME").filter(|name| !name.is_empty())) {
+        return Ok(name);
+    }
+    let name = nix::unistd::gethostname().context("reading the host name")?;
+    name.into_string()
+        .map_err(|name| anyhow::anyhow!("the host name {} is not UTF-8", name.display()))
 }
 
 fn boot_id(proc: &Path) -> Option<String> {

@@ -5,6 +5,7 @@
 
 pub mod builtin;
 pub mod health_checker;
+pub mod uninstall;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -23,7 +24,7 @@ pub struct Tool {
 }
 
 /// Every program in the agent's file.
-pub const TOOLS: &[Tool] = &[health_checker::TOOL, builtin::TOOL, ENTER];
+pub const TOOLS: &[Tool] = &[health_checker::TOOL, builtin::TOOL, uninstall::TOOL, ENTER];
 
 /// What the agent runs before a plugin that is bounded.
 const ENTER: Tool = Tool {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::Agent;
 use npd_tests::cluster::{Client, eventually};
+use npd_tests::harness;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -145,12 +146,19 @@ impl Lab {
                 &format!("--k8s-exporter-heartbeat-period={heartbeat}"),
                 &format!("--config.system-log-monitor={}", config.display()),
                 &format!("--hostname-override={}", self.node),
-                &format!(
-                    "--apiserver-override=?inClusterConfig=false&auth={}",
-                    who.kubeconfig.display()
-                ),
+                &server(who),
             ],
         )
+    }
+
+    /// What `npd-agent uninstall` prints for these Nodes, and whether it succeeded.
+    pub(crate) fn uninstall(&self, nodes: &[&str]) -> anyhow::Result<(String, bool)> {
+        let output = Command::new(harness::agent()?)
+            .args(["uninstall", &server(&self.agent)])
+            .args(nodes)
+            .output()?;
+        let said = String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?;
+        Ok((said, output.status.success()))
     }
 
     pub(crate) fn object(&self) -> anyhow::Result<Value> {
@@ -235,6 +243,12 @@ impl Drop for Lab {
         // The server may be gone, and the Node with it.
         self.admin.kubectl(&["delete", "node", &self.node]).ok();
     }
+}
+
+/// The agent's flag for a server and who asks it.
+fn server(who: &Client) -> String {
+    let kubeconfig = who.kubeconfig.display();
+    format!("--apiserver-override=?inClusterConfig=false&auth={kubeconfig}")
 }
 
 /// How many requests the server has answered so.

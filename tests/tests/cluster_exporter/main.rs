@@ -31,6 +31,16 @@ const TESTS: &[Test] = &[
         run: conditions_no_longer_configured_go_and_others_stay,
     },
     Test {
+        name: "uninstalling_removes_what_this_agent_wrote",
+        needs: &[Need::Agent, Need::Cluster],
+        run: uninstalling_removes_what_this_agent_wrote,
+    },
+    Test {
+        name: "a_healthy_node_costs_heartbeats_and_nothing_else",
+        needs: &[Need::Agent, Need::ApiServer],
+        run: a_healthy_node_costs_heartbeats_and_nothing_else,
+    },
+    Test {
         name: "an_event_storm_ends_with_the_exact_count",
         needs: &[Need::Agent, Need::Cluster],
         run: an_event_storm_ends_with_the_exact_count,
@@ -148,6 +158,62 @@ fn conditions_no_longer_configured_go_and_others_stay() -> anyhow::Result<()> {
         );
         Ok(())
     })
+}
+
+fn uninstalling_removes_what_this_agent_wrote() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let (admin, _server) = cluster::connect(dir.path())?;
+    let lab = Lab::new(&admin)?;
+    let mut agent = lab.start(&lab.config("a.json", &["AppSick", "AppSad", "Lost"], 0)?)?;
+    for r#type in ["AppSick", "AppSad", "Lost"] {
+        lab.expect(r#type, "False", "IsWell", SOON)?;
+    }
+    agent.stop()?;
+    lab.write_condition("somebody", "Lost", "IsBad")?;
+
+    let node = &*lab.node;
+    let (said, succeeded) = lab.uninstall(&["no-such-node", node])?;
+    let lines: Vec<&str> = said.lines().collect();
+    ensure!(!succeeded, "one Node does not exist: {said}");
+    ensure!(
+        lines[0] == format!("{node}: removed AppSad, AppSick"),
+        "{said}"
+    );
+    ensure!(lines[1].contains("no-such-node"), "{said}");
+    let conditions = lab.object()?["status"]["conditions"].clone();
+    let left = conditions.as_array().into_iter().flatten();
+    let left: Vec<_> = left.map(|condition| &condition["type"]).collect();
+    ensure!(left == ["Lost", "Ready"], "{left:?}");
+
+    let again = lab.uninstall(&[node])?;
+    let expected = format!("{node}: no condition of this agent's\n");
+    ensure!(again == (expected, true), "{again:?}");
+    Ok(())
+}
+
+/// Counted by the server.
+fn a_healthy_node_costs_heartbeats_and_nothing_else() -> anyhow::Result<()> {
+    let dir = TempDir::new()?;
+    let server = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let (beating, silent) = (Lab::new(&server.client)?, Lab::new(&server.client)?);
+    let mut agents = Vec::new();
+    for (lab, heartbeat) in [(&beating, "4s"), (&silent, "0")] {
+        let config = lab.config("a.json", &["AppSick", "AppSad"], 2)?;
+        agents.push(lab.start_as(&lab.agent, &config, heartbeat)?);
+        lab.expect("AppSick", "False", "IsWell", SOON)?;
+        lab.expect("AppSad", "False", "IsWell", SOON)?;
+    }
+    sleep(Duration::from_secs(20));
+    let writes = server.writes("npd-test")?;
+    let of = |lab: &Lab| {
+        let write = format!("patch nodes {}", lab.node);
+        writes.iter().filter(|line| **line == write).count()
+    };
+    // Both conditions at once, and a heartbeat every 3.2 to 4.8 seconds.
+    ensure!((5..=8).contains(&of(&beating)), "{writes:?}");
+    ensure!(of(&silent) == 1, "{writes:?}");
+    ensure!(writes.len() == of(&beating) + of(&silent), "{writes:?}");
+    Ok(())
 }
 
 fn an_event_storm_ends_with_the_exact_count() -> anyhow::Result<()> {

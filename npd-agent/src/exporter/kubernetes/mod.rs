@@ -65,10 +65,13 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
 }
 
 /// Removes from the Node every condition that this agent was the last to write, and returns their
-/// types. For uninstalling: no agent may be running.
-pub async fn remove_conditions(options: &Options, node: &str) -> anyhow::Result<Vec<String>> {
-    check_names(node, &options.event_namespace)?;
-    let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
+/// types. For uninstalling: no agent may be running. `apiserver_override` is the flag.
+pub async fn remove_conditions(
+    apiserver_override: &str,
+    node: &str,
+) -> anyhow::Result<Vec<String>> {
+    check_names(node, "")?;
+    let access = Access::new(apiserver_override, |name| std::env::var(name).ok())?;
     access.check()?;
     let api = Api::new(Arc::new(move || access.client()), None, requests()?);
     condition_task::remove_conditions(&api, node)
