@@ -7,4 +7,5 @@ pub mod harness;
 pub mod image;
 pub mod machine;
 pub mod metrics;
+pub mod naive;
 pub mod shipped;

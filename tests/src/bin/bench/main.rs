@@ -1,6 +1,7 @@
 //! Measures the agent in `NPD_AGENT` on this machine and prints what `docs/benchmarks.md` shows.
-//! `cargo xtask bench` builds the agent and runs this.
+//! `cargo xtask bench` builds the agent and runs this, `cargo xtask bench logs` with an argument.
 
+mod logs;
 mod plugins;
 mod stats;
 
@@ -24,6 +25,16 @@ const IDLE: Duration = Duration::from_mins(2);
 const SETTLING: Duration = Duration::from_secs(10);
 
 fn main() -> anyhow::Result<()> {
+    let page = match std::env::args().nth(1).as_deref() {
+        Some("logs") => format!("{}\n\n{}", machine()?, logs::table()?),
+        _ => page()?,
+    };
+    std::io::stdout()
+        .write_all(page.as_bytes())
+        .context("printing")
+}
+
+fn page() -> anyhow::Result<String> {
     let oom = oom_latencies()?;
     let ext4 = ext4_latencies()?;
     let idle = Idle::measure()?;
@@ -49,9 +60,7 @@ fn main() -> anyhow::Result<()> {
     page.extend(rows.map(|(what, measured)| format!("| {what} | {measured} |\n")));
     page += "\n";
     page += &stats::table()?;
-    std::io::stdout()
-        .write_all(page.as_bytes())
-        .context("printing")
+    Ok(page)
 }
 
 /// From the moment in which the kernel chose its victim, which the event tells, to the line.
