@@ -1,11 +1,13 @@
 //! The machine: its name, its boot, its clocks, and where its /proc and /sys are.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
+use rtime_clock::adjtime::{Timex, adjtimex};
 
 /// The machine that the agent looks at.
 #[derive(Clone, Debug)]
@@ -107,6 +109,25 @@ pub fn wall_time(stamp: Duration) -> Timestamp {
     ago.ok()
         .and_then(|ago| now.checked_sub(ago).ok())
         .unwrap_or(now)
+}
+
+/// The time from which on the kernel takes its clock for unsynchronised (`NTP_PHASE_LIMIT`).
+pub const CLOCK_LOST: Duration = Duration::from_secs(16);
+
+/// How far off the wall clock may be. The kernel lets this grow by 500 ppm until something sets the
+/// clock again, up to [`CLOCK_LOST`]: then nothing has set it for hours.
+///
+/// Its flag `STA_UNSYNC` is not looked at: chronyd leaves it set when it does not write to the
+/// hardware clock, and systemd does not look at it either.
+///
+/// # Errors
+///
+/// If the kernel does not tell, as under a system call filter.
+pub fn clock_error() -> io::Result<Duration> {
+    let mut clock = Timex::default();
+    adjtimex(&mut clock)?;
+    let error = u64::try_from(clock.0.maxerror).unwrap_or_default();
+    Ok(Duration::from_micros(error))
 }
 
 fn clock(id: ClockId) -> Duration {

@@ -282,7 +282,14 @@ const OURS: &[(&str, &[&str])] = &[
             "nvme/live",
         ],
     ),
-    ("clock", &["clock/seconds_since_sync"]),
+    (
+        "clock",
+        &[
+            "clock/synchronized",
+            "clock/max_error_seconds",
+            "clock/seconds_since_sync",
+        ],
+    ),
 ];
 
 fn a_rule_sets_its_condition_and_clears_it() -> anyhow::Result<()> {

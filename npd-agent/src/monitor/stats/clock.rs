@@ -1,19 +1,36 @@
-//! `clock`: how long ago the clock was set right.
+//! `clock`: whether the clock is right, and how long ago it was set.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
+use anyhow::Context as _;
+
 use super::files::of_node;
 use super::metric::{Collect, Label, Metric, Pass};
-use crate::node::Roots;
+use crate::node::{self, Roots};
 
 /// What this collector can measure.
-pub const METRICS: &[Metric] = &[Metric::gauge(
-    "clock/seconds_since_sync",
-    &["daemon"],
-    "Time since a time daemon left a mark that the clock is right, in seconds",
-)];
+pub const METRICS: &[Metric] = &[
+    Metric::gauge(
+        "clock/synchronized",
+        &[],
+        "Whether something keeps the clock right: 1 if so, else 0",
+    ),
+    Metric::gauge(
+        MAX_ERROR,
+        &[],
+        "How far off the clock may be, as the kernel says, in seconds",
+    ),
+    Metric::gauge(
+        SINCE_SYNC,
+        &["daemon"],
+        "Time since a time daemon left a mark that the clock is right, in seconds",
+    ),
+];
+
+const MAX_ERROR: &str = "clock/max_error_seconds";
+const SINCE_SYNC: &str = "clock/seconds_since_sync";
 
 /// What daemons touch while they are synchronised: systemd-timesyncd on each answer of its server
 /// (`systemd-timesyncd.service(8)`, at most 34 minutes apart), the others when they save the drift
@@ -27,12 +44,15 @@ const MARKS: &[(&str, &str)] = &[
     ("ntpsec", "var/lib/ntpsec/ntp.drift"),
 ];
 
-/// Looks at these marks. The kernel's own verdict, `STA_UNSYNC` of `adjtimex(2)`, is not to be had
-/// from any file, and by no system call that is safe Rust.
+/// Asks the kernel, and looks at these marks.
 pub struct Clock;
 
 impl Collect for Clock {
     fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+        let error = node::clock_error().context("asking the kernel for its clock's state")?;
+        let synchronized = error < node::CLOCK_LOST;
+        pass.count("clock/synchronized", [], synchronized.into());
+        pass.set(MAX_ERROR, [], error.as_secs_f64());
         let now = SystemTime::now();
         let mut latest = BTreeMap::new();
         for (daemon, path) in MARKS {
@@ -46,7 +66,7 @@ impl Collect for Clock {
         }
         for (daemon, age) in latest {
             let labels = [Label::from(daemon)];
-            pass.count("clock/seconds_since_sync", labels, age.as_secs());
+            pass.count(SINCE_SYNC, labels, age.as_secs());
         }
         Ok(())
     }

@@ -3,20 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use rtime_clock::adjtime::{Timex, adjtimex};
 
 use super::Found;
+use crate::node;
 
 pub(super) fn check(max_error: Duration) -> anyhow::Result<Found> {
-    let mut clock = Timex::default();
-    adjtimex(&mut clock).context("asking the kernel for its clock's state")?;
-    let error = u64::try_from(clock.0.maxerror).unwrap_or_default();
-    Ok(judge(Duration::from_micros(error), max_error))
+    let error = node::clock_error().context("asking the kernel for its clock's state")?;
+    Ok(judge(error, max_error))
 }
 
-/// The kernel lets the error grow by 500 ppm until the clock is set again, up to 16 s: then nothing
-/// has set it for hours. Its flag `STA_UNSYNC` is not looked at: chronyd leaves it set when it does
-/// not write to the hardware clock, and systemd does not look at it either.
 fn judge(error: Duration, max_error: Duration) -> Found {
     let problem = error >= max_error;
     let error = error.as_secs_f64();

@@ -95,7 +95,10 @@ pub(super) fn ripgrep(folder: &Path, log: &Log, patterns: &[String]) -> anyhow::
         .context("running ripgrep")?;
     let found = String::from_utf8_lossy(&printed.stdout).lines().count();
     let complaint = String::from_utf8_lossy(&printed.stderr);
-    ensure!(found == FAULTS + 1, "ripgrep has found {found} faults: {complaint}");
+    ensure!(
+        found == FAULTS + 1,
+        "ripgrep has found {found} faults: {complaint}"
+    );
     Ok(Reading {
         lines: LINES,
         spent: children()?.saturating_sub(before),
