@@ -1,16 +1,20 @@
 //! Custom plugins: the example of the documentation, and everything a plugin can do to its agent.
 
+mod guard;
+mod stress;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, Line, PATIENCE};
 use npd_tests::faults::disk::{Disk, Type};
-use npd_tests::faults::retry;
 use npd_tests::harness::{self, Need, Test};
 use serde_json::json;
+
+use self::guard::{Guard, PIDS};
 
 const TESTS: &[Test] = &[
     Test {
@@ -44,6 +48,19 @@ const TESTS: &[Test] = &[
         name: "orphans_are_reaped",
         needs: &[Need::Agent],
         run: orphans_are_reaped,
+    },
+    Test {
+        name: "all_at_once_delay_nothing",
+        needs: &[
+            Need::Agent,
+            Need::Root,
+            Need::File(PIDS),
+            Need::File("/dev/loop-control"),
+            Need::Tool("losetup"),
+            Need::Tool("mkfs.ext4"),
+            Need::Tool("fsfreeze"),
+        ],
+        run: stress::all_at_once_delay_nothing,
     },
 ];
 
@@ -263,35 +280,6 @@ fn no_plugin_delays_another() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The hierarchy that counts processes, in version 1.
-const PIDS: &str = "/sys/fs/cgroup/pids";
-
-/// A cgroup that holds even an agent that fails this test.
-struct Guard(PathBuf);
-
-impl Guard {
-    fn new() -> anyhow::Result<Self> {
-        let path = Path::new(PIDS).join(format!("npd-test-{}", std::process::id()));
-        fs::create_dir(&path)?;
-        let guard = Self(path);
-        fs::write(guard.0.join("pids.max"), "1000")?;
-        Ok(guard)
-    }
-
-    fn processes(&self) -> anyhow::Result<usize> {
-        let number = fs::read_to_string(self.0.join("pids.current"))?;
-        Ok(number.trim().parse()?)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Err(error) = retry(PATIENCE, || Ok(fs::remove_dir(&self.0)?)) {
-            eprintln!("LEFT BEHIND: {}: {error:#}", self.0.display());
-        }
-    }
-}
-
 fn a_fork_bomb_is_bounded_and_removed() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     // Half of it leaves the process group.
@@ -302,14 +290,8 @@ fn a_fork_bomb_is_bounded_and_removed() -> anyhow::Result<()> {
         "rules": [{"type": "temporary", "reason": "Bomb", "path": "/bin/sh", "args": ["-c", bomb]}],
     });
     fs::write(folder.path().join("plugin.json"), config.to_string())?;
-    let guard = Guard::new()?;
-    let mut enter = Command::new("/bin/sh");
-    enter
-        .args(["-c", r#"echo $$ > "$0/cgroup.procs"; exec "$@""#])
-        .arg(&guard.0)
-        .arg(harness::agent()?);
-    let mut agent = Agent::start_as(
-        enter,
+    let guard = Guard::new("bomb")?;
+    let mut agent = guard.start(
         folder.path(),
         &["--config.custom-plugin-monitor=plugin.json"],
     )?;
