@@ -37,3 +37,6 @@ pub mod agent;
 pub mod config;
 pub mod flags;
 pub mod logging;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

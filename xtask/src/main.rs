@@ -9,6 +9,7 @@ mod build_ebpf;
 mod debian;
 mod e2e;
 mod ebpf;
+mod fuzz;
 mod image;
 mod lint;
 mod run;
@@ -38,6 +39,7 @@ const COMMANDS: &[Command] = &[
     run::COMMAND,
     test::COMMAND,
     bench::COMMAND,
+    fuzz::COMMAND,
     e2e::COMMAND,
     image::COMMAND,
     lint::COMMAND,

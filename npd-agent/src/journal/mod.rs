@@ -8,6 +8,8 @@
 mod entries;
 mod file;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod object;
 mod open;
 mod payload;

@@ -27,6 +27,9 @@ use self::source::filelog::LogFile;
 use self::source::journald::JournalLog;
 use self::source::kmsg::KernelLog;
 
+#[cfg(any(test, fuzzing))]
+pub use self::source::{filelog::fuzz::filelog_translator, kmsg::fuzz::kmsg_record};
+
 /// `--config.system-log-monitor`.
 pub const KIND: Kind = Kind {
     flag: "config.system-log-monitor",

@@ -3,6 +3,8 @@
 //! One reader feeds every rule set on the file. It follows the file through rotation and truncation
 //! ([`tail`]), and looks closely only at lines that can matter ([`rules`]).
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::monitor::log) mod fuzz;
 mod lookback;
 mod mark;
 mod rotation;

@@ -8,6 +8,8 @@
 //! `/dev/kmsg`'s oldest record.
 
 mod device;
+#[cfg(any(test, fuzzing))]
+pub(in crate::monitor::log) mod fuzz;
 mod record;
 
 use std::io;

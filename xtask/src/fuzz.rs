@@ -1,0 +1,154 @@
+//! `cargo xtask fuzz`
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::workspace::{self, say};
+use crate::{Command, debian, ebpf};
+
+pub(crate) const COMMAND: Command = Command {
+    name: "fuzz",
+    args: "[TARGET] [--seconds N] [--keep]",
+    help: "Fuzzes what reads what others wrote: each target of fuzz/, or one, for N seconds (60). Installs\n\
+           cargo-fuzz where it is missing. --keep: puts the inputs that reach everything that was\n\
+           reached, and no more, into fuzz/corpus.",
+    run,
+};
+
+/// cargo-fuzz, and where it is installed: not in the user's home.
+const VERSION: &str = "0.13.2";
+const ROOT: &str = "target/tools";
+
+/// What counts as a finding besides a panic: seconds for one input, and mebibytes for one
+/// allocation and for all that the process has.
+const LIMITS: &[&str] = &[
+    "-timeout=10",
+    "-malloc_limit_mb=128",
+    "-rss_limit_mb=2048",
+    "-max_len=8192",
+];
+
+fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    let mut targets = targets(shell)?;
+    let (mut seconds, mut keep) = (60, false);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--keep" => keep = true,
+            "--seconds" => {
+                let number = args.next().context("--seconds of how many?")?;
+                seconds = number
+                    .parse::<u32>()
+                    .with_context(|| format!("--seconds {number}"))?;
+            }
+            name if targets.iter().any(|target| target == name) => targets = vec![name.to_owned()],
+            name => bail!(
+                "there is no target `{name}`; there are {}",
+                targets.join(", ")
+            ),
+        }
+    }
+    ebpf::build(shell, false)?; // the agent does not compile without
+    install(shell)?;
+    for target in &targets {
+        say(format_args!("{target}, for {seconds} s"));
+        fuzz(shell, target, seconds)?;
+        if keep {
+            self::keep(shell, target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of what can be fuzzed.
+fn targets(shell: &Shell) -> anyhow::Result<Vec<String>> {
+    let files = shell.read_dir("fuzz/fuzz_targets")?;
+    let names = files.iter().filter_map(|file| file.file_stem()?.to_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// Sees to what fuzzing takes.
+fn install(shell: &Shell) -> anyhow::Result<()> {
+    if cmd!(shell, "c++ --version")
+        .quiet()
+        .ignore_stderr()
+        .read()
+        .is_err()
+    {
+        let packages = vec![debian::package("g++", "libFuzzer is written in C++")];
+        debian::install(shell, &debian::missing(shell, packages))?;
+    }
+    let record = shell.read_file(Path::new(ROOT).join(".crates2.json"));
+    if record.is_ok_and(|record| record.contains(&format!("\"cargo-fuzz {VERSION} "))) {
+        return Ok(());
+    }
+    say(format_args!(
+        "building cargo-fuzz {VERSION} into {ROOT} (about a minute)"
+    ));
+    let cargo = workspace::cargo_path();
+    cmd!(
+        shell,
+        "{cargo} install cargo-fuzz --version ={VERSION} --locked --force --root {ROOT}"
+    )
+    .run()
+    .context("building cargo-fuzz")
+}
+
+/// Starts from the corpus, and what earlier runs have found; finds more.
+fn fuzz(shell: &Shell, target: &str, seconds: u32) -> anyhow::Result<()> {
+    let found = found(target);
+    shell.create_dir(&found)?;
+    let corpus = corpus(target);
+    let time = format!("-max_total_time={seconds}");
+    cargo_fuzz(shell, target)
+        .args([&found, &corpus])
+        .arg("--")
+        .args(LIMITS)
+        .args([&time, "-print_final_stats=1"])
+        .run()
+        .with_context(|| format!("fuzzing {target}"))
+}
+
+/// Replaces the corpus by a few inputs that reach all that it and what was found reach.
+fn keep(shell: &Shell, target: &str) -> anyhow::Result<()> {
+    let new = format!("target/fuzz/kept/{target}");
+    shell.remove_path(&new)?;
+    shell.create_dir(&new)?;
+    let (found, corpus) = (found(target), corpus(target));
+    cargo_fuzz(shell, target)
+        .args([&new, &corpus, &found])
+        .arg("--")
+        .args(LIMITS)
+        // How often something is reached does not make an input worth keeping.
+        .args(["-set_cover_merge=1", "-use_counters=0"])
+        .run()
+        .with_context(|| format!("choosing from the inputs of {target}"))?;
+    let kept = shell.read_dir(&new)?;
+    ensure!(!kept.is_empty(), "nothing of {corpus} was kept");
+    shell.remove_path(&corpus)?;
+    shell.create_dir(&corpus)?;
+    for input in &kept {
+        shell.copy_file(input, &corpus)?;
+    }
+    say(format_args!("{corpus}: {} inputs", kept.len()));
+    Ok(())
+}
+
+/// What is under version control.
+fn corpus(target: &str) -> String {
+    format!("fuzz/corpus/{target}")
+}
+
+/// What was found in this tree.
+fn found(target: &str) -> String {
+    format!("target/fuzz/found/{target}")
+}
+
+fn cargo_fuzz<'s>(shell: &'s Shell, target: &str) -> Cmd<'s> {
+    let tool = shell.current_dir().join(ROOT).join("bin/cargo-fuzz");
+    cmd!(shell, "{tool} fuzz run --target-dir target/fuzz {target}")
+        .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z
+        .quiet()
+}
