@@ -2,12 +2,12 @@
 //!
 //! Everything here may block on a disk, and so does not run on the runtime's thread.
 
+mod generations;
 mod open;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
-use std::ops::RangeBounds;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tracing::warn;
 
 use self::open::{Open, open, reserve, stat};
 use super::mark::{Mark, read_at};
-use super::rotation::{Rotated, generations, written};
+use super::rotation::written;
 use crate::monitor::log::source::follow::Step;
 
 /// How much is read at once. Enough to make the cost of a read small.
@@ -117,22 +117,11 @@ impl Tail {
         self.drain_retired(now, sink)?;
         // First the name, then the file: what was written before the name moved on is not missed.
         let named = stat(&self.path)?;
+        self.look_for_copies()?;
         let newest = self.queue.len() == 1;
         let Some(current) = self.queue.front_mut() else {
             return self.begin(now, sink);
         };
-        let mark = &mut current.mark;
-        if mark.position == 0 {
-            // Nothing tells an empty file from one that was filled, copied and truncated, but that
-            // it was written.
-            let now = written(&current.file.metadata()?);
-            let since = std::mem::replace(&mut mark.written, now);
-            if since != now && newest {
-                self.enqueue_generations(since..=now)?;
-                self.queue.rotate_left(1);
-                return Ok(Step::More);
-            }
-        }
         reserve(&mut self.buffer);
         match current.read(&mut self.buffer, &mut self.cut, sink)? {
             Read::Lines => Ok(Step::More),
@@ -150,8 +139,7 @@ impl Tail {
                 match named {
                     Some(named) if !current.mark.is_of(&named) => {
                         let last = written(&current.file.metadata()?);
-                        self.enqueue_generations(last..)?;
-                        self.enqueue_named()?;
+                        self.enqueue(last..)?;
                         Ok(Step::More)
                     }
                     _ => Ok(Step::End),
@@ -194,73 +182,11 @@ impl Tail {
         if let Some(found) = self.find(mark)? {
             let last = written(&found.file.metadata()?);
             self.queue.push_back(found);
-            self.enqueue_generations(last..)?;
-        } else {
-            warn!(file = %self.path.display(), "Log file was replaced, and is nowhere to be found as it was");
+            return self.enqueue(last..);
         }
-        self.enqueue_named()
-    }
-
-    /// The earlier generation in which `mark` is now.
-    fn find(&self, mark: &Mark) -> io::Result<Option<Open>> {
-        let generations = self.generations();
-        let renamed = generations
-            .iter()
-            .filter(|found| mark.is_of(&found.metadata));
-        let copies = generations
-            .iter()
-            .filter(|found| !mark.is_of(&found.metadata));
-        for Rotated { path, .. } in renamed.chain(copies) {
-            if let Some(file) = open(path)?
-                && let Some(mark) = mark.found_in(&file)?
-            {
-                return Ok(Some(Open { file, mark }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Adds the generations that were last written then, each from where it was read before.
-    fn enqueue_generations(&mut self, then: impl RangeBounds<(i64, i64)>) -> io::Result<()> {
-        for Rotated { path, metadata } in self.generations() {
-            if !then.contains(&written(&metadata)) || self.is_open(&metadata) {
-                continue;
-            }
-            if let Some(file) = open(&path)? {
-                let open = match self.past_mark(&file)? {
-                    Some(mark) => Open { file, mark },
-                    None => Open::at_beginning(file)?,
-                };
-                self.queue.push_back(open);
-            }
-        }
-        Ok(())
-    }
-
-    fn enqueue_named(&mut self) -> io::Result<()> {
-        // It may be one of the queue by now, if it was renamed since the generations were listed.
-        if let Some(file) = open(&self.path)?
-            && !self.is_open(&file.metadata()?)
-        {
-            self.queue.push_back(Open::at_beginning(file)?);
-        }
-        Ok(())
-    }
-
-    /// Opens those files again that grew after they were read.
-    fn reopen_past(&mut self, now: Instant) -> io::Result<()> {
-        for Rotated { path, metadata } in self.generations() {
-            if !self.is_open(&metadata)
-                && let Some(file) = open(&path)?
-                && let Some(mark) = self.past_mark(&file)?
-                && metadata.len() > mark.position
-            {
-                self.retired.push_back(Retired {
-                    open: Open { file, mark },
-                    grown: now,
-                });
-            }
-        }
+        warn!(file = %self.path.display(), "Log file was replaced, and is nowhere to be found as it was");
+        let named = self.open_named()?;
+        self.queue.extend(named);
         Ok(())
     }
 
@@ -280,11 +206,6 @@ impl Tail {
             }
         }
         Ok(None)
-    }
-
-    fn generations(&self) -> Vec<Rotated> {
-        // Rotation happens where the file is, not where a symbolic link to it is.
-        generations(&fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()))
     }
 
     /// The first file of the queue is read to its end, and another comes after it.

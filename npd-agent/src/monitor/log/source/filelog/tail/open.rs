@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::libc::O_NONBLOCK;
 
 use super::super::mark::{Mark, read_at};
+use super::super::rotation::Rotated;
 use super::{CHUNK, MAX_LINE, Read, Sink};
 
 /// An open log file, and how far it has been read.
@@ -94,6 +95,16 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
             "not a regular file",
         ))
     }
+}
+
+/// Opens what was listed; `None` if the name is another file's by now.
+pub(super) fn open_listed(listed: &Rotated) -> io::Result<Option<File>> {
+    let Some(file) = open(&listed.path)? else {
+        return Ok(None);
+    };
+    let (now, then) = (file.metadata()?, &listed.metadata);
+    let same = (now.dev(), now.ino()) == (then.dev(), then.ino());
+    Ok(same.then_some(file))
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Option<Metadata>> {

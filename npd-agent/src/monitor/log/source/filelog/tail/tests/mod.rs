@@ -1,6 +1,6 @@
 mod rotations;
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -112,18 +112,24 @@ impl Bench {
 
     /// logrotate with `copytruncate`.
     fn copy_truncate(&mut self) {
+        self.copy();
+        self.truncate();
+    }
+
+    /// The first half of that.
+    fn copy(&mut self) {
         self.shift(4);
         fs::copy(self.path("log"), self.path("log.1")).unwrap();
-        for (name, truncated) in [("log.1", false), ("log", true)] {
-            let file = OpenOptions::new()
-                .write(true)
-                .open(self.path(name))
-                .unwrap();
-            if truncated {
-                file.set_len(0).unwrap();
-            }
-            self.touch(&file);
-        }
+        let copy = OpenOptions::new().write(true).open(self.path("log.1"));
+        self.touch(&copy.unwrap());
+    }
+
+    /// The second half.
+    fn truncate(&mut self) {
+        let log = OpenOptions::new().write(true).open(self.path("log"));
+        let log = log.unwrap();
+        log.set_len(0).unwrap();
+        self.touch(&log);
     }
 
     /// Reads until there is no more.

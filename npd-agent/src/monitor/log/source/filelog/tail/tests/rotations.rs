@@ -9,6 +9,8 @@ use super::Bench;
 enum Act {
     Write(usize),
     Rename,
+    /// Copy, or if that is done, truncate. In between the writer is silent: what it would write
+    /// logrotate would lose.
     CopyTruncate,
     Step,
     Read,
@@ -19,8 +21,8 @@ enum Act {
 fn act(rotations: Vec<Act>) -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (1_usize..5).prop_map(Act::Write),
-        1 => prop::sample::select(rotations),
-        2 => Just(Act::Step),
+        2 => prop::sample::select(rotations),
+        3 => Just(Act::Step),
         1 => Just(Act::Read),
         1 => Just(Act::Restart),
         1 => Just(Act::Wait),
@@ -32,9 +34,15 @@ fn perform(acts: &[Act]) {
     let mut bench = Bench::new();
     bench.read();
     let mut unseen = 0;
+    let mut copied = false;
     for act in acts {
         match *act {
+            Act::Write(_) if copied => {}
             Act::Write(count) => bench.write_lines(count),
+            Act::CopyTruncate if copied => {
+                bench.truncate();
+                copied = false;
+            }
             Act::Rename | Act::CopyTruncate if unseen == 2 => {}
             Act::Rename => {
                 bench.rename();
@@ -42,7 +50,8 @@ fn perform(acts: &[Act]) {
                 unseen += 1;
             }
             Act::CopyTruncate => {
-                bench.copy_truncate();
+                bench.copy();
+                copied = true;
                 unseen += 1;
             }
             Act::Step => {
