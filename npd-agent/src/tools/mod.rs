@@ -5,6 +5,7 @@
 
 pub mod builtin;
 pub mod health_checker;
+pub mod log_counter;
 pub mod uninstall;
 
 use std::ffi::OsString;
@@ -24,7 +25,13 @@ pub struct Tool {
 }
 
 /// Every program in the agent's file.
-pub const TOOLS: &[Tool] = &[health_checker::TOOL, builtin::TOOL, uninstall::TOOL, ENTER];
+pub const TOOLS: &[Tool] = &[
+    health_checker::TOOL,
+    log_counter::TOOL,
+    builtin::TOOL,
+    uninstall::TOOL,
+    ENTER,
+];
 
 /// What the agent runs before a plugin that is bounded.
 const ENTER: Tool = Tool {

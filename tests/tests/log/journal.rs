@@ -68,16 +68,9 @@ pub(crate) fn rotation() -> anyhow::Result<()> {
 /// Every kind of message, given to journald by its own protocol, rotated away a few times.
 pub(crate) fn comparison() -> anyhow::Result<()> {
     let journal = Journal::start()?;
-    let socket = UnixDatagram::unbound()?;
-    socket.connect(journal.run_folder().join("socket"))?;
     for number in 0..ENTRIES {
         let identifier = IDENTIFIERS[usize::try_from(number % 6)?];
-        let mut entry = format!("SYSLOG_IDENTIFIER={identifier}\nMESSAGE\n").into_bytes();
-        let message = message(number);
-        entry.extend((message.len() as u64).to_le_bytes());
-        entry.extend(message);
-        entry.push(b'\n');
-        socket.send(&entry).context("writing to journald")?;
+        journal.send(identifier, &message(number))?;
         if number % 3000 == 2999 {
             journal.rotate()?;
         }
@@ -91,13 +84,13 @@ pub(crate) fn comparison() -> anyhow::Result<()> {
 }
 
 /// A journal in a namespace of its own, which goes when dropped.
-struct Journal {
+pub(crate) struct Journal {
     journald: Child,
     namespace: String,
 }
 
 impl Journal {
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Relaxed);
         let namespace = format!("npd{}-{number}", std::process::id());
@@ -130,7 +123,7 @@ impl Journal {
     }
 
     /// Where its files are: one of two places, as journald is configured.
-    fn folder(&self) -> anyhow::Result<PathBuf> {
+    pub(crate) fn folder(&self) -> anyhow::Result<PathBuf> {
         for root in ["/run/log/journal", "/var/log/journal"] {
             for entry in std::fs::read_dir(root).into_iter().flatten() {
                 let path = entry?.path();
@@ -143,6 +136,18 @@ impl Journal {
             }
         }
         anyhow::bail!("journald has made no folder for {}", self.namespace)
+    }
+
+    /// Gives journald an entry by its own protocol.
+    pub(crate) fn send(&self, identifier: &str, message: &[u8]) -> anyhow::Result<()> {
+        let mut entry = format!("SYSLOG_IDENTIFIER={identifier}\nMESSAGE\n").into_bytes();
+        entry.extend((message.len() as u64).to_le_bytes());
+        entry.extend(message);
+        entry.push(b'\n');
+        let socket = UnixDatagram::unbound()?;
+        let sent = socket.send_to(&entry, self.run_folder().join("socket"));
+        sent.context("writing to journald")?;
+        Ok(())
     }
 
     /// Writes lines for the agent, and others.

@@ -1,6 +1,7 @@
 //! Logs that are rotated, and an agent that is killed, while they are written: every line comes.
 
 mod comparison;
+mod counter;
 mod journal;
 mod rotation;
 
@@ -65,6 +66,21 @@ const TESTS: &[Test] = &[
             Need::Tool("journalctl"),
         ],
         run: journal::comparison,
+    },
+    Test {
+        name: "npd_s_config_of_log_counter_sets_its_condition",
+        needs: &[
+            Need::Agent,
+            Need::Root,
+            Need::File(journal::JOURNALD),
+            Need::Tool("journalctl"),
+        ],
+        run: counter::shipped_config,
+    },
+    Test {
+        name: "log_counter_reads_the_kernel_s_log",
+        needs: &[Need::Agent, Need::Root, Need::File("/dev/kmsg")],
+        run: counter::kernel_log,
     },
 ];
 

@@ -25,11 +25,11 @@ struct Entry {
 
 /// The entries that a pattern matched.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Matched {
+pub(crate) struct Matched {
     /// That of the first entry.
-    pub(super) timestamp: Timestamp,
+    pub(crate) timestamp: Timestamp,
     /// The entries, whole, joined by newlines.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Ring {

@@ -14,6 +14,10 @@ mod rule_set;
 mod source;
 mod subject;
 
+pub(crate) use self::matcher::Matcher;
+pub(crate) use self::rule_set::Window;
+pub(crate) use self::source::kmsg::Record;
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;

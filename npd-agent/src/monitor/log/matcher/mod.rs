@@ -19,7 +19,7 @@ const SIZE_LIMIT: usize = 64 << 20;
 /// the newest entry alone. Those that cannot are run together, as one automaton; only the others
 /// pay for the joined text.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     /// The patterns that can match in the newest entry only.
     local: RegexSet,
     /// Which pattern each of `local` is.
@@ -36,7 +36,7 @@ pub(super) struct Matcher {
 impl Matcher {
     /// A matcher for `patterns` on a ring of `capacity` entries. The patterns are anchored at their
     /// end as [`crate::go::regex::compile_anchored`] does it.
-    pub(super) fn new(patterns: Vec<Regex>, capacity: usize) -> Result<Self, regex::Error> {
+    pub(crate) fn new(patterns: Vec<Regex>, capacity: usize) -> Result<Self, regex::Error> {
         let (local, spanning): (Vec<_>, Vec<_>) = patterns
             .into_iter()
             .enumerate()
@@ -60,22 +60,22 @@ impl Matcher {
     }
 
     /// Finds something in every line that has to be looked at. Without it, all have to be.
-    pub(super) fn prefilter(&self) -> Option<&bytes::Regex> {
+    pub(crate) fn prefilter(&self) -> Option<&bytes::Regex> {
         self.prefilter.as_ref()
     }
 
     /// Whether an entry of this text has to be pushed. Where not, nothing would come of it.
-    pub(super) fn concerns(&self, text: &str) -> bool {
+    pub(crate) fn concerns(&self, text: &str) -> bool {
         self.spans() || self.local.is_match(text)
     }
 
     /// Whether a pattern may match more than the newest entry.
-    pub(super) fn spans(&self) -> bool {
+    pub(crate) fn spans(&self) -> bool {
         !self.spanning.is_empty()
     }
 
     /// How many of the entries before can matter.
-    pub(super) fn recalls(&self) -> u64 {
+    pub(crate) fn recalls(&self) -> u64 {
         if self.spans() {
             self.ring.capacity()
         } else {
@@ -84,14 +84,14 @@ impl Matcher {
     }
 
     /// Adds an entry that was looked at before the agent was started.
-    pub(super) fn recall(&mut self, timestamp: Timestamp, text: &str) {
+    pub(crate) fn recall(&mut self, timestamp: Timestamp, text: &str) {
         if self.spans() {
             self.ring.push(timestamp, text);
         }
     }
 
     /// Adds the newest entry and tells the patterns that match now, in their order.
-    pub(super) fn push(&mut self, timestamp: Timestamp, text: &str) -> Vec<(usize, Matched)> {
+    pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) -> Vec<(usize, Matched)> {
         let mut found = Vec::new();
         // Most lines match nothing, and `is_match` is the faster way to say so.
         if self.local.is_match(text) {

@@ -56,16 +56,16 @@ pub(super) struct RuleSet {
 
 /// From when on entries count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(crate) struct Window {
     /// How far back from the start of the monitor, in nanoseconds; may be negative, as in Go.
-    pub(super) lookback: i64,
+    pub(crate) lookback: i64,
     /// How long after boot nothing counts, in nanoseconds.
-    pub(super) delay: i64,
+    pub(crate) delay: i64,
 }
 
 impl Window {
     /// The window of a monitor that goes on where it stopped: nothing since the boot is too old.
-    pub(super) fn resumed(self) -> Self {
+    pub(crate) fn resumed(self) -> Self {
         Self {
             lookback: i64::MAX,
             ..self
@@ -74,7 +74,7 @@ impl Window {
 
     /// From when on entries count, as time since boot, for a monitor that starts at `uptime`.
     /// An entry of exactly that time does.
-    pub(super) fn start(self, uptime: Duration) -> Duration {
+    pub(crate) fn start(self, uptime: Duration) -> Duration {
         let uptime = i64::try_from(uptime.as_nanos()).unwrap_or(i64::MAX);
         let start = self.delay.max(uptime.saturating_sub(self.lookback));
         Duration::from_nanos(u64::try_from(start).unwrap_or(0))
@@ -83,7 +83,7 @@ impl Window {
 
 impl Window {
     /// From when on entries count, by the wall clock as it is set now.
-    pub(super) fn start_time(self, now: Timestamp, uptime: Duration) -> Timestamp {
+    pub(crate) fn start_time(self, now: Timestamp, uptime: Duration) -> Timestamp {
         let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         let ago = signed(uptime).saturating_sub(signed(self.start(uptime)));
         now.checked_sub(ago).unwrap_or(Timestamp::MIN)

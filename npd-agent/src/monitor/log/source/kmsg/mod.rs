@@ -24,7 +24,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use self::device::{Device, Kmsg};
-use self::record::Record;
+pub(crate) use self::record::Record;
 use super::super::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::monitor::{Declaration, Monitor, Task};

@@ -11,22 +11,22 @@ use std::time::Duration;
 
 /// What one read returned.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// Facility times 8, plus level.
-    pub(super) priority: u64,
+    pub(crate) priority: u64,
     /// Counts every record since boot, without gaps.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
     /// When it was written, by the kernel's log clock (`CLOCK_MONOTONIC`).
-    pub(super) stamp: Duration,
+    pub(crate) stamp: Duration,
     /// The message without surrounding blanks. Escapes are decoded, bytes that are not UTF-8
     /// replaced; the dictionary (` KEY=value` lines) is not part of it.
-    pub(super) text: Cow<'a, str>,
+    pub(crate) text: Cow<'a, str>,
 }
 
 impl<'a> Record<'a> {
     /// Reads a record, or says `None` if this is not one. Unknown fields before the semicolon are
     /// for later kernels to add.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let semicolon = bytes.iter().position(|&byte| byte == b';')?;
         let (header, rest) = bytes.split_at(semicolon);
         let mut fields = header.split(|&byte| byte == b',').map(number);
@@ -42,7 +42,7 @@ impl<'a> Record<'a> {
 
     /// Whether the kernel itself wrote it. What user space writes to `/dev/kmsg` always has a
     /// facility other than 0 (`devkmsg_write` sees to it).
-    pub(super) fn is_from_kernel(&self) -> bool {
+    pub(crate) fn is_from_kernel(&self) -> bool {
         self.priority >> 3 == 0
     }
 }
