@@ -182,15 +182,39 @@ impl Bench {
     }
 }
 
-/// Every line is told once.
+/// Every line is told once, but for the last piece before a kill, and that hardly ever.
 ///
-/// An agent that is killed between telling something and noting that it did tells it again. These
-/// are two system calls in a row; so it is possible, and this test will hardly ever see it.
+/// An agent that is killed between writing a piece of at most 4 KiB and noting that it did, two
+/// system calls in a row, writes it again. A busy machine lets others run in between: then it was one
+/// kill in 400.
 pub(crate) fn check_once(told: &[Vec<u64>]) -> anyhow::Result<()> {
-    let mut before = BTreeSet::new();
-    let again = told.iter().flatten().filter(|line| !before.insert(**line));
-    let again: Vec<_> = again.copied().collect();
-    ensure!(again.is_empty(), "these are told twice: {again:?}");
+    const PIECE: usize = 4096 / 100;
+    let mut before = BTreeSet::<u64>::new();
+    let mut last: &[u64] = &[];
+    let mut unlucky = 0;
+    for life in told {
+        let is_again = |line: &&u64| before.contains(*line);
+        let again: Vec<_> = life.iter().filter(is_again).copied().collect();
+        ensure!(
+            again.len() <= PIECE && last.ends_with(&again),
+            "these are told twice: {again:?}"
+        );
+        unlucky += usize::from(!again.is_empty());
+        before.extend(life);
+        ensure!(
+            life.len() == life.iter().collect::<BTreeSet<_>>().len(),
+            "a life repeats itself"
+        );
+        last = life;
+    }
+    ensure!(
+        unlucky <= 1,
+        "{unlucky} of {} kills came between telling and noting",
+        told.len() - 1
+    );
+    if unlucky > 0 {
+        eprintln!("one kill came between telling and noting: a piece was told twice");
+    }
     Ok(())
 }
 

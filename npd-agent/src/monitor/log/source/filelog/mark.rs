@@ -58,8 +58,21 @@ impl Mark {
         Ok(mark)
     }
 
+    /// Whether nothing was read, nor is it known what is to be read.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.head.is_empty()
+    }
+
+    /// Nothing was read yet, but this is what stands at the beginning of the file to be read.
+    pub(super) fn expect(&mut self, other: &Self) {
+        self.head.clone_from(&other.head);
+    }
+
     /// Moves on over what was read.
     pub(super) fn advance(&mut self, read: &[u8]) {
+        // What is there at a place where nothing was read may have been expected.
+        let known = usize::try_from(self.position).unwrap_or(REMEMBERED);
+        self.head.truncate(known);
         let missing = REMEMBERED - self.head.len();
         self.head
             .extend_from_slice(&read[..read.len().min(missing)]);
@@ -81,7 +94,7 @@ impl Mark {
     pub(super) fn found_in(&self, file: &File) -> io::Result<Option<Self>> {
         let metadata = file.metadata()?;
         let renamed = self.is_of(&metadata);
-        if self.position == 0 && !renamed {
+        if self.head.is_empty() && !renamed {
             return Ok(None); // Nothing was read, and every file begins with that.
         }
         if self.holds_in(file)? {

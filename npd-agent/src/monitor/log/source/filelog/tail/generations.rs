@@ -3,7 +3,7 @@
 //! Rotation goes on while one looks: a name is another file's a moment later, and a copy lies beside
 //! a file that is not yet truncated.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::RangeBounds;
 use std::time::Instant;
@@ -20,7 +20,7 @@ impl Tail {
     /// Nothing tells an empty file from one that was filled, copied and truncated, but that it was
     /// written.
     pub(super) fn look_for_copies(&mut self) -> io::Result<()> {
-        let Some(mut named) = self.queue.pop_front_if(|open| open.mark.position == 0) else {
+        let Some(mut named) = self.queue.pop_front_if(|open| open.mark.is_unknown()) else {
             return Ok(());
         };
         let now = written(&named.file.metadata()?);
@@ -87,18 +87,17 @@ impl Tail {
             opened.collect::<io::Result<Option<Vec<_>>>>()
         })?;
         for file in listed {
-            if let Some(mark) = self.past_mark(&file)? {
+            let mark = self.past_mark(&file)?;
+            if let Some(mark) = mark.filter(|mark| !mark.is_unknown()) {
                 self.queue.push_back(Open { file, mark });
                 continue;
             }
-            let metadata = file.metadata()?;
-            // A copy was made, and the file is not yet truncated. It is when it has been written
-            // again that the copy has to be looked for.
+            // A copy was made, and the file is not yet truncated: it is left to the file. If that is
+            // truncated before it is read, it is not as expected, and the copy is found.
             if let Some(named) = &mut named
-                && metadata.len() > 0
-                && Mark::at(&file, metadata.len())?.holds_in(&named.file)?
+                && let Some(end) = copied(&file, &named.file)?
             {
-                named.mark.written = named.mark.written.min(written(&metadata));
+                named.mark.expect(&end);
                 continue;
             }
             self.queue.push_back(Open::at_beginning(file)?);
@@ -118,8 +117,10 @@ impl Tail {
                 let Some(file) = open_listed(rotated)? else {
                     return Ok(None);
                 };
+                // One of which nothing was read may be a copy that has got its inode.
                 if let Some(mark) = self.past_mark(&file)?
                     && rotated.metadata.len() > mark.position
+                    && !(mark.is_unknown() && self.is_copy(&file)?)
                 {
                     grown.push(Open { file, mark });
                 }
@@ -129,6 +130,16 @@ impl Tail {
         let retired = grown.into_iter().map(|open| Retired { open, grown: now });
         self.retired.extend(retired);
         Ok(())
+    }
+
+    /// Whether a file is a copy of one that is being read.
+    fn is_copy(&self, file: &File) -> io::Result<bool> {
+        for open in &self.queue {
+            if copied(file, &open.file)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Looks at the generations until none of them is renamed meanwhile: then `look` gives `None`.
@@ -146,4 +157,11 @@ impl Tail {
         // Rotation happens where the file is, not where a symbolic link to it is.
         generations(&fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()))
     }
+}
+
+/// The end of a copy, if all that it holds stands in the file that it is a copy of.
+fn copied(copy: &File, file: &File) -> io::Result<Option<Mark>> {
+    let length = copy.metadata()?.len();
+    let end = Mark::at(copy, length)?;
+    Ok((length > 0 && end.holds_in(file)?).then_some(end))
 }

@@ -68,8 +68,42 @@ fn perform(acts: &[Act]) {
     bench.check_all_lines_once();
 }
 
+#[test]
+fn a_copy_is_read_once_whether_the_file_is_truncated_yet_or_not() {
+    use Act::{CopyTruncate, Read, Restart, Step, Write};
+    // Not yet.
+    perform(&[
+        CopyTruncate,
+        CopyTruncate,
+        Read,
+        Write(3),
+        CopyTruncate,
+        Read,
+        CopyTruncate,
+    ]);
+    // In the nick of time: an earlier copy is read first.
+    for steps in 1..5 {
+        let acts = [
+            &[
+                Write(3),
+                Read,
+                Write(2),
+                CopyTruncate,
+                CopyTruncate,
+                Write(3),
+                CopyTruncate,
+            ][..],
+            &vec![Step; steps],
+            &[CopyTruncate, Write(4), Read],
+        ];
+        perform(&acts.concat());
+        let acts = [acts[0], &[Restart], &vec![Step; steps], acts[2]];
+        perform(&acts.concat());
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn renames_lose_and_repeat_nothing(acts in prop::collection::vec(act(vec![Act::Rename]), 1..40)) {
