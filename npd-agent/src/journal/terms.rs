@@ -18,6 +18,12 @@ impl Term {
         }
     }
 
+    /// What is of this systemd unit, or said by systemd about it, as with `journalctl --unit`.
+    pub fn of_unit(unit: &str) -> Vec<Self> {
+        let fields = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
+        fields.map(|field| Self::new(field, unit)).to_vec()
+    }
+
     /// The field's name.
     pub(super) fn field(&self) -> &[u8] {
         &self.data[..self.name]

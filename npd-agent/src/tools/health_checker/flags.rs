@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::{ArgAction, Parser, ValueEnum};
 
 use super::Asked;
+use super::logs::Patterns;
 use crate::go::boolean::parse_bool;
 use crate::go::duration::GoDuration;
 
@@ -57,6 +58,10 @@ pub(super) struct Options {
     /// How far back to look for log patterns; 0 since the unit's start
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     loopback_time: GoDuration,
+
+    /// `COUNT:PATTERN`: so many lines of the unit's in the journal are unhealthy; may be repeated
+    #[arg(long, value_delimiter = ',', value_parser = log_pattern, value_name = "COUNT:PATTERN")]
+    log_pattern: Vec<(String, i64)>,
 
     /// How long the check may take
     #[arg(long, default_value = "10s", value_name = "DURATION")]
@@ -146,6 +151,17 @@ impl Options {
         }
     }
 
+    /// How many lines of what are unhealthy. Of a pattern that is given twice the last count holds.
+    pub(super) fn log_patterns(&self) -> Patterns {
+        self.log_pattern.iter().cloned().collect()
+    }
+
+    /// How far back to look for them, at most.
+    pub(super) fn loopback_time(&self) -> Option<Duration> {
+        let time = not_negative(self.loopback_time);
+        (!time.is_zero()).then_some(time)
+    }
+
     pub(super) fn cooldown_time(&self) -> Duration {
         not_negative(self.cooldown_time)
     }
@@ -153,6 +169,14 @@ impl Options {
     pub(super) fn health_check_timeout(&self) -> Duration {
         not_negative(self.health_check_timeout)
     }
+}
+
+fn log_pattern(text: &str) -> anyhow::Result<(String, i64)> {
+    let (count, pattern) = text.split_once(':').context("it is COUNT:PATTERN")?;
+    let count: i64 = count.parse().context("the count is no number")?;
+    ensure!(count != 0, "the count is 0");
+    ensure!(!pattern.is_empty(), "the pattern is empty");
+    Ok((pattern.to_owned(), count))
 }
 
 /// What ends before it begins takes no time.

@@ -7,7 +7,9 @@
 mod cri;
 mod dbus;
 mod flags;
+mod grep;
 mod http;
+mod logs;
 mod socket;
 mod systemd;
 
@@ -16,12 +18,15 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use nix::sys::signal::Signal;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use self::flags::{Component, Options};
-use self::systemd::Systemd;
+use self::systemd::{Systemd, unit};
 use super::{Tool, block_on};
+use crate::node::Roots;
 
 /// The program.
 pub const TOOL: Tool = Tool {
@@ -68,6 +73,7 @@ async fn check(options: &Options) -> anyhow::Result<bool> {
         // It is there, and does not answer.
         Err(_) => false,
     };
+    let healthy = !complains(options).await? && healthy;
     if !healthy && options.enable_repair {
         let repaired = timeout(SYSTEMD_PATIENCE, repair(options)).await;
         // As in NPD, a repair that fails changes nothing about the answer.
@@ -76,6 +82,27 @@ async fn check(options: &Options) -> anyhow::Result<bool> {
         }
     }
     Ok(healthy)
+}
+
+/// Whether the component's unit complains too much in the journal, since it was started.
+async fn complains(options: &Options) -> anyhow::Result<bool> {
+    let patterns = options.log_patterns();
+    if patterns.is_empty() {
+        return Ok(false);
+    }
+    let service = options.service().to_owned();
+    let longest = options.loopback_time();
+    let looked = timeout(SYSTEMD_PATIENCE, async {
+        let uptime = Systemd::connect().await?.uptime(&service).await?;
+        let span = longest.map_or(uptime, |longest| longest.min(uptime));
+        let look = move || {
+            let roots = Roots::from_env(|name| std::env::var(name).ok());
+            logs::complain(&patterns, &unit(&service), span, &roots)
+        };
+        spawn_blocking(look).await?
+    });
+    let looked = looked.await.context("looking at the journal")?;
+    looked.context("looking at the journal")
 }
 
 /// Whom to ask, and how.

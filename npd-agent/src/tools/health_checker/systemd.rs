@@ -68,7 +68,7 @@ fn manager<'a>(member: &'a str, signature: &'a str) -> Method<'a> {
 }
 
 /// The unit's full name; `systemctl` takes a service for granted as well.
-fn unit(service: &str) -> String {
+pub(super) fn unit(service: &str) -> String {
     if service.contains('.') {
         service.to_owned()
     } else {

@@ -68,18 +68,10 @@ fn wanted(
             .map(String::as_str)
             .filter(|value| !value.is_empty())
     };
-    let terms = |fields: &[&str], value: &str| {
-        fields
-            .iter()
-            .map(|field| Term::new(field, value))
-            .collect::<Vec<_>>()
-    };
     let mut groups = Vec::new();
-    groups.extend(key("source").map(|source| terms(&["SYSLOG_IDENTIFIER"], source)));
-    // What systemd says of a unit counts as the unit's, as with journalctl.
-    let of_unit = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
-    groups.extend(key("unit").map(|unit| terms(&of_unit, unit)));
-    groups.extend(key("transport").map(|transport| terms(&["_TRANSPORT"], transport)));
+    groups.extend(key("source").map(|source| vec![Term::new("SYSLOG_IDENTIFIER", source)]));
+    groups.extend(key("unit").map(Term::of_unit));
+    groups.extend(key("transport").map(|transport| vec![Term::new("_TRANSPORT", transport)]));
     if groups.is_empty() {
         let message = "source is missing: the SYSLOG_IDENTIFIER of the entries to read; unit or \
                        transport would do as well";
