@@ -1,20 +1,22 @@
 //! Custom plugins: the example of the documentation, and everything a plugin can do to its agent.
 
+mod bounds;
 mod guard;
 mod stress;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use npd_tests::agent::{Agent, Line, PATIENCE};
+use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::harness::{self, Need, Test};
 use serde_json::json;
 
-use self::guard::{Guard, PIDS};
+use self::guard::PIDS;
 
 const TESTS: &[Test] = &[
     Test {
@@ -42,7 +44,17 @@ const TESTS: &[Test] = &[
     Test {
         name: "a_fork_bomb_is_bounded_and_removed",
         needs: &[Need::Agent, Need::Root, Need::File(PIDS)],
-        run: a_fork_bomb_is_bounded_and_removed,
+        run: bounds::a_fork_bomb_is_bounded_and_removed,
+    },
+    Test {
+        name: "memory_is_bounded",
+        needs: &[Need::Agent, Need::Root, Need::MemoryCgroup],
+        run: bounds::memory_is_bounded,
+    },
+    Test {
+        name: "what_cannot_be_started_is_unknown",
+        needs: &[Need::Agent],
+        run: what_cannot_be_started_is_unknown,
     },
     Test {
         name: "orphans_are_reaped",
@@ -280,33 +292,46 @@ fn no_plugin_delays_another() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn a_fork_bomb_is_bounded_and_removed() -> anyhow::Result<()> {
+/// At the start only what does not exist is an error.
+fn what_cannot_be_started_is_unknown() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    // Half of it leaves the process group.
-    let bomb = "b() { b & setsid sh -c 'sleep 1000' & b; }; b";
-    let config = json!({
-        "plugin": "custom",
-        "pluginConfig": {"invoke_interval": "1h", "timeout": "2s"},
-        "rules": [{"type": "temporary", "reason": "Bomb", "path": "/bin/sh", "args": ["-c", bomb]}],
-    });
-    fs::write(folder.path().join("plugin.json"), config.to_string())?;
-    let guard = Guard::new("bomb")?;
-    let mut agent = guard.start(
-        folder.path(),
-        &["--config.custom-plugin-monitor=plugin.json"],
-    )?;
-    // The plugin's 256, and a few of the agent's own.
-    wait_until(|| guard.processes().is_ok_and(|now| now > 200))?;
-    let mut most = 0;
-    agent.wait_until("its deadline", PATIENCE, || {
-        most = most.max(guard.processes()?);
-        let is_over = |line: &Line| line.is_event("Bomb", "Timeout");
-        Ok(agent.lines().iter().any(is_over).then_some(()))
-    })?;
-    ensure!(most < 300, "{most} processes");
-    wait_until(|| guard.processes().is_ok_and(|now| now < 20))?;
+    let script = |name: &str, mode: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, "exit 0\n")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+    };
+    script("not-executable", 0o644)?;
+    script("without-interpreter", 0o755)?;
+    fs::create_dir(folder.path().join("folder"))?;
+    let paths = ["./not-executable", "./without-interpreter", "./folder"];
+    let write = |paths: &[&str]| {
+        let rules = paths
+            .iter()
+            .map(|path| json!({"type": "temporary", "reason": path, "path": path}));
+        let config = json!({"plugin": "custom", "rules": rules.collect::<Vec<_>>()});
+        fs::write(folder.path().join("plugin.json"), config.to_string())
+    };
+    let start = || {
+        Agent::start(
+            folder.path(),
+            &["--config.custom-plugin-monitor=plugin.json"],
+        )
+    };
+    write(&paths)?;
+    let mut agent = start()?;
+    for path in paths {
+        agent.wait_for("its event", PATIENCE, |line| {
+            line.is_event(path, "Error in starting plugin. Please check the error log")
+        })?;
+    }
     ensure!(agent.stop()?.success(), "it was asked to stop");
-    Ok(())
+
+    write(&["./missing"])?;
+    let agent = start()?;
+    let complaint = r#"plugin.json:1:37: rules[0].path: "./missing" does not exist"#;
+    agent.wait_until("its end", PATIENCE, || {
+        Ok(agent.log().contains(complaint).then_some(()))
+    })
 }
 
 fn orphans_are_reaped() -> anyhow::Result<()> {
