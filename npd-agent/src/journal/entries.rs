@@ -7,8 +7,8 @@ use std::io;
 use super::object::{DataHead, EntryObject, Header, Objects, corrupt, is_nonsense};
 use super::terms::Term;
 
-/// The longest chain that is followed. A longer one runs in a circle.
-const MAX_CHAIN: u32 = 1 << 20;
+/// How many names of fields are looked at. There are a hundred or so.
+const MAX_FIELDS: usize = 1 << 16;
 
 /// How many entry arrays are followed. Each is twice as long as the one before.
 const MAX_ARRAYS: usize = 128;
@@ -90,52 +90,46 @@ impl Lookup {
         };
         let (_, _, newest) = objects.field(field)?;
         let mut next = newest;
-        let mut chain = Chain::default();
         while next != 0 && next != self.seen {
-            chain.follow()?;
             let data = objects.data(next, |data| data.starts_with(&self.term.data))?;
             if data.is_some_and(|data| data == self.term.data) {
                 self.data = Some(next);
                 return Ok(());
             }
-            next = objects.data_head(next)?.next_of_field;
+            // What is older stands before it.
+            let older = objects.data_head(next)?.next_of_field;
+            if older >= next {
+                return Err(corrupt("a chain that runs in a circle"));
+            }
+            next = older;
         }
         self.seen = newest;
         Ok(())
     }
 }
 
-/// Goes through the names of all fields. There are a hundred or so, and to hash the name would take
-/// three hash functions.
+/// Goes through the names of all fields. To hash the name would take three hash functions.
 fn find_field(name: &[u8], objects: &Objects, header: &Header) -> io::Result<Option<u64>> {
-    let mut chain = Chain::default();
+    let mut looked_at = 0;
     for head in objects.hash_table(header.field_table, header.field_table_size)? {
         let mut next = head;
         while next != 0 {
-            chain.follow()?;
             let (found, after, _) = objects.field(next)?;
             if found == name {
                 return Ok(Some(next));
+            }
+            looked_at += 1;
+            if looked_at > MAX_FIELDS {
+                return Err(corrupt("too many fields"));
+            }
+            // What was added later stands behind it.
+            if after != 0 && after <= next {
+                return Err(corrupt("a chain that runs in a circle"));
             }
             next = after;
         }
     }
     Ok(None)
-}
-
-/// Counts the steps of following a chain.
-#[derive(Default)]
-struct Chain(u32);
-
-impl Chain {
-    fn follow(&mut self) -> io::Result<()> {
-        self.0 += 1;
-        if self.0 > MAX_CHAIN {
-            Err(corrupt("a chain that runs in a circle"))
-        } else {
-            Ok(())
-        }
-    }
 }
 
 impl List {
@@ -285,5 +279,51 @@ impl List {
         }
         let at = self.arrays.partition_point(|array| array.first <= index);
         Ok(self.arrays.get(at.wrapping_sub(1)).copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    /// Looks for an identifier in a file with one field and one data of it, each of which has this
+    /// after it.
+    #[track_caller]
+    fn check(name: &str, after_field: u64, after_data: u64, expect: &str) {
+        const FIELD: u64 = 256;
+        const DATA: u64 = 512;
+        let file = tempfile::tempfile().unwrap();
+        let write = |bytes: &[u8], place| file.write_all_at(bytes, place).unwrap();
+        let number = |number: u64, place| write(&number.to_le_bytes(), place);
+        write(b"LPKSHHRH", 0);
+        // The table of fields.
+        number(224, 120);
+        number(16, 128);
+        number(FIELD, 224);
+        write(&[2], FIELD);
+        number(40 + name.len() as u64, FIELD + 8);
+        number(after_field, FIELD + 24);
+        number(DATA, FIELD + 32);
+        write(name.as_bytes(), FIELD + 40);
+        write(&[1], DATA);
+        number(64, DATA + 8);
+        number(after_data, DATA + 32);
+        number(0, DATA + 56);
+        let header = Header::read(&file).unwrap();
+        let objects = Objects::new(file, &header);
+        let mut lookup = Lookup::new(Term::new("SYSLOG_IDENTIFIER", "kubelet"));
+        let error = lookup.find(&objects, &header).unwrap_err().to_string();
+        assert!(error.ends_with(expect), "{error}");
+    }
+
+    #[test]
+    fn no_chain_is_followed_in_a_circle() {
+        check("OTHER", 256, 0, "in a circle");
+        check("OTHER", 8, 0, "in a circle");
+        check("SYSLOG_IDENTIFIER", 0, 512, "in a circle");
+        check("SYSLOG_IDENTIFIER", 0, 600, "in a circle");
+        check("SYSLOG_IDENTIFIER", 0, 500, "leads nowhere");
     }
 }
