@@ -42,8 +42,8 @@ impl Ring {
     }
 
     /// How many entries it holds at most.
-    pub(super) fn capacity(&self) -> u64 {
-        self.capacity as u64
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Adds the newest entry; the oldest goes when the ring is full, and lends its memory.

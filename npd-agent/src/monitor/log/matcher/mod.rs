@@ -1,72 +1,86 @@
 //! Which patterns the newest entry of a log completes.
 
 mod literal;
+mod screen;
 
+use aho_corasick::BuildError;
 use jiff::Timestamp;
-use regex::{Regex, RegexSet, RegexSetBuilder, bytes};
+use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use self::screen::Screen;
 use super::buffer::{Matched, Ring};
-
-/// How large the automaton of all patterns together may be, in bytes, before it runs. A config with
-/// a thousand rules needs a few MiB.
-const SIZE_LIMIT: usize = 64 << 20;
 
 /// Patterns, and the entries that they see.
 ///
 /// What counts is NPD's way: every pattern searches the joined ring, and its matches end where the
 /// newest entry ends. That is slow, and hardly any pattern can tell the difference from looking at
-/// the newest entry alone. Those that cannot are run together, as one automaton; only the others
-/// pay for the joined text.
+/// the newest entry alone. And hardly any entry contains what a pattern requires: only then is the
+/// pattern tried on the entry, or if it can tell the difference, on the ring, until the entry has
+/// left it.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    /// The patterns that can match in the newest entry only.
-    local: RegexSet,
-    /// Which pattern each of `local` is.
-    local_index: Vec<usize>,
-    /// The other patterns, and which each is.
-    spanning: Vec<(usize, Regex)>,
-    /// Finds something in every line that a pattern can match. Only if all patterns are local.
-    prefilter: Option<bytes::Regex>,
+    patterns: Vec<Regex>,
+    /// Those that may match more than the newest entry, in their order.
+    spanning: Vec<Spanning>,
+    screen: Screen,
     /// Filled only if there are spanning patterns.
     ring: Ring,
     joined: String,
+    /// The patterns to try on the newest entry.
+    asked: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Spanning {
+    pattern: usize,
+    /// With how many of the next entries it can match, whatever they say: what it requires is in
+    /// the ring for so long.
+    awake: usize,
 }
 
 impl Matcher {
     /// A matcher for `patterns` on a ring of `capacity` entries. The patterns are anchored at their
     /// end as [`crate::go::regex::compile_anchored`] does it.
-    pub(crate) fn new(patterns: Vec<Regex>, capacity: usize) -> Result<Self, regex::Error> {
-        let (local, spanning): (Vec<_>, Vec<_>) = patterns
-            .into_iter()
-            .enumerate()
-            .partition(|(_, pattern)| capacity <= 1 || sees_newest_entry_only(pattern));
-        let set = RegexSetBuilder::new(local.iter().map(|(_, pattern)| pattern.as_str()))
-            .size_limit(SIZE_LIMIT)
-            .build()?;
-        let prefilter = if spanning.is_empty() {
-            literal::prefilter(set.patterns())
-        } else {
-            None
-        };
+    pub(crate) fn new(patterns: Vec<Regex>, capacity: usize) -> Result<Self, BuildError> {
+        let spans = |pattern: &Regex| capacity > 1 && !sees_newest_entry_only(pattern);
+        let spanning = patterns.iter().enumerate();
+        let spanning = spanning.filter(|(_, pattern)| spans(pattern));
         Ok(Self {
-            local: set,
-            prefilter,
-            local_index: local.into_iter().map(|(index, _)| index).collect(),
-            spanning,
+            spanning: spanning
+                .map(|(pattern, _)| Spanning { pattern, awake: 0 })
+                .collect(),
+            screen: Screen::new(patterns.iter().map(Regex::as_str))?,
+            patterns,
             ring: Ring::new(capacity),
             joined: String::new(),
+            asked: Vec::new(),
         })
     }
 
-    /// Finds something in every line that has to be looked at. Without it, all have to be.
-    pub(crate) fn prefilter(&self) -> Option<&bytes::Regex> {
-        self.prefilter.as_ref()
+    /// Whether the entries that matter are among those of [`Matcher::places`]. If not, all do.
+    pub(crate) fn screens(&self) -> bool {
+        self.screen.unscreened.is_empty()
+    }
+
+    /// Adds to `places` where in `lines` something is found that a pattern requires, in every line
+    /// with such a thing at least once, in their order.
+    pub(crate) fn places(&self, lines: &[u8], places: &mut Vec<usize>) {
+        self.screen.places(lines, places);
+    }
+
+    /// Whether a pattern can match with the next entry, whatever it says.
+    pub(crate) fn is_awake(&self) -> bool {
+        !self.screens() || self.spanning.iter().any(|spanning| spanning.awake > 0)
     }
 
     /// Whether an entry of this text has to be pushed. Where not, nothing would come of it.
-    pub(crate) fn concerns(&self, text: &str) -> bool {
-        self.spans() || self.local.is_match(text)
+    pub(crate) fn concerns(&mut self, text: &str) -> bool {
+        self.spans() || {
+            self.ask(text);
+            let mut asked = self.asked.iter();
+            asked.any(|&index| self.patterns[index].is_match(text))
+        }
     }
 
     /// Whether a pattern may match more than the newest entry.
@@ -77,7 +91,7 @@ impl Matcher {
     /// How many of the entries before can matter.
     pub(crate) fn recalls(&self) -> u64 {
         if self.spans() {
-            self.ring.capacity()
+            self.ring.capacity() as u64
         } else {
             0
         }
@@ -86,29 +100,77 @@ impl Matcher {
     /// Adds an entry that was looked at before the agent was started.
     pub(crate) fn recall(&mut self, timestamp: Timestamp, text: &str) {
         if self.spans() {
+            self.ask(text);
+            self.wake();
             self.ring.push(timestamp, text);
+            for spanning in &mut self.spanning {
+                spanning.awake = spanning.awake.saturating_sub(1);
+            }
         }
+    }
+
+    /// Adds an entry that was not looked at, because no pattern requires what it says.
+    pub(crate) fn pass(&mut self, timestamp: Timestamp, text: &str) {
+        self.ring.push(timestamp, text);
     }
 
     /// Adds the newest entry and tells the patterns that match now, in their order.
     pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) -> Vec<(usize, Matched)> {
         let mut found = Vec::new();
-        // Most lines match nothing, and `is_match` is the faster way to say so.
-        if self.local.is_match(text) {
-            found.extend(self.local.matches(text).into_iter().map(|index| {
+        self.ask(text);
+        self.wake();
+        for &index in &self.asked {
+            if self.patterns[index].is_match(text) {
                 let text = text.to_owned();
-                (self.local_index[index], Matched { timestamp, text })
-            }));
+                found.push((index, Matched { timestamp, text }));
+            }
         }
         if self.spans() {
             self.ring.push(timestamp, text);
-            self.ring.join(&mut self.joined);
-            found.extend(self.spanning.iter().filter_map(|(index, pattern)| {
-                Some((*index, matched(&self.ring, &self.joined, pattern)?))
-            }));
-            found.sort_by_key(|(index, _)| *index);
+            self.span(&mut found);
         }
         found
+    }
+
+    /// Sets down which patterns can match with an entry of this text, in their order.
+    fn ask(&mut self, text: &str) {
+        self.asked.clear();
+        self.screen.patterns(text, &mut self.asked);
+        self.asked.sort_unstable();
+        self.asked.dedup();
+    }
+
+    /// Takes those patterns from the ones to ask that have to look at the ring.
+    fn wake(&mut self) {
+        let (spanning, capacity) = (&mut self.spanning, self.ring.capacity());
+        self.asked.retain(|asked| {
+            let slot = spanning.binary_search_by_key(asked, |spanning| spanning.pattern);
+            if let Ok(slot) = slot {
+                spanning[slot].awake = capacity;
+            }
+            slot.is_err()
+        });
+    }
+
+    /// Adds to `found` what the spanning patterns find.
+    fn span(&mut self, found: &mut Vec<(usize, Matched)>) {
+        let mut awake = self
+            .spanning
+            .iter_mut()
+            .filter(|spanning| spanning.awake > 0);
+        let mut next = awake.next();
+        if next.is_some() {
+            self.ring.join(&mut self.joined);
+        }
+        while let Some(spanning) = next {
+            spanning.awake -= 1;
+            let pattern = &self.patterns[spanning.pattern];
+            if let Some(matched) = matched(&self.ring, &self.joined, pattern) {
+                found.push((spanning.pattern, matched));
+            }
+            next = awake.next();
+        }
+        found.sort_by_key(|(index, _)| *index);
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use regex::bytes;
 
 use super::translate::Translator;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
@@ -17,6 +16,8 @@ pub(super) struct FileRules {
     translator: Translator,
     /// From when on lines count. Fixed when first run.
     start: Option<Timestamp>,
+    /// Where in the lines is what a rule requires.
+    places: Vec<usize>,
     /// Lines that were looked at and had no time or no message.
     pub(super) untranslated: u64,
 }
@@ -34,6 +35,7 @@ impl FileRules {
             set,
             translator,
             start: None,
+            places: Vec::new(),
             untranslated: 0,
         }
     }
@@ -57,10 +59,7 @@ impl FileRules {
         }
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             let line = String::from_utf8_lossy(bare(line));
-            if !self.set.skips(&line)
-                && let Some(message) = self.translator.message(&line)
-                && let Some(time) = self.translator.time(&line, &at.zone, at.now)
-            {
+            if let Some((time, message)) = self.entry(&line, at) {
                 self.set.matcher.recall(time, message);
             }
         }
@@ -74,28 +73,68 @@ impl FileRules {
 
     /// Takes in whole lines.
     pub(super) fn take(&mut self, lines: &[u8], at: &Circumstances, found: &mut Vec<Finding>) {
-        let Some(prefilter) = self.set.matcher.prefilter() else {
-            for line in lines.split_inclusive(|&byte| byte == b'\n') {
-                self.take_line(line, at, found);
-            }
-            return;
-        };
-        let candidates = candidates(prefilter, lines);
-        if candidates.first().is_none_or(|first| first.start > 0) {
-            // Nothing else tells that the file is not written as the config says.
-            self.check_line(lines, at);
+        self.start(at);
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        if self.set.matcher.screens() {
+            self.set.matcher.places(lines, &mut places);
         }
-        for line in candidates {
-            self.take_line(&lines[line], at, found);
+        let first = line_at(lines, 0);
+        let is_first_taken = places.first().is_some_and(|&place| first.contains(&place));
+        if !is_first_taken && !self.set.matcher.is_awake() {
+            // Nothing else tells that the file is not written as the config says.
+            self.check_line(&lines[first], at);
+        }
+        let mut places_left = places.iter();
+        let mut taken = 0;
+        while taken < lines.len() {
+            let place = if self.set.matcher.is_awake() {
+                taken
+            } else {
+                let next = places_left.find(|&&place| place >= taken);
+                let Some(&next) = next else { break };
+                next
+            };
+            let line = line_at(lines, place);
+            self.pass(&lines[taken..line.start], at);
+            self.take_line(&lines[line.clone()], at, found);
+            taken = line.end;
+        }
+        self.pass(&lines[taken..], at);
+        self.places = places;
+    }
+
+    /// Passes over lines: only the last of them can become part of a match, and only if a pattern
+    /// spans lines.
+    fn pass(&mut self, lines: &[u8], at: &Circumstances) {
+        let mut missing = self.set.matcher.recalls();
+        let mut from = lines.len();
+        while missing > 0 && from > 0 {
+            from = line_at(lines, from - 1).start;
+            let line = String::from_utf8_lossy(bare(&lines[line_at(lines, from)]));
+            missing -= u64::from(self.entry(&line, at).is_some());
+        }
+        for line in lines[from..].split_inclusive(|&byte| byte == b'\n') {
+            let line = String::from_utf8_lossy(bare(line));
+            if let Some((time, message)) = self.entry(&line, at) {
+                self.set.matcher.pass(time, message);
+            }
         }
     }
 
-    /// Counts the first of `lines` if it cannot be read.
-    fn check_line(&mut self, lines: &[u8], at: &Circumstances) {
-        let line = lines
-            .split_inclusive(|&byte| byte == b'\n')
-            .next()
-            .unwrap_or_default();
+    /// What a line says, if it counts.
+    fn entry<'l>(&self, line: &'l str, at: &Circumstances) -> Option<(Timestamp, &'l str)> {
+        if self.set.skips(line) {
+            return None;
+        }
+        let message = self.translator.message(line)?;
+        let time = self.translator.time(line, &at.zone, at.now)?;
+        let counts = self.start.is_none_or(|start| time >= start);
+        counts.then_some((time, message))
+    }
+
+    /// Counts a line if it cannot be read.
+    fn check_line(&mut self, line: &[u8], at: &Circumstances) {
         let text = String::from_utf8_lossy(bare(line));
         let translated = self.translator.message(&text).is_some() && self.time(line, at).is_some();
         if !translated && !self.set.skips(&text) {
@@ -126,20 +165,12 @@ impl FileRules {
     }
 }
 
-/// The lines in which `prefilter` finds something.
-fn candidates(prefilter: &bytes::Regex, lines: &[u8]) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(hit) = prefilter.find_at(lines, from) {
-        let newline = |&byte: &u8| byte == b'\n';
-        let start = lines[from..hit.start()].iter().rposition(newline);
-        let end = lines[hit.end()..].iter().position(newline);
-        let start = start.map_or(from, |newline| from + newline + 1);
-        let end = end.map_or(lines.len(), |newline| hit.end() + newline + 1);
-        found.push(start..end);
-        from = end;
-    }
-    found
+/// The line, with its newline, that the byte at `place` is part of.
+fn line_at(lines: &[u8], place: usize) -> Range<usize> {
+    let newline = |&byte: &u8| byte == b'\n';
+    let start = lines[..place].iter().rposition(newline);
+    let end = lines[place..].iter().position(newline);
+    start.map_or(0, |newline| newline + 1)..end.map_or(lines.len(), |newline| place + newline + 1)
 }
 
 /// A line without its end, and without the zeros before it: a writer that does not append leaves a
