@@ -32,4 +32,6 @@ impl LogFile {
 }
 
 #[cfg(test)]
+mod against_naive;
+#[cfg(test)]
 mod tests;
