@@ -5,6 +5,7 @@ mod dependencies;
 mod deploy;
 mod docs;
 mod manifests;
+mod rules;
 mod sources;
 
 use std::path::Path;

@@ -100,22 +100,22 @@ impl Screen {
         let parts: [&[u8]; LANES] =
             std::array::from_fn(|lane| &lines[bounds[lane]..bounds[lane + 1]]);
         let together = parts.iter().map(|part| part.len()).min().unwrap_or(0);
-        let heads = parts.map(|part| &part[..together]);
+        let [a, b, c, d] = parts.map(|part| &part[..together]);
         let mut states = [self.start; LANES];
-        for at in 0..together {
-            for lane in 0..LANES {
-                states[lane] = self.next(states[lane], heads[lane][at]);
+        for (at, (((&a, &b), &c), &d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+            for (state, byte) in states.iter_mut().zip([a, b, c, d]) {
+                *state = self.next(*state, byte);
             }
             if states.iter().any(|&state| self.automaton.is_special(state)) {
                 let matches = (0..LANES).filter(|&lane| self.automaton.is_match(states[lane]));
                 places.extend(matches.map(|lane| bounds[lane] + at));
             }
         }
-        for lane in 0..LANES {
-            for at in together..parts[lane].len() {
-                states[lane] = self.next(states[lane], parts[lane][at]);
-                if self.automaton.is_match(states[lane]) {
-                    places.push(bounds[lane] + at);
+        for ((part, &bound), state) in parts.iter().zip(&bounds).zip(&mut states) {
+            for (at, &byte) in part.iter().enumerate().skip(together) {
+                *state = self.next(*state, byte);
+                if self.automaton.is_match(*state) {
+                    places.push(bound + at);
                 }
             }
         }
@@ -207,9 +207,8 @@ mod tests {
 
     #[test]
     fn many_literals_are_found_as_few_are() {
-        let text: String = (0..500)
-            .map(|n| format!("line {n} of many\nand {n}\n"))
-            .collect();
+        let lines = (0..500).map(|n| format!("line {n} of many\nand {n}\n"));
+        let text = lines.collect::<Vec<_>>().concat();
         let literals = |count| (0..count).map(|n| format!("line {n} ")).collect::<Vec<_>>();
         check(&literals(10), &text);
         check(&literals(FEW + 200), &text);

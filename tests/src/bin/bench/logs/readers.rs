@@ -37,14 +37,16 @@ impl Reading {
 
 const MESSAGE: &str = r"kernel: \[.*\] (.*)";
 
+pub(super) fn rule(pattern: &String) -> serde_json::Value {
+    json!({"type": "temporary", "reason": "Bench", "pattern": pattern})
+}
+
 /// The agent, which waits for the file. It has read it once it tells of the last line.
 pub(super) fn agent(folder: &Path, log: &Log, patterns: &[String]) -> anyhow::Result<Reading> {
     let path = folder.join("kern.log");
     let written = folder.join("written");
     drop(fs::remove_file(&path));
     fs::write(&written, &log.text).context("writing a log")?;
-    let rule =
-        |pattern: &String| json!({"type": "temporary", "reason": "Bench", "pattern": pattern});
     let config = json!({
         "plugin": "filelog",
         "logPath": path,

@@ -1,3 +1,4 @@
+mod rules;
 mod shipped;
 
 use std::collections::VecDeque;
@@ -46,7 +47,7 @@ fn recorded(text: &str) -> Recorded {
 }
 
 fn sets(configs: &[&str]) -> Vec<RuleSet> {
-    let named = configs.iter().zip(["one.json", "two.json"]);
+    let named = configs.iter().zip(["one.json", "two.json", "three.json"]);
     let set = |(config, name): (&&str, _)| {
         let file = ConfigFile {
             name: Arc::from(name),

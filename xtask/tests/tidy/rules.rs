@@ -1,0 +1,71 @@
+//! Rules of our own for the kernel's log are proven by what kernels have written.
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::{assert_none, root};
+
+const CONFIG: &str = "deploy/config/kernel-faults.json";
+const FIXTURES: &str = "tests/fixtures/rules";
+const PAGE: &str = "docs/monitors/log.md";
+
+/// A rule's reason and pattern.
+fn rules() -> Vec<(String, String)> {
+    let config = root().unwrap().read_file(CONFIG).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let text = |rule: &Value, key: &str| rule[key].as_str().unwrap().to_owned();
+    let rules = config["rules"].as_array().unwrap().iter();
+    rules
+        .map(|rule| (text(rule, "reason"), text(rule, "pattern")))
+        .collect()
+}
+
+/// The lines for rules of this reason: what a kernel has written, or would. Each group has a
+/// heading that says which kernel, when and where, or from which format string it is composed.
+fn lines(reason: &str) -> Vec<String> {
+    let heading = Regex::new(r"^# (Linux .+, .*\b20\d\d\b.*: .+|Composed from .+)$").unwrap();
+    let file = root()
+        .unwrap()
+        .read_file(format!("{FIXTURES}/{reason}.txt"));
+    let mut known = false;
+    let mut lines = Vec::new();
+    for line in file.unwrap_or_default().lines() {
+        if line.starts_with('#') {
+            known = heading.is_match(line);
+        } else if known && let Some(text) = line.strip_prefix("= ") {
+            lines.push(text.to_owned());
+        }
+    }
+    lines
+}
+
+#[test]
+fn rules_have_fixtures() {
+    let lacks = |(reason, pattern): &(String, String)| {
+        let whole = Regex::new(&format!(r"(?:{pattern})\z")).unwrap();
+        !lines(reason).iter().any(|line| whole.is_match(line))
+    };
+    assert_none(
+        &format!("a rule of {CONFIG} has a line of a kernel, with kernel and date, in {FIXTURES}"),
+        rules()
+            .iter()
+            .filter(|rule| lacks(rule))
+            .map(|(reason, pattern)| format!("{reason}: {pattern}")),
+    );
+}
+
+#[test]
+fn rules_are_described() {
+    let page = root().unwrap().read_file(PAGE).unwrap();
+    let described = |reason: &str| {
+        let mut rows = page.lines().filter(|line| line.starts_with('|'));
+        rows.any(|row| row.contains(&format!("`{reason}`")))
+    };
+    assert_none(
+        &format!("a reason of {CONFIG} has a row in {PAGE}"),
+        rules()
+            .into_iter()
+            .map(|(reason, _)| reason)
+            .filter(|reason| !described(reason)),
+    );
+}
