@@ -337,27 +337,25 @@ fn a_plugin_from_a_config_map_sees_the_host() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With no ebpf-monitor, no pid namespace of the host's, and the patterns of NPD's manifest.
+/// With no ebpf-monitor, no pid namespace of the host's, and the patterns of NPD's manifest. The first
+/// thing it tells is what the kernel's log holds of the last five minutes, for there is no state to go
+/// on from; that may be a task of the same name.
 fn the_manifests_of_npd_run_with_our_image() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.remove(BASE)?;
     lab.deploy(UPSTREAM)?;
-    // What the kernel's log tells of the last minutes comes first: there is no state to go on from.
     sleep(SETTLED);
     let before = lab.count(THE_NODE, "TaskHung")?;
     let _detector = ImpatientDetector::new(10)?;
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("rw")?;
-    let task;
-    let condition = {
-        let _frozen = mount.freeze()?;
-        task = HungTask::start(&mount, "docker")?;
-        lab.condition("KernelDeadlock", "True")?
-    };
-    ensure!(condition["reason"] == "DockerHung", "{condition:#}");
-    let named = format!("task docker:{} blocked", task.pid());
+    let _task; // Dropped after `frozen`, which it waits for.
+    let frozen = mount.freeze()?;
+    _task = HungTask::start(&mount, "docker")?;
+    let condition = lab.condition("KernelDeadlock", "True")?;
     ensure!(
-        condition["message"].to_string().contains(&named),
+        condition["reason"] == "DockerHung"
+            && condition["message"].to_string().contains("task docker:"),
         "{condition:#}"
     );
     eventually(SOON, || {
@@ -365,5 +363,6 @@ fn the_manifests_of_npd_run_with_our_image() -> anyhow::Result<()> {
         ensure!(count > before, "{count} TaskHung, as before");
         Ok(())
     })?;
+    drop(frozen);
     lab.remove(UPSTREAM)
 }
