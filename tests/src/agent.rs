@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::harness;
 use crate::metrics::Page;
 
 /// How long anything that should happen may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running agent. Dropping it kills it.
 #[derive(Debug)]
@@ -146,7 +146,8 @@ impl Agent {
         seen.clone()
     }
 
-    /// Waits until `look` finds something.
+    /// Waits until `look` finds something. That it fails means not yet: an agent that has just been
+    /// started does not answer.
     pub fn wait_until<T>(
         &self,
         what: &str,
@@ -155,10 +156,18 @@ impl Agent {
     ) -> anyhow::Result<T> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(found) = look()? {
-                return Ok(found);
+            let failed = match look() {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            if Instant::now() >= deadline {
+                let in_vain = self.in_vain(what);
+                return Err(match failed {
+                    Some(error) => error.context(in_vain),
+                    None => anyhow!(in_vain),
+                });
             }
-            ensure!(Instant::now() < deadline, self.in_vain(what));
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -15,6 +15,7 @@ mod lint;
 mod run;
 mod test;
 mod userland;
+mod vm;
 mod workspace;
 
 use std::io::Write as _;
@@ -38,6 +39,7 @@ const COMMANDS: &[Command] = &[
     build::COMMAND,
     run::COMMAND,
     test::COMMAND,
+    vm::COMMAND,
     bench::COMMAND,
     fuzz::COMMAND,
     e2e::COMMAND,

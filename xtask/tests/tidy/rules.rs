@@ -10,23 +10,21 @@ const FIXTURES: &str = "tests/fixtures/rules";
 const PAGE: &str = "docs/monitors/log.md";
 
 /// A rule's reason and pattern.
-fn rules() -> Vec<(String, String)> {
-    let config = root().unwrap().read_file(CONFIG).unwrap();
-    let config: Value = serde_json::from_str(&config).unwrap();
-    let text = |rule: &Value, key: &str| rule[key].as_str().unwrap().to_owned();
-    let rules = config["rules"].as_array().unwrap().iter();
-    rules
+fn rules() -> anyhow::Result<Vec<(String, String)>> {
+    let config = root()?.read_file(CONFIG)?;
+    let config: Value = serde_json::from_str(&config)?;
+    let text = |rule: &Value, key: &str| rule[key].as_str().unwrap_or_default().to_owned();
+    let rules = config["rules"].as_array().into_iter().flatten();
+    Ok(rules
         .map(|rule| (text(rule, "reason"), text(rule, "pattern")))
-        .collect()
+        .collect())
 }
 
 /// The lines for rules of this reason: what a kernel has written, or would. Each group has a
 /// heading that says which kernel, when and where, or from which format string it is composed.
-fn lines(reason: &str) -> Vec<String> {
-    let heading = Regex::new(r"^# (Linux .+, .*\b20\d\d\b.*: .+|Composed from .+)$").unwrap();
-    let file = root()
-        .unwrap()
-        .read_file(format!("{FIXTURES}/{reason}.txt"));
+fn lines(reason: &str) -> anyhow::Result<Vec<String>> {
+    let heading = Regex::new(r"^# (Linux .+, .*\b20\d\d\b.*: .+|Composed from .+)$")?;
+    let file = root()?.read_file(format!("{FIXTURES}/{reason}.txt"));
     let mut known = false;
     let mut lines = Vec::new();
     for line in file.unwrap_or_default().lines() {
@@ -36,18 +34,22 @@ fn lines(reason: &str) -> Vec<String> {
             lines.push(text.to_owned());
         }
     }
-    lines
+    Ok(lines)
 }
 
 #[test]
 fn rules_have_fixtures() {
     let lacks = |(reason, pattern): &(String, String)| {
         let whole = Regex::new(&format!(r"(?:{pattern})\z")).unwrap();
-        !lines(reason).iter().any(|line| whole.is_match(line))
+        !lines(reason)
+            .unwrap()
+            .iter()
+            .any(|line| whole.is_match(line))
     };
     assert_none(
         &format!("a rule of {CONFIG} has a line of a kernel, with kernel and date, in {FIXTURES}"),
         rules()
+            .unwrap()
             .iter()
             .filter(|rule| lacks(rule))
             .map(|(reason, pattern)| format!("{reason}: {pattern}")),
@@ -64,6 +66,7 @@ fn rules_are_described() {
     assert_none(
         &format!("a reason of {CONFIG} has a row in {PAGE}"),
         rules()
+            .unwrap()
             .into_iter()
             .map(|(reason, _)| reason)
             .filter(|reason| !described(reason)),
