@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
-use xshell::{Cmd, Shell, cmd};
+use anyhow::{Context as _, bail};
+use xshell::{Shell, cmd};
 
 use crate::workspace::{self, say};
 use crate::{Command, debian, ebpf};
 
 pub(crate) const COMMAND: Command = Command {
     name: "fuzz",
-    args: "[TARGET] [--seconds N] [--keep]",
+    args: "[TARGET] [--seconds N]",
     help: "Fuzzes what reads what others wrote: each target of fuzz/, or one, for N seconds (60). Installs\n\
-           cargo-fuzz where it is missing. --keep: puts the inputs that reach everything that was\n\
-           reached, and no more, into fuzz/corpus.",
+           cargo-fuzz where it is missing.",
     run,
 };
 
@@ -32,11 +31,10 @@ const LIMITS: &[&str] = &[
 
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     let mut targets = targets(shell)?;
-    let (mut seconds, mut keep) = (60, false);
+    let mut seconds = 60;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--keep" => keep = true,
             "--seconds" => {
                 let number = args.next().context("--seconds of how many?")?;
                 seconds = number
@@ -55,9 +53,6 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     for target in &targets {
         say(format_args!("{target}, for {seconds} s"));
         fuzz(shell, target, seconds)?;
-        if keep {
-            self::keep(shell, target)?;
-        }
     }
     Ok(())
 }
@@ -96,59 +91,20 @@ fn install(shell: &Shell) -> anyhow::Result<()> {
     .context("building cargo-fuzz")
 }
 
-/// Starts from the corpus, and what earlier runs have found; finds more.
+/// Starts from the corpus, and from what earlier runs have found; finds more.
 fn fuzz(shell: &Shell, target: &str, seconds: u32) -> anyhow::Result<()> {
-    let found = found(target);
-    shell.create_dir(&found)?;
-    let corpus = corpus(target);
-    let time = format!("-max_total_time={seconds}");
-    cargo_fuzz(shell, target)
-        .args([&found, &corpus])
-        .arg("--")
-        .args(LIMITS)
-        .args([&time, "-print_final_stats=1"])
-        .run()
-        .with_context(|| format!("fuzzing {target}"))
-}
-
-/// Replaces the corpus by a few inputs that reach all that it and what was found reach.
-fn keep(shell: &Shell, target: &str) -> anyhow::Result<()> {
-    let new = format!("target/fuzz/kept/{target}");
-    shell.remove_path(&new)?;
-    shell.create_dir(&new)?;
-    let (found, corpus) = (found(target), corpus(target));
-    cargo_fuzz(shell, target)
-        .args([&new, &corpus, &found])
-        .arg("--")
-        .args(LIMITS)
-        // How often something is reached does not make an input worth keeping.
-        .args(["-set_cover_merge=1", "-use_counters=0"])
-        .run()
-        .with_context(|| format!("choosing from the inputs of {target}"))?;
-    let kept = shell.read_dir(&new)?;
-    ensure!(!kept.is_empty(), "nothing of {corpus} was kept");
-    shell.remove_path(&corpus)?;
-    shell.create_dir(&corpus)?;
-    for input in &kept {
-        shell.copy_file(input, &corpus)?;
-    }
-    say(format_args!("{corpus}: {} inputs", kept.len()));
-    Ok(())
-}
-
-/// What is under version control.
-fn corpus(target: &str) -> String {
-    format!("fuzz/corpus/{target}")
-}
-
-/// What was found in this tree.
-fn found(target: &str) -> String {
-    format!("target/fuzz/found/{target}")
-}
-
-fn cargo_fuzz<'s>(shell: &'s Shell, target: &str) -> Cmd<'s> {
     let tool = shell.current_dir().join(ROOT).join("bin/cargo-fuzz");
-    cmd!(shell, "{tool} fuzz run --target-dir target/fuzz {target}")
-        .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z
-        .quiet()
+    let corpus = format!("fuzz/corpus/{target}");
+    let found = format!("target/fuzz/found/{target}");
+    shell.create_dir(&found)?;
+    let time = format!("-max_total_time={seconds}");
+    cmd!(
+        shell,
+        "{tool} fuzz run --target-dir target/fuzz {target} {found} {corpus} --
+         {LIMITS...} {time} -print_final_stats=1"
+    )
+    .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z
+    .quiet()
+    .run()
+    .with_context(|| format!("fuzzing {target}"))
 }
