@@ -1,5 +1,6 @@
 //! Measures the agent in `NPD_AGENT` on this machine and prints what `docs/benchmarks.md` shows.
-//! `cargo xtask bench` builds the agent and runs this, `cargo xtask bench logs` with an argument.
+//! `cargo xtask bench` builds the agent and runs this, `cargo xtask bench logs` or `plugins` with an
+//! argument.
 
 mod logs;
 mod plugins;
@@ -27,6 +28,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 fn main() -> anyhow::Result<()> {
     let page = match std::env::args().nth(1).as_deref() {
         Some("logs") => format!("{}\n\n{}", machine()?, logs::table()?),
+        Some("plugins") => format!("{}\n\n{}", machine()?, table(plugins::rows()?)),
         _ => page()?,
     };
     std::io::stdout()
@@ -55,12 +57,15 @@ fn page() -> anyhow::Result<String> {
         ("threads", idle.threads.to_string()),
         ("binary", mebibytes(binary.len())),
     ];
-    let mut page = format!("{}\n\n| what | measured |\n| --- | --- |\n", machine()?);
-    let rows = rows.into_iter().chain(plugins::rows()?);
-    page.extend(rows.map(|(what, measured)| format!("| {what} | {measured} |\n")));
-    page += "\n";
-    page += &stats::table()?;
-    Ok(page)
+    let rows = table(rows.into_iter().chain(plugins::rows()?));
+    Ok(format!("{}\n\n{rows}\n{}", machine()?, stats::table()?))
+}
+
+fn table(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let rows = rows.into_iter();
+    let rows = rows.map(|(what, measured)| format!("| {what} | {measured} |\n"));
+    let rows: String = rows.collect();
+    format!("| what | measured |\n| --- | --- |\n{rows}")
 }
 
 /// From the moment in which the kernel chose its victim, which the event tells, to the line.
