@@ -2,6 +2,7 @@
 
 mod bounds;
 mod guard;
+mod repair;
 mod stress;
 
 use std::fs;
@@ -50,6 +51,11 @@ const TESTS: &[Test] = &[
         name: "memory_is_bounded",
         needs: &[Need::Agent, Need::Root, Need::MemoryCgroup],
         run: bounds::memory_is_bounded,
+    },
+    Test {
+        name: "only_what_is_ill_and_settled_is_repaired",
+        needs: &[Need::Agent],
+        run: repair::only_what_is_ill_and_settled_is_repaired,
     },
     Test {
         name: "what_cannot_be_started_is_unknown",
