@@ -2,7 +2,7 @@
 
 mod bounds;
 mod guard;
-mod repair;
+mod health_checker;
 mod stress;
 
 use std::fs;
@@ -53,9 +53,14 @@ const TESTS: &[Test] = &[
         run: bounds::memory_is_bounded,
     },
     Test {
+        name: "shipped_health_checkers_run",
+        needs: &[Need::Agent],
+        run: health_checker::shipped_health_checkers_run,
+    },
+    Test {
         name: "only_what_is_ill_and_settled_is_repaired",
         needs: &[Need::Agent],
-        run: repair::only_what_is_ill_and_settled_is_repaired,
+        run: health_checker::only_what_is_ill_and_settled_is_repaired,
     },
     Test {
         name: "what_cannot_be_started_is_unknown",

@@ -1,7 +1,9 @@
-//! When `health-checker` repairs, seen from the systemd that it asks to.
+//! `health-checker`: in NPD's configs, and when it repairs, seen from the systemd that it asks to.
 
+use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +12,40 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nix::time::{ClockId, clock_gettime};
+use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness;
+
+/// Only the folder is another.
+pub(crate) fn shipped_health_checkers_run() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let programs = folder.path().to_str().context("a path in UTF-8")?;
+    symlink(harness::agent()?, folder.path().join("health-checker"))?;
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
+    for component in ["kubelet", "containerd", "docker"] {
+        let name = format!("health-checker-{component}.json");
+        let config = fs::read_to_string(shipped.join(&name))?;
+        let config = config.replace("/home/kubernetes/bin", programs);
+        fs::write(folder.path().join(&name), config)?;
+        let mut command = Command::new(harness::agent()?);
+        // The configs repair; nothing of this machine is to be.
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/no/such/bus");
+        let flag = format!("--config.custom-plugin-monitor={name}");
+        let mut agent = Agent::start_as(command, folder.path(), &[&flag])?;
+        let state = agent.wait_until("its answer", PATIENCE, || {
+            let status = agent.page("/status")?;
+            Ok(status["plugins"].get(format!("{name}: rules[0]")).cloned())
+        })?;
+        let message = state["message"].as_str().unwrap_or_default();
+        // Whether there is one here that is well does not matter.
+        let known = ["was found unhealthy", "error checking"];
+        ensure!(
+            message.is_empty() || known.iter().any(|known| message.contains(known)),
+            "{name}: {state}"
+        );
+        ensure!(agent.stop()?.success(), "it was asked to stop");
+    }
+    Ok(())
+}
 
 /// Where the kubelet is to be asked, and for how long its unit has been up.
 #[derive(Clone, Copy)]
