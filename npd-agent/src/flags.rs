@@ -214,7 +214,13 @@ While it runs:
   curl localhost:20256/conditions  what is wrong with the node now
   curl localhost:20256/events      the last 256 events
   curl localhost:20256/status      how each source and probe sees
-  curl localhost:20257/metrics     for Prometheus";
+  curl localhost:20257/metrics     for Prometheus
+
+Other programs in this file, each with a --help of its own:
+  npd-agent health-checker  is the kubelet or the container runtime well
+  npd-agent log-counter     how often a pattern is in a log
+  npd-agent builtin         checks of a node, for plugins without a shell
+  npd-agent uninstall       removes the agent's conditions from Nodes";
 
 impl Flags {
     /// Reads the process's command line; prints and exits as clap does on `--help` and on errors.
