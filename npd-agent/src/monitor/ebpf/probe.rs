@@ -267,12 +267,15 @@ impl Watch {
     /// in a better way.
     pub fn seen_by(&self, backend: &'static str, reason: Option<String>) {
         let name = self.probe.name;
+        info!(
+            probe = name,
+            backend,
+            reason = reason.as_deref(),
+            "Probe is watching"
+        );
         let family = &self.reporter.metrics.probe_backend;
         self.reporter.board.update(|shown| {
-            let state = ProbeState {
-                backend,
-                reason: reason.clone(),
-            };
+            let state = ProbeState { backend, reason };
             if let Some(before) = shown.probes.insert(name.to_owned(), state)
                 && before.backend != backend
             {
@@ -280,8 +283,6 @@ impl Watch {
             }
         });
         family.with_label_values(&[name, backend]).set(1);
-        let reason = reason.unwrap_or_default();
-        info!(probe = name, backend, reason, "Probe is watching");
     }
 
     /// Why programs of this probe are not attached; `None` if all are.
