@@ -20,6 +20,8 @@ pub(super) fn agent(folder: &Path, patterns: &[String]) -> anyhow::Result<Readin
     let end = "npd-bench: burst .*".to_owned();
     let config = json!({
         "plugin": "kmsg",
+        // What is written before the agent has opened the log counts, too.
+        "lookback": "1m",
         "rules": patterns.iter().chain([&end]).map(rule).collect::<Vec<_>>(),
     });
     let file = folder.join("kmsg.json");
@@ -30,15 +32,16 @@ pub(super) fn agent(folder: &Path, patterns: &[String]) -> anyhow::Result<Readin
     let _unlimited = Sysctl::set("kernel/printk_devkmsg", "on")?;
     let log = File::options().write(true).open("/dev/kmsg");
     let mut log = log.context("opening /dev/kmsg")?;
-    // Facility 1 is users', level 7 is kept off consoles. One write is one record.
-    let mut write = |text: &str| log.write_all(format!("<15>{text}").as_bytes());
+    // Facility 1 is users', level 7 is kept off consoles. One write is one record, which waits for
+    // more without a newline.
+    let mut write = |text: &str| log.write_all(format!("<15>{text}\n").as_bytes());
     let mut burst = |number: usize| {
         for line in 1..BURST {
             write(&format!(
                 "npd-bench: cni0: port {line}(veth{number}) entered blocking state, and so on"
             ))?;
         }
-        let end = format!("npd-bench: burst {number}");
+        let end = format!("npd-bench: burst {number} for {}", agent.id());
         write(&end)?;
         agent.wait_for("the end of a burst", PATIENCE, |line| {
             line.report["event"]["message"] == end.as_str()
