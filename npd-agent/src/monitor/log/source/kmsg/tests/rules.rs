@@ -49,6 +49,8 @@ fn what_kernels_have_written_is_reported_once() {
                 .map(|finding| finding.problem.reason.to_string())
                 .collect();
             match mark {
+                // NPD's rule for Docker is one of its rules for any task, too.
+                "=" if expected == "DockerHung" => assert_eq!(found, ["TaskHung", expected]),
                 "=" => assert_eq!(found, [expected], "{text}"),
                 "!" => assert_eq!(found, [""; 0], "{text}"),
                 _ => panic!("{}: {line}", path.display()),
