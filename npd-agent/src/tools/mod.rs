@@ -5,6 +5,7 @@
 
 pub mod builtin;
 pub mod health_checker;
+mod klog;
 pub mod log_counter;
 pub mod uninstall;
 

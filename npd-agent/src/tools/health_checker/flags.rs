@@ -11,6 +11,7 @@ use super::Asked;
 use super::logs::Patterns;
 use crate::go::boolean::parse_bool;
 use crate::go::duration::GoDuration;
+use crate::tools::klog::Klog;
 
 /// Says by its exit code whether a component of this node is well: 0 yes, 1 no, 2 unknown
 #[derive(Parser, Debug)]
@@ -67,19 +68,8 @@ pub(super) struct Options {
     #[arg(long, default_value = "10s", value_name = "DURATION")]
     health_check_timeout: GoDuration,
 
-    /// Accepted for NPD's sake
-    #[arg(short = 'v', long = "v", default_value_t = 0, hide = true)]
-    _verbosity: i32,
-
-    /// Accepted for NPD's sake
-    #[arg(long = "vmodule", default_value = "", hide = true)]
-    _vmodule: String,
-
-    /// Accepted for NPD's sake
-    #[arg(long = "logtostderr", default_value = "true", hide = true)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = parse_bool, action = ArgAction::Set)]
-    _logtostderr: bool,
+    #[command(flatten)]
+    _klog: Klog,
 }
 
 /// What can be checked.

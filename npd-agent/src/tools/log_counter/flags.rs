@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{ArgAction, Parser};
+use clap::Parser;
 
-use crate::go::boolean::parse_bool;
 use crate::go::duration::GoDuration;
 use crate::monitor::log::Window;
+use crate::tools::klog::Klog;
 
 /// Says by its exit code whether the journal has so many entries of a kind: 0 no, 1 yes, 2 unknown
 #[derive(Parser, Debug)]
@@ -65,19 +65,8 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(super) count: i64,
 
-    /// Accepted for NPD's sake
-    #[arg(short = 'v', long = "v", default_value_t = 0, hide = true)]
-    _verbosity: i32,
-
-    /// Accepted for NPD's sake
-    #[arg(long = "vmodule", default_value = "", hide = true)]
-    _vmodule: String,
-
-    /// Accepted for NPD's sake
-    #[arg(long = "logtostderr", default_value = "true", hide = true)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = parse_bool, action = ArgAction::Set)]
-    _logtostderr: bool,
+    #[command(flatten)]
+    _klog: Klog,
 }
 
 impl Options {
