@@ -68,6 +68,14 @@ pub fn agent() -> anyhow::Result<PathBuf> {
     agent.map(PathBuf::from).context("NPD_AGENT is not set")
 }
 
+/// How much a test of endurance does: what the environment says under this name, else `default`.
+pub fn amount(name: &str, default: u64) -> anyhow::Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_unset) => Ok(default),
+    }
+}
+
 fn run(arguments: &Arguments, tests: &[Test]) -> ExitCode {
     let trial = |test: &Test| trial(arguments, *test);
     libtest_mimic::run(arguments, tests.iter().map(trial).collect()).exit_code()

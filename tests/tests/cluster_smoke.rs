@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::ensure;
-use npd_tests::cluster::{self, ApiServer, Client, Node, PAUSE, eventually};
+use npd_tests::cluster::{self, ApiServer, Client, Node, eventually, small_pod};
 use npd_tests::harness::{self, Need, Test};
 use tempfile::TempDir;
 
@@ -71,8 +71,8 @@ fn the_node_runs_pods_within_limits_and_leaves_nothing_behind() -> anyhow::Resul
     ensure!(Node::start().is_err(), "there are two nodes at a time");
 
     let client = &node.client;
-    client.apply(&pod("quiet", "[]"))?;
-    client.apply(&pod("hungry", r#"["allocate", "200000000"]"#))?;
+    client.apply(&small_pod("quiet", "[]"))?;
+    client.apply(&small_pod("hungry", r#"["allocate", "200000000"]"#))?;
     eventually(Duration::from_secs(30), || {
         let reason = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
         let reason = client.kubectl(&["get", "pod", "hungry", "-o", reason])?;
@@ -92,24 +92,6 @@ fn the_node_runs_pods_within_limits_and_leaves_nothing_behind() -> anyhow::Resul
 fn agent(admin: &Client) -> anyhow::Result<Client> {
     let token = admin.token_for("npd-test")?;
     admin.with_token("npd-test", &token)
-}
-
-fn pod(name: &str, args: &str) -> String {
-    format!(
-        "
-apiVersion: v1
-kind: Pod
-metadata: {{ name: {name} }}
-spec:
-  restartPolicy: Never
-  containers:
-  - name: main
-    image: {PAUSE}
-    imagePullPolicy: Never
-    args: {args}
-    resources: {{ limits: {{ memory: 20Mi }} }}
-"
-    )
 }
 
 /// A line for each thing that a node might leave behind or change.

@@ -13,6 +13,6 @@ mod server;
 
 pub use apiserver::{ApiServer, connect, connect_missing, missing as api_server_missing};
 pub use client::Client;
-pub use image::PAUSE;
+pub use image::small_pod;
 pub use node::{Node, missing as node_missing};
 pub use server::{eventually, free_port};

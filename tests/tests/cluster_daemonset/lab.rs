@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use npd_tests::cluster::{Node, PAUSE, eventually};
+use npd_tests::cluster::{Node, eventually, small_pod};
 use npd_tests::image;
 
 use serde_json::Value;
@@ -204,21 +204,7 @@ impl Lab {
 
     /// Runs a pod that takes more memory than it may have, until it is killed.
     pub(crate) fn run_out_of_memory(&self, name: &str) -> anyhow::Result<()> {
-        let manifest = format!(
-            "
-apiVersion: v1
-kind: Pod
-metadata: {{ name: {name} }}
-spec:
-  restartPolicy: Never
-  containers:
-  - name: main
-    image: {PAUSE}
-    imagePullPolicy: Never
-    args: [allocate, '200000000']
-    resources: {{ limits: {{ memory: 20Mi }} }}
-"
-        );
+        let manifest = small_pod(name, "[allocate, '200000000']");
         self.node.client.apply(&manifest)?;
         eventually(SOON, || {
             let pod = self.json(&["get", "pod", name])?;

@@ -153,10 +153,7 @@ fn a_healthy_node_costs_heartbeats_and_nothing_else() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.deploy(BASE)?;
     sleep(SETTLED);
-    let seconds = match std::env::var("NPD_TEST_SECONDS") {
-        Ok(seconds) => seconds.parse()?,
-        Err(_) => 20,
-    };
+    let seconds = harness::amount("NPD_TEST_SECONDS", 20)?;
     let writes = || lab.node.api.writes("node-problem-detector");
     let before = writes()?.len();
     sleep(Duration::from_secs(seconds));

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 use npd_agent::journal::{Entry, Journal, Term, Wanted};
+use npd_tests::harness;
 use serde_json::Value;
 
 pub(crate) const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
@@ -28,8 +29,7 @@ pub(crate) fn zstd() -> anyhow::Result<()> {
 }
 
 fn check(compression: &str, flag: u8) -> anyhow::Result<()> {
-    let entries = std::env::var("NPD_TEST_ENTRIES").ok();
-    let entries = entries.map_or(Ok(ENTRIES), |text| text.parse())?;
+    let entries = harness::amount("NPD_TEST_ENTRIES", ENTRIES)?;
     for compact in [false, true] {
         let folder = tempfile::tempdir()?;
         for (name, numbers) in [("even", 0), ("odd", 1)] {

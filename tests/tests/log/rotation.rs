@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::harness;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -68,10 +69,8 @@ impl Bench {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        let seconds = std::env::var("NPD_TEST_SECONDS")
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+        let end =
+            Instant::now() + Duration::from_secs(harness::amount("NPD_TEST_SECONDS", SECONDS)?);
         let over = AtomicBool::new(false);
         let (told, written) = scope(|scope| {
             let writer = scope.spawn(|| self.write(&over));

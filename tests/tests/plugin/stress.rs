@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use npd_tests::agent::Agent;
 use npd_tests::faults::disk::{Disk, Mount, Type};
+use npd_tests::harness;
 use serde_json::{Value, json};
 
 use crate::guard::Guard;
@@ -36,10 +37,7 @@ pub(crate) fn all_at_once_delay_nothing() -> anyhow::Result<()> {
     )?;
     wait_until(|| is_in_trouble(&agent))?;
 
-    let seconds = std::env::var("NPD_TEST_SECONDS").ok();
-    let seconds = seconds
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(SECONDS);
+    let seconds = harness::amount("NPD_TEST_SECONDS", SECONDS)?;
     let memory = resident(agent.id())?;
     let before = runs(folder.path());
     let begun = Instant::now();
