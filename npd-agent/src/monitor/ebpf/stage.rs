@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use crate::reporter::{Report, Reporter};
 pub(super) struct Stage {
     pub(super) board: Board,
     pub(super) metrics: Metrics,
-    folder: TempDir,
-    records: mpsc::Sender<Record>,
+    pub(super) folder: TempDir,
+    pub(super) records: mpsc::Sender<Record>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
     /// What the probe has left for the next one.
@@ -36,7 +37,7 @@ pub(super) struct Stage {
 
 /// A machine on which nothing runs yet.
 pub(super) struct Set {
-    folder: TempDir,
+    pub(super) folder: TempDir,
     kept: BTreeMap<String, Value>,
 }
 
@@ -57,6 +58,18 @@ impl Set {
     /// Starts `probe`, whose programs are attached or refused for a reason, with a temporary and a
     /// permanent rule.
     pub(super) fn start(self, probe: &'static Probe, attached: &Result<(), String>) -> Stage {
+        let rules = [("Happened", None), ("Lasts", Some("Sick"))];
+        let rules = rules.map(|(reason, condition)| rule(reason, condition, &[]));
+        self.start_with(probe, rules.into(), attached)
+    }
+
+    /// The same with these rules.
+    pub(super) fn start_with(
+        self,
+        probe: &'static Probe,
+        rules: Vec<Rule>,
+        attached: &Result<(), String>,
+    ) -> Stage {
         let root = |name: &str| self.folder.path().join(name);
         let roots = Roots {
             proc: root("proc"),
@@ -81,7 +94,7 @@ impl Set {
         let (attached, seen) = watch::channel(attached.collect());
         let probe = tokio::spawn((probe.run)(Watch {
             probe,
-            rules: vec![rule("Happened", None), rule("Lasts", Some("Sick"))],
+            rules,
             settings: Settings {
                 hung_task_threshold: Duration::from_secs(30),
             },
@@ -133,28 +146,40 @@ impl Stage {
 
     /// What is reported within the next `seconds`.
     pub(super) async fn hear(&mut self, seconds: u64) -> Vec<String> {
+        self.hear_as(seconds, told).await
+    }
+
+    /// The same in the words of `told`, which what is kept for a restart is no part of.
+    pub(super) async fn hear_as(
+        &mut self,
+        seconds: u64,
+        told: fn(Report) -> String,
+    ) -> Vec<String> {
         let until = Instant::now() + Duration::from_secs(seconds);
         let mut heard = Vec::new();
         while let Ok(report) = timeout_at(until, self.reports.recv()).await {
-            heard.push(match report.expect("the probe has ended") {
-                Report::Finding(finding) => {
-                    let pod = finding.pod.and_then(|pod| pod.name);
-                    let pod = pod.map(|name| format!(" {}/{}", name.namespace, name.name));
-                    let reason = &finding.problem.reason;
-                    format!("{reason}{}: {}", pod.unwrap_or_default(), finding.message)
-                }
-                Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
-                Report::Watching { kind, .. } => format!("Watching: {kind:?}"),
-                Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
-                Report::Reached { source, place } => {
-                    self.kept.insert(source, place);
-                    continue;
-                }
-                other @ Report::NotWatching(_) => format!("{other:?}"),
-            });
+            match report.expect("the probe has ended") {
+                Report::Reached { source, place } => _ = self.kept.insert(source, place),
+                report => heard.push(told(report)),
+            }
         }
         assert!(!self.probe.is_finished());
         heard
+    }
+}
+
+fn told(report: Report) -> String {
+    match report {
+        Report::Finding(finding) => {
+            let pod = finding.pod.and_then(|pod| pod.name);
+            let pod = pod.map(|name| format!(" {}/{}", name.namespace, name.name));
+            let reason = &finding.problem.reason;
+            format!("{reason}{}: {}", pod.unwrap_or_default(), finding.message)
+        }
+        Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
+        Report::Watching { kind, .. } => format!("Watching: {kind:?}"),
+        Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
+        other @ (Report::NotWatching(_) | Report::Reached { .. }) => format!("{other:?}"),
     }
 }
 
@@ -164,7 +189,8 @@ fn write(folder: &TempDir, path: &str, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-fn rule(reason: &str, condition: Option<&str>) -> Rule {
+/// A rule that reports all that these mount points, or all, have to do with.
+pub(super) fn rule(reason: &str, condition: Option<&str>, mount_points: &[&str]) -> Rule {
     Rule {
         monitor: Arc::from("test"),
         source: Arc::from("ebpf-monitor"),
@@ -176,6 +202,6 @@ fn rule(reason: &str, condition: Option<&str>) -> Rule {
             metrics: true,
         }),
         comm: None,
-        mount_points: Vec::new(),
+        mount_points: mount_points.iter().map(PathBuf::from).collect(),
     }
 }
