@@ -15,3 +15,20 @@ pub(super) fn check(host: &str) -> Found {
         message: format!("DNS lookup to {host} is {not}working"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_whether_a_name_can_be_looked_up() {
+        for (host, problem, message) in [
+            ("localhost", false, "DNS lookup to localhost is working"),
+            // No server is asked for what is no name.
+            ("a..b", true, "DNS lookup to a..b is not working"),
+        ] {
+            let found = check(host);
+            assert_eq!((found.problem, &*found.message), (problem, message));
+        }
+    }
+}
