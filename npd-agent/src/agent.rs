@@ -12,8 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::board::Board;
-use crate::checkpoint::{Keeper, State};
+use crate::checkpoint::{CheckpointWriter, StateDir};
 use crate::exec::orphans;
 use crate::exporter::Built;
 use crate::hub::Hub;
@@ -23,6 +22,7 @@ use crate::node::Node;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
 use crate::server::{self, Pages};
+use crate::status_page::StatusPage;
 
 /// How many reports may wait for the hub before monitors wait. Back-pressure ends at the kernel's
 /// own buffers, where losses are counted.
@@ -42,9 +42,9 @@ pub struct Agent {
     /// The metric families.
     pub metrics: Metrics,
     /// What is shown over HTTP.
-    pub board: Board,
+    pub status_page: StatusPage,
     /// Where the checkpoint is kept; `None` for nowhere.
-    pub state: Option<State>,
+    pub state: Option<StateDir>,
     /// What watches.
     pub monitors: Monitors,
     /// What tells.
@@ -93,24 +93,24 @@ impl Agent {
             tasks.spawn(server::serve(listener, pages));
         }
         let mut exporters = Vec::new();
-        let mut told = Vec::new();
+        let mut acknowledged = Vec::new();
         for built in self.exporters {
             let Built { exporter, task, .. } = built;
-            told.extend(built.told);
+            acknowledged.extend(built.acknowledged);
             exporters.push(exporter);
             if let Some(task) = task {
                 tasks.spawn(task);
             }
         }
         let (sender, reports) = mpsc::channel(REPORTS_QUEUED);
-        let mut hub = Hub::new(self.metrics.clone(), self.board.clone(), exporters);
+        let mut hub = Hub::new(self.metrics.clone(), self.status_page.clone(), exporters);
         let mut saved = BTreeMap::new();
         if let Some(state) = self.state {
             saved.clone_from(&state.checkpoint.places);
             let claims = state.checkpoint.claims.clone();
-            let (keeper, writes) = Keeper::new(state, told);
-            hub = hub.with_keeper(keeper, claims);
-            tasks.spawn(writes);
+            let (writer, task) = CheckpointWriter::new(state, acknowledged);
+            hub = hub.with_checkpoint_writer(writer, claims);
+            tasks.spawn(task);
         }
         let now = Timestamp::now();
         for monitor in &self.monitors {
@@ -121,7 +121,8 @@ impl Agent {
         }
         tasks.spawn(hub.run(reports));
         tasks.spawn(orphans::reap());
-        let reporter = Reporter::new(self.node, self.metrics, self.board, sender).with_saved(saved);
+        let reporter =
+            Reporter::new(self.node, self.metrics, self.status_page, sender).with_saved(saved);
         for monitor in self.monitors {
             tasks.spawn(supervise(monitor, reporter.clone()));
         }
@@ -134,7 +135,7 @@ async fn supervise(mut monitor: Box<dyn Monitor>, reporter: Reporter) -> Forever
     let name = monitor.name().to_owned();
     let mut pause = FIRST_PAUSE;
     loop {
-        reporter.board.update(|shown| {
+        reporter.status_page.update(|shown| {
             shown.monitors.entry(name.clone()).or_default().running = true;
         });
         let started = tokio::time::Instant::now();
@@ -154,7 +155,7 @@ async fn supervise(mut monitor: Box<dyn Monitor>, reporter: Reporter) -> Forever
             .monitor_restarts
             .with_label_values(&[&name])
             .inc();
-        reporter.board.update(|shown| {
+        reporter.status_page.update(|shown| {
             let state = shown.monitors.entry(name.clone()).or_default();
             state.running = false;
             state.restarts += 1;

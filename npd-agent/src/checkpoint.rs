@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::exporter::Told;
-use crate::ledger::KeptClaim;
+use crate::exporter::Acknowledged;
+use crate::ledger::SavedClaim;
 use crate::node::Node;
 use crate::problem::Forever;
 
@@ -37,22 +37,22 @@ pub struct Checkpoint {
     /// How far each source was read, in the source's own terms.
     pub places: BTreeMap<String, Value>,
     /// What is claimed about the node's conditions.
-    pub claims: Vec<KeptClaim>,
+    pub claims: Vec<SavedClaim>,
     /// The number of the last status that was told when each source had been read so far.
     #[serde(default)]
-    pub told: BTreeMap<String, u64>,
+    pub acknowledged: BTreeMap<String, u64>,
 }
 
 /// What is kept from one start of the agent to the next, and where.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct StateDir {
     /// `--state-dir`.
     pub folder: PathBuf,
     /// Where the agent before stopped.
     pub checkpoint: Checkpoint,
 }
 
-impl State {
+impl StateDir {
     /// Reads what is kept in `folder`.
     pub fn load(folder: PathBuf, node: &Node) -> Self {
         let checkpoint = load(&folder, node);
@@ -69,7 +69,7 @@ impl Checkpoint {
 
 /// Keeps the checkpoint, and has it written.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct CheckpointWriter {
     checkpoint: Checkpoint,
     latest: watch::Sender<Snapshot>,
 }
@@ -125,25 +125,31 @@ fn read(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
     Ok(Some(found))
 }
 
-impl Keeper {
+impl CheckpointWriter {
     /// Goes on from `state`. The second half writes the checkpoint whenever it changes, once every
     /// exporter has told what it covers, and only the latest if that or the disk is slow.
-    pub fn new(state: State, told: Vec<Told>) -> (Self, impl Future<Output = Forever>) {
-        let State { folder, checkpoint } = state;
+    pub fn new(
+        state: StateDir,
+        acknowledged: Vec<Acknowledged>,
+    ) -> (Self, impl Future<Output = Forever>) {
+        let StateDir { folder, checkpoint } = state;
         let (latest, changes) = watch::channel(Snapshot::default());
-        (Self { checkpoint, latest }, write_on(changes, told, folder))
+        (
+            Self { checkpoint, latest },
+            write_on(changes, acknowledged, folder),
+        )
     }
 
     /// Everything up to `place` has been handed to the exporters, `after` this status and those
     /// before.
-    pub fn reached(&mut self, source: String, place: Value, after: u64) {
-        self.checkpoint.told.insert(source.clone(), after);
+    pub fn progress(&mut self, source: String, place: Value, after: u64) {
+        self.checkpoint.acknowledged.insert(source.clone(), after);
         self.checkpoint.places.insert(source, place);
         self.save(after);
     }
 
     /// These claims hold now; what came of them has been handed to the exporters likewise.
-    pub fn claimed(&mut self, claims: Vec<KeptClaim>, after: u64) {
+    pub fn claimed(&mut self, claims: Vec<SavedClaim>, after: u64) {
         if claims != self.checkpoint.claims {
             self.checkpoint.claims = claims;
             self.save(after);
@@ -162,16 +168,18 @@ impl Keeper {
 
 async fn write_on(
     mut changes: watch::Receiver<Snapshot>,
-    mut told: Vec<Told>,
+    mut acknowledged: Vec<Acknowledged>,
     folder: PathBuf,
 ) -> Forever {
     let mut failing = false;
     loop {
         changes.changed().await.context("keeping the checkpoint")?;
         let Snapshot { bytes, after } = changes.borrow_and_update().clone();
-        for told in &mut told {
+        for acknowledged in &mut acknowledged {
             // One that has ended will not tell any more.
-            _ = told.wait_for(|told| *told >= after).await;
+            _ = acknowledged
+                .wait_for(|acknowledged| *acknowledged >= after)
+                .await;
         }
         let folder = folder.clone();
         let written = spawn_blocking(move || write(&folder, &bytes)).await;
@@ -223,19 +231,19 @@ mod tests {
     /// Keeps a place until it is on disk.
     async fn keep(folder: &Path, place: u64) {
         let before = load(folder, &node("n", "b"));
-        let state = State {
+        let state = StateDir {
             folder: folder.to_owned(),
             checkpoint: before,
         };
-        let (mut keeper, writes) = Keeper::new(state, Vec::new());
-        keeper.reached("kmsg".to_owned(), place.into(), 0);
+        let (mut writer, task) = CheckpointWriter::new(state, Vec::new());
+        writer.progress("kmsg".to_owned(), place.into(), 0);
         let written = async {
             while load(folder, &node("n", "b")).places.get("kmsg") != Some(&place.into()) {
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
-            Err(error) = writes => panic!("{error:#}"),
+            Err(error) = task => panic!("{error:#}"),
             () = written => {}
         }
     }
@@ -261,12 +269,13 @@ mod tests {
     #[tokio::test]
     async fn a_checkpoint_waits_until_everything_is_told() {
         let folder = TempDir::new().unwrap();
-        let state = State::load(folder.path().to_owned(), &node("n", "b"));
-        let (tell, told) = watch::channel(0);
-        let (slow, slowly_told) = watch::channel(0);
-        let (mut keeper, mut writes) = {
-            let (keeper, writes) = Keeper::new(state, vec![told, slowly_told]);
-            (keeper, Box::pin(writes))
+        let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
+        let (tell, acknowledged) = watch::channel(0);
+        let (slow, slowly_acknowledged) = watch::channel(0);
+        let (mut writer, mut task) = {
+            let (writer, task) =
+                CheckpointWriter::new(state, vec![acknowledged, slowly_acknowledged]);
+            (writer, Box::pin(task))
         };
         let place = || {
             load(folder.path(), &node("n", "b"))
@@ -278,7 +287,7 @@ mod tests {
             let mut patience = tokio::time::interval(std::time::Duration::from_millis(1));
             for _ in 0..500 {
                 tokio::select! {
-                    Err(error) = &mut writes => panic!("{error:#}"),
+                    Err(error) = &mut task => panic!("{error:#}"),
                     _ = patience.tick() => {}
                 }
                 if place() == Some(until.into()) {
@@ -287,18 +296,18 @@ mod tests {
             }
             false
         };
-        keeper.reached("s".to_owned(), 1.into(), 10);
+        writer.progress("s".to_owned(), 1.into(), 10);
         tell.send_replace(10);
         assert!(!write(1).await);
         // What comes meanwhile does not make it wait for ever.
-        keeper.reached("s".to_owned(), 2.into(), 12);
+        writer.progress("s".to_owned(), 2.into(), 12);
         slow.send_replace(11);
         assert!(write(1).await);
         tell.send_replace(20);
         slow.send_replace(20);
         assert!(write(2).await);
         // One that has ended tells nothing more.
-        keeper.reached("s".to_owned(), 3.into(), 30);
+        writer.progress("s".to_owned(), 3.into(), 30);
         tell.send_replace(30);
         drop(slow);
         assert!(write(3).await);

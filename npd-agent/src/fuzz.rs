@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use crate::journal::fuzz::journal_file;
 pub use crate::monitor::log::{filelog_translator, kmsg_record};
 
-use crate::go::layout::Layout;
+use crate::go::layout::TimeLayout;
 use crate::monitor::{ConfigFile, KINDS, condition_types};
 
 /// A config file, of every kind of monitor.
@@ -37,7 +37,7 @@ pub fn config(bytes: &[u8]) {
 pub fn go_layout(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (layout, text) = text.split_once('\n').unwrap_or((&text, ""));
-    let layout = Layout::new(layout);
+    let layout = TimeLayout::new(layout);
     match layout.parse(text) {
         Ok(parsed) => {
             for zone in zones() {

@@ -9,61 +9,66 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::board::Board;
-use crate::checkpoint::Keeper;
+use crate::checkpoint::CheckpointWriter;
 use crate::exporter::Exporter;
 use crate::incident::{Incidents, Verdict};
-use crate::ledger::{KeptClaim, Ledger, Outcome};
+use crate::ledger::{Ledger, Outcome, SavedClaim};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node;
 use crate::problem::{
-    Condition, ConditionStatus, Finding, Forever, Mark, Problem, Severity, Status, SubjectKind,
+    Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, SubjectKind,
+    Update,
 };
 use crate::reporter::Report;
+use crate::status_page::StatusPage;
 
 /// Takes reports from monitors and tells exporters.
 pub struct Hub {
     ledger: Ledger,
     incidents: Incidents,
     metrics: Metrics,
-    board: Board,
+    status_page: StatusPage,
     exporters: Vec<Box<dyn Exporter>>,
-    keeper: Option<Keeper>,
+    writer: Option<CheckpointWriter>,
     /// The number of the last status.
     number: u64,
     /// How far sources have been read of which something is held.
     held_back: BTreeMap<String, Value>,
     /// Claims from before the agent was started whose config file is not yet declared.
-    kept: Vec<KeptClaim>,
+    saved: Vec<SavedClaim>,
     /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
     gauged: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Hub {
     /// A hub that tells `exporters`.
-    pub fn new(metrics: Metrics, board: Board, exporters: Vec<Box<dyn Exporter>>) -> Self {
+    pub fn new(
+        metrics: Metrics,
+        status_page: StatusPage,
+        exporters: Vec<Box<dyn Exporter>>,
+    ) -> Self {
         Self {
             ledger: Ledger::default(),
             incidents: Incidents::default(),
             metrics,
-            board,
+            status_page,
             exporters,
-            keeper: None,
+            writer: None,
             // An agent started later has higher ones.
             number: u64::try_from(node::monotonic().as_nanos()).unwrap_or_default(),
             held_back: BTreeMap::new(),
-            kept: Vec::new(),
+            saved: Vec::new(),
             gauged: BTreeMap::new(),
         }
     }
 
     /// Has a checkpoint kept, and goes on with the claims of the last one.
     #[must_use]
-    pub fn with_keeper(self, keeper: Keeper, kept: Vec<KeptClaim>) -> Self {
+    pub fn with_checkpoint_writer(self, writer: CheckpointWriter, saved: Vec<SavedClaim>) -> Self {
         Self {
-            keeper: Some(keeper),
-            kept,
+            writer: Some(writer),
+            saved,
             ..self
         }
     }
@@ -110,9 +115,9 @@ impl Hub {
         }
         let conditions = conditions.into_values().collect();
         let source = Arc::clone(&declaration.source);
-        self.publish(Status {
+        self.publish(Update {
             number: 0,
-            mark: None,
+            occurrence: None,
             source,
             event: None,
             conditions,
@@ -122,12 +127,12 @@ impl Hub {
     /// Takes in what `monitor` claimed of `problem` before the agent was started.
     fn restore(&mut self, monitor: &Arc<str>, problem: &Problem) -> Option<Condition> {
         let r#type = problem.condition.as_ref()?;
-        let of_this = |kept: &mut KeptClaim| {
-            (&kept.monitor, &kept.reason, &kept.condition) == (monitor, &problem.reason, r#type)
+        let of_this = |saved: &mut SavedClaim| {
+            (&saved.monitor, &saved.reason, &saved.condition) == (monitor, &problem.reason, r#type)
         };
-        let kept: Vec<_> = self.kept.extract_if(.., of_this).collect();
+        let saved: Vec<_> = self.saved.extract_if(.., of_this).collect();
         let mut shown = None;
-        for claim in kept {
+        for claim in saved {
             shown = self.ledger.restore(claim);
         }
         if shown.is_some() && problem.metrics {
@@ -173,7 +178,7 @@ impl Hub {
             }
             Report::Resumed { subject, reason } => self.incidents.resume(subject, reason),
             Report::NotWatching(kind) => self.incidents.unwatch(kind),
-            Report::Reached { source, place } => {
+            Report::Progress { source, place } => {
                 self.held_back.insert(source, place);
             }
             Report::Recovered {
@@ -195,8 +200,8 @@ impl Hub {
             return;
         }
         for (source, place) in std::mem::take(&mut self.held_back) {
-            if let Some(keeper) = &mut self.keeper {
-                keeper.reached(source, place, self.number);
+            if let Some(writer) = &mut self.writer {
+                writer.progress(source, place, self.number);
             }
         }
     }
@@ -215,7 +220,7 @@ impl Hub {
     fn apply(&mut self, finding: Finding) {
         let source = Arc::clone(&finding.source);
         let problem = Arc::clone(&finding.problem);
-        let mark = finding.mark.clone();
+        let occurrence = finding.occurrence.clone();
         let outcome = self.ledger.apply(finding);
         if outcome.refused {
             self.metrics.claims_refused.inc();
@@ -232,7 +237,7 @@ impl Hub {
         {
             self.gauge(condition);
         }
-        self.tell(&source, outcome, mark);
+        self.tell(&source, outcome, occurrence);
         if problem.condition.is_some() {
             self.keep_claims();
         }
@@ -254,9 +259,9 @@ impl Hub {
     /// Tells the checkpoint, and the probes, what is claimed now.
     fn keep_claims(&mut self) {
         let unwell = self.ledger.subjects();
-        self.board.update(|shown| shown.unwell = unwell);
-        if let Some(keeper) = &mut self.keeper {
-            keeper.claimed(self.ledger.kept().collect(), self.number);
+        self.status_page.update(|shown| shown.unwell = unwell);
+        if let Some(writer) = &mut self.writer {
+            writer.claimed(self.ledger.saved().collect(), self.number);
         }
     }
 
@@ -291,16 +296,19 @@ impl Hub {
             .set(value);
     }
 
-    fn tell(&mut self, source: &Arc<str>, outcome: Outcome, mark: Option<Mark>) {
+    fn tell(&mut self, source: &Arc<str>, outcome: Outcome, occurrence: Option<OccurrenceId>) {
         if let Some(status) = outcome.into_status(source) {
-            self.publish(Status { mark, ..status });
+            self.publish(Update {
+                occurrence,
+                ..status
+            });
         }
     }
 
-    fn publish(&mut self, mut status: Status) {
+    fn publish(&mut self, mut status: Update) {
         self.number += 1;
         status.number = self.number;
-        self.board.update(|shown| {
+        self.status_page.update(|shown| {
             if let Some(event) = &status.event {
                 shown.push_event(&status.source, event);
             }

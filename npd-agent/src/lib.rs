@@ -14,7 +14,6 @@ pub mod go;
 pub mod incident;
 pub mod ledger;
 
-pub mod board;
 pub mod cgroup;
 pub mod checkpoint;
 pub mod exec;
@@ -22,8 +21,9 @@ pub mod fd;
 pub mod journal;
 pub mod metrics;
 pub mod node;
-pub mod page;
+pub mod rendered;
 pub mod reporter;
+pub mod status_page;
 
 pub mod monitor;
 

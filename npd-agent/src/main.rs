@@ -8,14 +8,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 use npd_agent::agent::Agent;
-use npd_agent::board::Board;
-use npd_agent::checkpoint::State;
-use npd_agent::exporter::{EXPORTERS, Setting};
+use npd_agent::checkpoint::StateDir;
+use npd_agent::exporter::{BuildContext, EXPORTERS};
 use npd_agent::flags::{Flags, Options};
 use npd_agent::metrics::Metrics;
 use npd_agent::monitor;
 use npd_agent::node::Node;
 use npd_agent::server::{self, Pages};
+use npd_agent::status_page::StatusPage;
 use npd_agent::{config, logging, tools};
 
 fn main() -> ExitCode {
@@ -61,30 +61,30 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
     let monitors = config::load(configs)?;
     let node = Arc::new(Node::new(&options.hostname_override, var)?);
     let metrics = Metrics::new().context("registering the metrics")?;
-    let board = Board::new(node.name.clone(), Timestamp::now());
+    let status_page = StatusPage::new(node.name.clone(), Timestamp::now());
     let cluster = options.has_cluster(var);
     let conditions = monitor::condition_types(&monitors);
     let state = options.state_dir.clone();
-    let state = state.map(|folder| State::load(folder, &node));
-    let setting = Setting {
+    let state = state.map(|folder| StateDir::load(folder, &node));
+    let context = BuildContext {
         options,
         cluster,
         node: &node,
         conditions: &conditions,
         metrics: &metrics,
-        board: &board,
+        status_page: &status_page,
         state: state.as_ref(),
     };
     let mut exporters = Vec::new();
     for kind in EXPORTERS {
-        let built = (kind.build)(&setting).with_context(|| format!("exporter {}", kind.name))?;
+        let built = (kind.build)(&context).with_context(|| format!("exporter {}", kind.name))?;
         exporters.extend(built);
     }
-    let servers = listen(options, &metrics, &board)?;
+    let servers = listen(options, &metrics, &status_page)?;
     Ok(Agent {
         node,
         metrics,
-        board,
+        status_page,
         state,
         monitors,
         exporters,
@@ -95,11 +95,11 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
 fn listen(
     options: &Options,
     metrics: &Metrics,
-    board: &Board,
+    status_page: &StatusPage,
 ) -> anyhow::Result<Vec<(std::net::TcpListener, Pages)>> {
     let status = server::bind(options.address, options.port)?;
     let scrape = server::bind(options.prometheus_address, options.prometheus_port)?;
-    let status = status.map(|socket| (socket, Pages::Status(board.clone())));
+    let status = status.map(|socket| (socket, Pages::Status(status_page.clone())));
     let scrape = scrape.map(|socket| (socket, Pages::Metrics(Arc::new(metrics.clone()))));
     Ok(status.into_iter().chain(scrape).collect())
 }

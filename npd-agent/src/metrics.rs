@@ -6,7 +6,7 @@ use prometheus::{
     Opts, Registry,
 };
 
-use crate::page::{Printed, page};
+use crate::rendered::{RenderedFamilies, render};
 
 /// The registry, and the families that more than one module writes.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Metrics {
     /// What `/metrics` prints. Monitors register their own families here.
     pub registry: Registry,
     /// What `/metrics` prints besides: families that are printed by whoever knows when they change.
-    pub printed: Printed,
+    pub rendered: RenderedFamilies,
     /// NPD's `problem_counter{reason}`.
     pub problem_counter: CounterVec,
     /// NPD's `problem_gauge{type,reason}`.
@@ -136,13 +136,13 @@ impl Metrics {
                 &["exporter"],
             )?,
             registry,
-            printed: Printed::default(),
+            rendered: RenderedFamilies::default(),
         })
     }
 
     /// What `/metrics` shows.
     pub fn page(&self) -> prometheus::Result<String> {
-        page(&self.registry, &self.printed)
+        render(&self.registry, &self.rendered)
     }
 }
 

@@ -108,11 +108,11 @@ pub struct Event {
 
 /// What exporters are given: one event, or changed conditions, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct Update {
     /// Its number. Later ones have higher ones, also after a restart, until the next boot.
     pub number: u64,
     /// What it came of, if that may come again after a restart.
-    pub mark: Option<Mark>,
+    pub occurrence: Option<OccurrenceId>,
     /// Who says so; the `source` of a config file and the component of Kubernetes Events.
     pub source: Arc<str>,
     /// What happened.
@@ -182,7 +182,7 @@ pub enum Witness {
 /// Tells what was found in a source that is read again after a restart. What is found again has
 /// the same mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct OccurrenceId {
     /// The source's name.
     pub source: Arc<str>,
     /// A hash of what was found.
@@ -214,7 +214,7 @@ pub struct Finding {
     /// The pod that was hit, when one was.
     pub pod: Option<Pod>,
     /// What it was found in, if that is read again after a restart.
-    pub mark: Option<Mark>,
+    pub occurrence: Option<OccurrenceId>,
 }
 
 /// The longest message kept, in bytes. Kubernetes refuses Event messages over 1 KiB only in

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::problem::{Finding, Subject, SubjectKind};
+use crate::status_page::StatusPage;
 
 /// What a monitor may tell the hub.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub enum Report {
     /// The probe is gone: kernel text reports again.
     NotWatching(SubjectKind),
     /// Everything that a source held up to this place has been reported: a checkpoint may say so.
-    Reached {
+    Progress {
         /// The source's name.
         source: String,
         /// The place, in the source's own terms.
@@ -61,7 +61,7 @@ pub struct Reporter {
     /// The metric families.
     pub metrics: Metrics,
     /// What is shown over HTTP.
-    pub board: Board,
+    pub status_page: StatusPage,
     /// How far each source had been read when the agent stopped.
     saved: Arc<BTreeMap<String, Value>>,
     reports: mpsc::Sender<Report>,
@@ -72,13 +72,13 @@ impl Reporter {
     pub fn new(
         node: Arc<Node>,
         metrics: Metrics,
-        board: Board,
+        status_page: StatusPage,
         reports: mpsc::Sender<Report>,
     ) -> Self {
         Self {
             node,
             metrics,
-            board,
+            status_page,
             saved: Arc::default(),
             reports,
         }
@@ -100,9 +100,9 @@ impl Reporter {
     }
 
     /// Says that everything the source held up to `place` has been reported.
-    pub async fn reached(&self, source: &str, place: Value) -> anyhow::Result<()> {
+    pub async fn progress(&self, source: &str, place: Value) -> anyhow::Result<()> {
         let source = source.to_owned();
-        self.send(Report::Reached { source, place }).await
+        self.send(Report::Progress { source, place }).await
     }
 
     /// Hands a report to the hub; waits while the hub is busy.
@@ -121,12 +121,12 @@ impl Reporter {
     /// Says that a source delivers again, or for the first time.
     pub fn source_up(&self, name: &str, mandatory: bool) {
         self.metrics.source_up.with_label_values(&[name]).set(1);
-        self.board.source(name, mandatory, None);
+        self.status_page.source(name, mandatory, None);
     }
 
     /// Says why a source does not deliver.
     pub fn source_down(&self, name: &str, mandatory: bool, reason: String) {
         self.metrics.source_up.with_label_values(&[name]).set(0);
-        self.board.source(name, mandatory, Some(reason));
+        self.status_page.source(name, mandatory, Some(reason));
     }
 }

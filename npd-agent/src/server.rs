@@ -17,10 +17,10 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-use crate::board::Board;
 use crate::go::quote::escape_html;
 use crate::metrics::Metrics;
 use crate::problem::Forever;
+use crate::status_page::StatusPage;
 
 /// How many connections one server answers at a time; further ones wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 64;
@@ -35,7 +35,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=u
 #[derive(Clone)]
 pub enum Pages {
     /// `/healthz`, `/conditions`, `/events`, `/status`.
-    Status(Board),
+    Status(StatusPage),
     /// `/metrics`.
     Metrics(Arc<Metrics>),
 }
@@ -90,21 +90,21 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
 impl Pages {
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         match (self, path) {
-            (Self::Status(board), "/healthz") => {
-                let complaints = board.read().complaints();
+            (Self::Status(status_page), "/healthz") => {
+                let complaints = status_page.read().complaints();
                 if complaints.is_empty() {
                     text(StatusCode::OK, "ok".to_owned())
                 } else {
                     text(StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n"))
                 }
             }
-            (Self::Status(board), "/conditions") => {
-                let shown = board.read();
+            (Self::Status(status_page), "/conditions") => {
+                let shown = status_page.read();
                 // NPD prints Go's nil slice when there is nothing to show.
                 json((!shown.conditions.is_empty()).then_some(&shown.conditions))
             }
-            (Self::Status(board), "/events") => json(&board.read().events),
-            (Self::Status(board), "/status") => json(&*board.read()),
+            (Self::Status(status_page), "/events") => json(&status_page.read().events),
+            (Self::Status(status_page), "/status") => json(&*status_page.read()),
             (Self::Metrics(metrics), "/metrics") => match metrics.page() {
                 Ok(page) => response(StatusCode::OK, METRICS_TYPE, page),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),

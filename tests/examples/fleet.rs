@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args as _, Command, FromArgMatches as _};
 use jiff::Timestamp;
-use npd_agent::board::Board;
-use npd_agent::exporter::{Exporter, Setting, kubernetes};
+use npd_agent::exporter::{BuildContext, Exporter, kubernetes};
 use npd_agent::flags::Options;
 use npd_agent::metrics::Metrics;
 use npd_agent::node::{Node, Roots};
-use npd_agent::problem::{Condition, ConditionStatus, Event, Forever, Severity, Status};
+use npd_agent::problem::{Condition, ConditionStatus, Event, Forever, Severity, Update};
+use npd_agent::status_page::StatusPage;
 use npd_tests::cluster::{self, ApiServer, Client};
 use prometheus::proto::{LabelPair, MetricFamily};
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ impl Fleet {
         };
         for name in names {
             let metrics = Metrics::new()?;
-            let setting = Setting {
+            let setting = BuildContext {
                 options: &options,
                 cluster: true,
                 node: &Arc::new(Node {
@@ -112,7 +112,7 @@ impl Fleet {
                     .map(Arc::from)
                     .into(),
                 metrics: &metrics,
-                board: &Board::new(name.clone(), Timestamp::now()),
+                status_page: &StatusPage::new(name.clone(), Timestamp::now()),
                 state: None,
             };
             let built = kubernetes::build(&setting)?.context("there is a cluster")?;
@@ -123,7 +123,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn tell(&mut self, status: &Status) {
+    fn tell(&mut self, status: &Update) {
         for exporter in &mut self.exporters {
             exporter.export(status);
         }
@@ -188,7 +188,7 @@ fn cpu_seconds(server: &ApiServer) -> anyhow::Result<f64> {
     Ok(line.context("no CPU time in the metrics")?.parse()?)
 }
 
-fn conditions(sick: bool) -> Status {
+fn conditions(sick: bool) -> Update {
     let condition = |r#type: &str, sick: bool| Condition {
         r#type: Arc::from(r#type),
         status: if sick {
@@ -200,9 +200,9 @@ fn conditions(sick: bool) -> Status {
         reason: Arc::from(if sick { "TaskHung" } else { "AllIsWell" }),
         message: "so it is".to_owned(),
     };
-    Status {
+    Update {
         number: 0,
-        mark: None,
+        occurrence: None,
         source: Arc::from("kernel-monitor"),
         event: None,
         conditions: vec![
@@ -212,10 +212,10 @@ fn conditions(sick: bool) -> Status {
     }
 }
 
-fn event(reason: &str, message: &str) -> Status {
-    Status {
+fn event(reason: &str, message: &str) -> Update {
+    Update {
         number: 0,
-        mark: None,
+        occurrence: None,
         source: Arc::from("kernel-monitor"),
         event: Some(Event {
             severity: Severity::Warn,

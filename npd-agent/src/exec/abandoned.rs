@@ -11,7 +11,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::spawn::Group;
+use super::spawn::ProcessGroup;
 
 /// How often it is looked after. It is not read faster either: a program that prints without end
 /// then waits for us, rather than we for it.
@@ -24,26 +24,26 @@ pub struct Abandoned(Left);
 #[derive(Debug)]
 enum Left {
     /// It hangs while its file is being read.
-    Starting(oneshot::Receiver<io::Result<Group>>),
+    Starting(oneshot::Receiver<io::Result<ProcessGroup>>),
     /// Some process of its group survives SIGKILL, or one that has left the group holds a pipe.
     Killed(Box<Killed>),
 }
 
 #[derive(Debug)]
 struct Killed {
-    group: Group,
+    group: ProcessGroup,
     out: Option<ChildStdout>,
     err: Option<ChildStderr>,
 }
 
 impl Abandoned {
-    pub(super) fn starting(started: oneshot::Receiver<io::Result<Group>>) -> Self {
+    pub(super) fn starting(started: oneshot::Receiver<io::Result<ProcessGroup>>) -> Self {
         Self(Left::Starting(started))
     }
 
     /// What is left of a group that was killed, if anything is.
     pub(super) fn of(
-        group: Group,
+        group: ProcessGroup,
         out: Option<ChildStdout>,
         err: Option<ChildStderr>,
     ) -> Option<Self> {

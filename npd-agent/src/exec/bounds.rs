@@ -38,7 +38,7 @@ pub struct Bounds {
 
 /// The cgroup of one program, in each hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cgroup {
+pub struct PluginCgroup {
     folders: Arc<[Folder]>,
 }
 
@@ -98,7 +98,7 @@ impl Bounds {
     }
 
     /// Makes a cgroup for a program, and bounds it as far as its hierarchies do that.
-    pub fn cgroup(&self, name: &str) -> io::Result<Cgroup> {
+    pub fn cgroup(&self, name: &str) -> io::Result<PluginCgroup> {
         let mut folders = Vec::new();
         for Folder { hierarchy, path } in &self.folders {
             let path = path.join(name);
@@ -116,7 +116,7 @@ impl Bounds {
                 path,
             });
         }
-        Ok(Cgroup {
+        Ok(PluginCgroup {
             folders: folders.into(),
         })
     }
@@ -130,7 +130,7 @@ impl Drop for Bounds {
     }
 }
 
-impl Cgroup {
+impl PluginCgroup {
     /// Its folders, one for each hierarchy.
     pub(super) fn folders(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.folders.iter().map(|folder| &*folder.path)

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::Cgroup;
+use super::PluginCgroup;
 
 /// What the agent calls itself for that.
 pub const NAME: &str = "enter-cgroup";
@@ -27,7 +27,7 @@ const UNKNOWN: u8 = 2;
 
 /// The words that make the agent enter `cgroup` and become `file`: the number of folders, the folders,
 /// and the program with its name.
-pub(super) fn words(cgroup: &Cgroup, file: &Path, name: &str) -> Vec<OsString> {
+pub(super) fn words(cgroup: &PluginCgroup, file: &Path, name: &str) -> Vec<OsString> {
     let folders = cgroup.folders();
     let count = folders.len().to_string();
     let mut words = vec![OsString::from(NAME), OsString::from(count)];

@@ -19,13 +19,13 @@ mod spawn;
 mod tests;
 
 pub use abandoned::Abandoned;
-pub use bounds::{Bounds, Cgroup};
-pub use run::{Over, RunError, run};
+pub use bounds::{Bounds, PluginCgroup};
+pub use run::{Finished, RunError, run};
 pub use spawn::Spawner;
 
 /// What to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Program {
+pub struct ExternalProgram {
     /// A path, or a bare name that is looked up in `$PATH`.
     pub path: String,
     /// Its arguments, as they are: no shell sees them.
@@ -33,5 +33,5 @@ pub struct Program {
     /// What its environment has beyond the agent's own.
     pub env: Vec<(String, String)>,
     /// What bounds it.
-    pub cgroup: Option<Cgroup>,
+    pub cgroup: Option<PluginCgroup>,
 }

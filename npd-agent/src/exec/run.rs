@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, copy, sink};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Program;
+use super::ExternalProgram;
 use super::abandoned::Abandoned;
-use super::spawn::{Group, Spawner};
+use super::spawn::{ProcessGroup, Spawner};
 
 /// How long a killed program may take to be gone. Longer only where the kernel cannot kill it, or
 /// where a descendant that has left the group holds a pipe.
@@ -30,7 +30,7 @@ pub enum RunError {
 
 /// A program that was run.
 #[derive(Debug)]
-pub struct Over {
+pub struct Finished {
     /// How it ended; `None` if it is still being started, or has survived SIGKILL.
     pub status: Option<ExitStatus>,
     /// Whether the deadline passed before it had ended and its pipes were closed. What was left of
@@ -48,14 +48,14 @@ pub struct Over {
 /// the rest is read and thrown away, so that a program that prints much is not held up.
 pub async fn run(
     spawner: &Spawner,
-    program: Program,
+    program: ExternalProgram,
     limit: Duration,
     keep: usize,
-) -> Result<Over, RunError> {
+) -> Result<Finished, RunError> {
     let deadline = Instant::now() + limit;
     let mut started = spawner.spawn(program);
     let Ok(answer) = timeout_at(deadline, &mut started).await else {
-        return Ok(Over {
+        return Ok(Finished {
             status: None,
             timed_out: true,
             stdout: Vec::new(),
@@ -74,7 +74,7 @@ pub async fn run(
     };
     let status = status.map_err(RunError::Lost)?;
     let Pipes { out, err } = pipes;
-    Ok(Over {
+    Ok(Finished {
         status,
         timed_out,
         stdout: out.kept,
@@ -93,7 +93,7 @@ struct Followed {
 }
 
 /// Reads the pipes to their ends and then waits for the program; at the deadline kills it.
-async fn follow(group: &mut Group, pipes: &mut Pipes, deadline: Instant) -> Followed {
+async fn follow(group: &mut ProcessGroup, pipes: &mut Pipes, deadline: Instant) -> Followed {
     let kill = group.killer();
     let mut ending = pin!(async {
         tokio::join!(pipes.out.read(), pipes.err.read());
@@ -105,7 +105,7 @@ async fn follow(group: &mut Group, pipes: &mut Pipes, deadline: Instant) -> Foll
             waited: Some(waited),
         };
     }
-    // `ending` has not ended, so the first process has not been waited for: see `Group::kill`.
+    // `ending` has not ended, so the first process has not been waited for: see `ProcessGroup::kill`.
     kill();
     Followed {
         timed_out: true,
@@ -119,7 +119,7 @@ struct Pipes {
 }
 
 impl Pipes {
-    fn of(group: &mut Group, keep: usize) -> Self {
+    fn of(group: &mut ProcessGroup, keep: usize) -> Self {
         let (out, err) = group.pipes();
         Self {
             out: Pipe::new(out, keep),

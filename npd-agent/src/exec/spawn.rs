@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use super::{Cgroup, Program, enter};
+use super::{ExternalProgram, PluginCgroup, enter};
 
 /// The agent's own file, also when it has been replaced or moved.
 pub(super) const OURSELVES: &str = "/proc/self/exe";
@@ -43,25 +43,25 @@ struct Threads {
 
 #[derive(Debug)]
 struct Job {
-    program: Program,
+    program: ExternalProgram,
     runtime: Handle,
     /// The thread's own inbox, to be put back among the idle ones.
     inbox: mpsc::Sender<Self>,
-    answer: oneshot::Sender<io::Result<Group>>,
+    answer: oneshot::Sender<io::Result<ProcessGroup>>,
 }
 
 /// A program that was started, and its process group. Dropping it kills the group.
 #[derive(Debug)]
-pub struct Group {
+pub struct ProcessGroup {
     child: Child,
     id: Pid,
-    cgroup: Option<Cgroup>,
+    cgroup: Option<PluginCgroup>,
 }
 
 impl Spawner {
     /// Starts `program` in a process group of its own: standard input is empty, standard output and
     /// error are pipes. The answer comes when the program has been loaded, which may be never.
-    pub fn spawn(&self, program: Program) -> oneshot::Receiver<io::Result<Group>> {
+    pub fn spawn(&self, program: ExternalProgram) -> oneshot::Receiver<io::Result<ProcessGroup>> {
         let (answer, started) = oneshot::channel();
         let inbox = match self.idle() {
             Ok(inbox) => inbox,
@@ -117,7 +117,7 @@ fn serve(jobs: &mpsc::Receiver<Job>, home: &Weak<Mutex<Threads>>) {
             answer,
         } = job;
         let entered = runtime.enter();
-        let started = Group::start(&program);
+        let started = ProcessGroup::start(&program);
         drop(entered);
         if let Some(threads) = home.upgrade() {
             lock(&threads).idle.push(inbox);
@@ -127,13 +127,13 @@ fn serve(jobs: &mpsc::Receiver<Job>, home: &Weak<Mutex<Threads>>) {
     }
 }
 
-impl Group {
+impl ProcessGroup {
     #[expect(
         clippy::disallowed_types,
         reason = "this is the one place where children are made"
     )]
-    fn start(program: &Program) -> io::Result<Self> {
-        let Program {
+    fn start(program: &ExternalProgram) -> io::Result<Self> {
+        let ExternalProgram {
             path,
             args,
             env,
@@ -222,7 +222,7 @@ fn kill_group(id: Pid) {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }

@@ -9,8 +9,8 @@ use super::*;
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(300);
 
-fn sh(script: &str) -> Program {
-    Program {
+fn sh(script: &str) -> ExternalProgram {
+    ExternalProgram {
         path: "/bin/sh".to_owned(),
         args: vec!["-c".to_owned(), script.to_owned()],
         env: vec![("GREETING".to_owned(), "hello".to_owned())],
@@ -18,14 +18,14 @@ fn sh(script: &str) -> Program {
     }
 }
 
-async fn ended(script: &str, limit: Duration) -> Over {
+async fn ended(script: &str, limit: Duration) -> Finished {
     match run(&Spawner::default(), sh(script), limit, 4096).await {
         Ok(ended) => ended,
         outcome => panic!("{outcome:?}"),
     }
 }
 
-fn code(ended: &Over) -> Option<i32> {
+fn code(ended: &Finished) -> Option<i32> {
     ended.status.and_then(|status| status.code())
 }
 
@@ -111,9 +111,9 @@ async fn what_cannot_be_started_says_why() {
     std::fs::write(&script, "exit 0\n").unwrap();
     let spawner = Spawner::default();
     let start = async |path: &str| {
-        let program = Program {
+        let program = ExternalProgram {
             path: path.to_owned(),
-            ..Program::default()
+            ..ExternalProgram::default()
         };
         match run(&spawner, program, LONG, 4096).await {
             Err(RunError::NotStarted(error)) => error.raw_os_error(),
@@ -133,9 +133,9 @@ async fn what_cannot_be_started_says_why() {
 
 #[tokio::test]
 async fn a_bare_name_is_looked_up() {
-    let program = Program {
+    let program = ExternalProgram {
         path: "true".to_owned(),
-        ..Program::default()
+        ..ExternalProgram::default()
     };
     let outcome = run(&Spawner::default(), program, LONG, 4096).await;
     assert!(matches!(outcome, Ok(ended) if code(&ended) == Some(0)));

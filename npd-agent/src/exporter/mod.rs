@@ -12,15 +12,15 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::board::Board;
-use crate::checkpoint::State;
+use crate::checkpoint::StateDir;
 use crate::flags::Options;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::problem::{Status, Task};
+use crate::problem::{Task, Update};
+use crate::status_page::StatusPage;
 
 /// What an exporter is built from.
-pub struct Setting<'a> {
+pub struct BuildContext<'a> {
     /// The command line.
     pub options: &'a Options,
     /// Whether there is a cluster to report to.
@@ -32,18 +32,18 @@ pub struct Setting<'a> {
     /// The metric families.
     pub metrics: &'a Metrics,
     /// What is shown over HTTP.
-    pub board: &'a Board,
+    pub status_page: &'a StatusPage,
     /// What is kept from one start of the agent to the next; `None` for nothing.
-    pub state: Option<&'a State>,
+    pub state: Option<&'a StateDir>,
 }
 
 /// A way to tell others.
-pub struct Kind {
+pub struct ExporterKind {
     /// Its name in logs and `/status`.
     pub name: &'static str,
     /// Builds it: `None` if the command line does not ask for it. An error ends the agent before
     /// anything starts, so only what the user must mend is an error.
-    pub build: fn(&Setting<'_>) -> anyhow::Result<Option<Built>>,
+    pub build: fn(&BuildContext<'_>) -> anyhow::Result<Option<Built>>,
 }
 
 /// An exporter, and what it needs to have running beside it.
@@ -51,7 +51,7 @@ pub struct Built {
     /// Takes statuses.
     pub exporter: Box<dyn Exporter>,
     /// How far it has got; `None` if it is done with a status as soon as it has taken it.
-    pub told: Option<Told>,
+    pub acknowledged: Option<Acknowledged>,
     /// Runs as long as the agent does; its failure is logged and it is not started again.
     pub task: Option<Task<'static>>,
     /// Runs beside the task when the agent is asked to stop, and ends when everything is told. It
@@ -61,18 +61,18 @@ pub struct Built {
 
 /// The number of the last status up to which all are told, or given up and counted. A checkpoint
 /// waits for it.
-pub type Told = watch::Receiver<u64>;
+pub type Acknowledged = watch::Receiver<u64>;
 
 /// Ends when an exporter has told everything.
 pub type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every exporter, in the order in which they are told.
-pub const EXPORTERS: &[Kind] = &[
-    Kind {
+pub const EXPORTERS: &[ExporterKind] = &[
+    ExporterKind {
         name: "kubernetes",
         build: kubernetes::build,
     },
-    Kind {
+    ExporterKind {
         name: "terminal",
         build: terminal::build,
     },
@@ -81,5 +81,5 @@ pub const EXPORTERS: &[Kind] = &[
 /// Takes what the hub publishes.
 pub trait Exporter: Send {
     /// Takes a status. Must not wait: queue it (bounded), and count what is dropped.
-    fn export(&mut self, status: &Status);
+    fn export(&mut self, status: &Update);
 }

@@ -2,7 +2,7 @@
 
 /// A value that Go does not accept as a CSV record, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum CsvError {
     /// Nothing but empty lines.
     #[error("EOF")]
     Empty,
@@ -39,7 +39,7 @@ impl std::fmt::Display for Position {
 /// The fields of the first record; later records are ignored, as pflag does.
 ///
 /// Blanks are kept, an empty text is an empty list, and quotes protect commas and line ends.
-pub fn parse_record(text: &str) -> Result<Vec<String>, Error> {
+pub fn parse_record(text: &str) -> Result<Vec<String>, CsvError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
@@ -47,7 +47,9 @@ pub fn parse_record(text: &str) -> Result<Vec<String>, Error> {
     let text = text.replace("\r\n", "\n");
     let text = text.strip_suffix('\r').unwrap_or(&text);
     let mut lines = (1..).zip(text.split_inclusive('\n'));
-    let (number, mut line) = lines.find(|(_, line)| *line != "\n").ok_or(Error::Empty)?;
+    let (number, mut line) = lines
+        .find(|(_, line)| *line != "\n")
+        .ok_or(CsvError::Empty)?;
     let mut at = Position {
         record: number,
         line: number,
@@ -62,7 +64,7 @@ pub fn parse_record(text: &str) -> Result<Vec<String>, Error> {
             };
             if let Some(quote) = field.find('"') {
                 at.column += quote;
-                return Err(Error::BareQuote(at));
+                return Err(CsvError::BareQuote(at));
             }
             fields.push(field.to_owned());
             let Some(rest) = rest else { return Ok(fields) };
@@ -77,7 +79,7 @@ pub fn parse_record(text: &str) -> Result<Vec<String>, Error> {
             let Some((part, rest)) = line.split_once('"') else {
                 field.push_str(line);
                 at.column += line.len();
-                (at.line, line) = lines.next().ok_or(Error::Quote(at))?;
+                (at.line, line) = lines.next().ok_or(CsvError::Quote(at))?;
                 at.column = 1;
                 continue;
             };
@@ -96,7 +98,7 @@ pub fn parse_record(text: &str) -> Result<Vec<String>, Error> {
                 return Ok(fields);
             } else {
                 at.column -= 1;
-                return Err(Error::Quote(at));
+                return Err(CsvError::Quote(at));
             }
         }
         fields.push(field);

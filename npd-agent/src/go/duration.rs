@@ -18,7 +18,7 @@ pub struct GoDuration(i64);
 
 /// A text that Go does not accept as a duration, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum DurationError {
     /// The text is no sequence of numbers, or the sum does not fit.
     #[error("time: invalid duration {}", quote_bytes(.0))]
     Invalid(String),
@@ -82,10 +82,10 @@ const HOUR: u64 = 60 * MINUTE;
 const LIMIT: u64 = 1 << 63;
 
 impl FromStr for GoDuration {
-    type Err = Error;
+    type Err = DurationError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::Invalid(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        let invalid = || DurationError::Invalid(text.to_owned());
         let (negative, mut rest) = match text.as_bytes() {
             [b'-', ..] => (true, &text[1..]),
             [b'+', ..] => (false, &text[1..]),
@@ -106,9 +106,9 @@ impl FromStr for GoDuration {
                 .unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(end);
             if unit.is_empty() {
-                return Err(Error::MissingUnit(text.to_owned()));
+                return Err(DurationError::MissingUnit(text.to_owned()));
             }
-            let unit = nanoseconds_of(unit).ok_or_else(|| Error::UnknownUnit {
+            let unit = nanoseconds_of(unit).ok_or_else(|| DurationError::UnknownUnit {
                 unit: unit.to_owned(),
                 text: text.to_owned(),
             })?;

@@ -25,7 +25,7 @@ fn sees(witness: Witness, reason: &str, condition: Option<&str>, subject: Subjec
         subject: Some(subject),
         witness,
         pod: None,
-        mark: None,
+        occurrence: None,
     }
 }
 
@@ -55,31 +55,31 @@ fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
         SubjectKind::Filesystem,
         BTreeSet::from([Arc::from("ReadonlyFilesystem")]),
     );
-    let mut told = String::new();
-    let tell = |told: &mut String, at, what: &str, finding: &Finding| {
+    let mut reported = String::new();
+    let tell = |reported: &mut String, at, what: &str, finding: &Finding| {
         let Finding {
             witness, problem, ..
         } = finding;
-        writeln!(told, "{at} {what} {witness:?} {}", problem.reason).unwrap();
+        writeln!(reported, "{at} {what} {witness:?} {}", problem.reason).unwrap();
     };
     for (at, finding) in findings {
         let now = start + Duration::from_secs(at);
         for late in incidents.expire(now) {
-            tell(&mut told, at, "late", &late);
+            tell(&mut reported, at, "late", &late);
         }
         for verdict in incidents.admit(finding, now) {
             match verdict {
-                Verdict::Report(finding) => tell(&mut told, at, "report", &finding),
-                Verdict::Count(finding) => tell(&mut told, at, "count", &finding),
-                Verdict::Known => writeln!(told, "{at} known").unwrap(),
-                Verdict::Held => writeln!(told, "{at} held").unwrap(),
+                Verdict::Report(finding) => tell(&mut reported, at, "report", &finding),
+                Verdict::Count(finding) => tell(&mut reported, at, "count", &finding),
+                Verdict::Known => writeln!(reported, "{at} known").unwrap(),
+                Verdict::Held => writeln!(reported, "{at} held").unwrap(),
             }
         }
     }
     for late in incidents.expire(start + Duration::from_hours(1)) {
-        tell(&mut told, 3600, "late", &late);
+        tell(&mut reported, 3600, "late", &late);
     }
-    expect.assert_eq(&told);
+    expect.assert_eq(&reported);
 }
 
 #[test]

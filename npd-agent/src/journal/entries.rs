@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::object::{DataHead, EntryObject, Header, Objects, corrupt, is_nonsense};
+use super::object::{DataHead, EntryObject, FileHeader, Objects, corrupt, is_nonsense};
 use super::terms::Term;
 
 /// How many names of fields are looked at. There are a hundred or so.
@@ -46,8 +46,8 @@ struct Array {
 }
 
 /// The next entry of a list.
-pub(super) enum Next<'l> {
-    Entry(&'l EntryObject),
+pub(super) enum NextEntry<'l> {
+    JournalEntry(&'l EntryObject),
     End,
     /// It makes no sense. Whether it is the last, which may be just being written.
     Nonsense {
@@ -71,14 +71,14 @@ impl Lookup {
         &mut self,
         entry: &EntryObject,
         objects: &Objects,
-        header: &Header,
+        header: &FileHeader,
     ) -> io::Result<bool> {
         self.find(objects, header)?;
         Ok(self.data.is_some_and(|data| entry.data.contains(&data)))
     }
 
     /// Looks for the data, unless it is found already.
-    fn find(&mut self, objects: &Objects, header: &Header) -> io::Result<()> {
+    fn find(&mut self, objects: &Objects, header: &FileHeader) -> io::Result<()> {
         if self.data.is_some() {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Lookup {
 }
 
 /// Goes through the names of all fields. To hash the name would take three hash functions.
-fn find_field(name: &[u8], objects: &Objects, header: &Header) -> io::Result<Option<u64>> {
+fn find_field(name: &[u8], objects: &Objects, header: &FileHeader) -> io::Result<Option<u64>> {
     let mut looked_at = 0;
     for head in objects.hash_table(header.field_table, header.field_table_size)? {
         let mut next = head;
@@ -144,11 +144,15 @@ impl List {
     }
 
     /// The next entry; it stays the next until it is passed.
-    pub(super) fn peek(&mut self, objects: &Objects, header: &Header) -> io::Result<Next<'_>> {
+    pub(super) fn peek(
+        &mut self,
+        objects: &Objects,
+        header: &FileHeader,
+    ) -> io::Result<NextEntry<'_>> {
         if self.ahead.is_none() {
             let head = self.head(objects, header)?;
             let Some(offset) = self.offset(self.next, head, objects)? else {
-                return Ok(Next::End);
+                return Ok(NextEntry::End);
             };
             let read = objects.entry(offset).and_then(|entry| {
                 if entry.sequence > self.last {
@@ -161,12 +165,15 @@ impl List {
                 Ok(entry) => self.ahead = Some(entry),
                 Err(error) if is_nonsense(&error) => {
                     let last = head.is_none_or(|head| self.next + 1 >= head.entries);
-                    return Ok(Next::Nonsense { last, error });
+                    return Ok(NextEntry::Nonsense { last, error });
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.ahead.as_ref().map_or(Next::End, Next::Entry))
+        Ok(self
+            .ahead
+            .as_ref()
+            .map_or(NextEntry::End, NextEntry::JournalEntry))
     }
 
     /// Goes past the next entry if its number is this, or before this.
@@ -188,7 +195,7 @@ impl List {
         &mut self,
         passed: impl Fn(&EntryObject) -> bool,
         objects: &Objects,
-        header: &Header,
+        header: &FileHeader,
     ) -> io::Result<u64> {
         let head = self.head(objects, header)?;
         let (mut low, mut high, mut last) = (0, head.map_or(0, |head| head.entries), 0);
@@ -218,7 +225,7 @@ impl List {
         self.last = 0;
     }
 
-    fn head(&mut self, objects: &Objects, header: &Header) -> io::Result<Option<DataHead>> {
+    fn head(&mut self, objects: &Objects, header: &FileHeader) -> io::Result<Option<DataHead>> {
         self.lookup.find(objects, header)?;
         self.lookup
             .data
@@ -311,7 +318,7 @@ mod tests {
         number(64, DATA + 8);
         number(after_data, DATA + 32);
         number(0, DATA + 56);
-        let header = Header::read(&file).unwrap();
+        let header = FileHeader::read(&file).unwrap();
         let objects = Objects::new(file, &header);
         let mut lookup = Lookup::new(Term::new("SYSLOG_IDENTIFIER", "kubelet"));
         let error = lookup.find(&objects, &header).unwrap_err().to_string();

@@ -3,15 +3,15 @@
 use std::fs::File;
 use std::io;
 
-use super::entries::{List, Lookup, Next};
-use super::object::{EntryObject, Header, Objects, State};
-use super::terms::{Term, Wanted};
+use super::entries::{List, Lookup, NextEntry};
+use super::object::{EntryObject, FileHeader, FileState, Objects};
+use super::terms::{EntryFilter, Term};
 
 /// A journal file, and how far it has been read.
 #[derive(Debug)]
 pub(super) struct JournalFile {
     objects: Objects,
-    header: Header,
+    header: FileHeader,
     /// The entries to go through: those of each term of the first group.
     lists: Vec<List>,
     /// Of each other group, a term of which an entry has to have.
@@ -22,7 +22,7 @@ pub(super) struct JournalFile {
 
 /// An entry that is wanted.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct OpenedFile {
     pub(super) entry: EntryObject,
     /// Among the entries of the same one, the number is the order.
     pub(super) sequence_id: u128,
@@ -32,7 +32,7 @@ pub(super) struct Found {
 /// What comes next in a file.
 #[derive(Debug)]
 pub(super) enum Peeked {
-    Entry(Found),
+    JournalEntry(OpenedFile),
     End,
     /// An entry makes no sense. Whether it is the last, which may be just being written.
     Nonsense {
@@ -41,7 +41,7 @@ pub(super) enum Peeked {
     },
 }
 
-impl Found {
+impl OpenedFile {
     /// Whether it comes before another, as systemd orders entries: by their numbers within a row of
     /// files, else by the clock of their boot, which nobody sets, else by the time of day.
     pub(super) fn is_before(&self, other: &Self) -> bool {
@@ -57,8 +57,8 @@ impl Found {
 }
 
 impl JournalFile {
-    pub(super) fn open(file: File, wanted: &Wanted) -> io::Result<Self> {
-        let header = Header::read(&file)?;
+    pub(super) fn open(file: File, wanted: &EntryFilter) -> io::Result<Self> {
+        let header = FileHeader::read(&file)?;
         let objects = Objects::new(file, &header);
         let lookups = |terms: &Vec<Term>| terms.iter().cloned().map(Lookup::new).collect();
         let (first, others) = wanted
@@ -80,8 +80,8 @@ impl JournalFile {
     }
 
     /// What has become of it by now.
-    pub(super) fn state(&mut self) -> io::Result<State> {
-        self.header = Header::read(self.objects.file())?;
+    pub(super) fn state(&mut self) -> io::Result<FileState> {
+        self.header = FileHeader::read(self.objects.file())?;
         Ok(self.header.state)
     }
 
@@ -108,12 +108,14 @@ impl JournalFile {
             let mut next: Option<&EntryObject> = None;
             for list in &mut self.lists {
                 match list.peek(&self.objects, &self.header)? {
-                    Next::Entry(entry) => {
+                    NextEntry::JournalEntry(entry) => {
                         let first = next.is_none_or(|next| entry.sequence < next.sequence);
                         next = if first { Some(entry) } else { next };
                     }
-                    Next::End => {}
-                    Next::Nonsense { last, error } => return Ok(Peeked::Nonsense { last, error }),
+                    NextEntry::End => {}
+                    NextEntry::Nonsense { last, error } => {
+                        return Ok(Peeked::Nonsense { last, error });
+                    }
                 }
             }
             let Some(entry) = next.cloned() else {
@@ -121,7 +123,7 @@ impl JournalFile {
             };
             if self.has_required(&entry)? {
                 let (objects, header) = (&self.objects, &self.header);
-                return Ok(Peeked::Entry(Found {
+                return Ok(Peeked::JournalEntry(OpenedFile {
                     from_kernel: self.from_kernel.is_in(&entry, objects, header)?,
                     sequence_id: header.sequence_id,
                     entry,
@@ -141,7 +143,7 @@ impl JournalFile {
     /// Goes past an entry that makes no sense.
     pub(super) fn skip(&mut self) -> io::Result<()> {
         for list in &mut self.lists {
-            if let Next::Nonsense { .. } = list.peek(&self.objects, &self.header)? {
+            if let NextEntry::Nonsense { .. } = list.peek(&self.objects, &self.header)? {
                 list.skip();
                 break;
             }
@@ -150,7 +152,7 @@ impl JournalFile {
     }
 
     /// The message of an entry; empty if it has none.
-    pub(super) fn message(&self, found: &Found) -> io::Result<Vec<u8>> {
+    pub(super) fn message(&self, found: &OpenedFile) -> io::Result<Vec<u8>> {
         const FIELD: &[u8] = b"MESSAGE=";
         let mut unread = Ok(Vec::new());
         for offset in &found.entry.data {

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::file::{JournalFile, Peeked};
-use super::terms::{Term, Wanted};
+use super::terms::{EntryFilter, Term};
 
 /// A journal file, with every entry that some config may want.
 ///
@@ -21,7 +21,7 @@ pub fn journal_file(bytes: &[u8]) {
             vec![Term::new("PRIORITY", "3"), Term::new("PRIORITY", "4")],
         ],
     ] {
-        let read = file(bytes).and_then(|file| read(file, &Wanted { groups }));
+        let read = file(bytes).and_then(|file| read(file, &EntryFilter { groups }));
         drop(read);
     }
 }
@@ -33,7 +33,7 @@ fn file(bytes: &[u8]) -> io::Result<File> {
 }
 
 /// Reads it from the beginning, goes back to the middle, and reads that again.
-fn read(file: File, wanted: &Wanted) -> io::Result<()> {
+fn read(file: File, wanted: &EntryFilter) -> io::Result<()> {
     let mut file = JournalFile::open(file, wanted)?;
     let entries = read_on(&mut file)?;
     file.rewind(entries.len() as u64);
@@ -50,7 +50,7 @@ fn read_on(file: &mut JournalFile) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     loop {
         match file.peek()? {
-            Peeked::Entry(found) => {
+            Peeked::JournalEntry(found) => {
                 let sequence = found.entry.sequence;
                 assert!(
                     numbers.last().is_none_or(|last| *last < sequence),

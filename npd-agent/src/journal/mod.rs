@@ -13,13 +13,13 @@ pub(crate) mod fuzz;
 mod object;
 mod open;
 mod payload;
-mod reached;
+mod progress;
 mod reader;
 mod terms;
 
-pub use self::reached::Reached;
-pub use self::reader::{Entry, Journal};
-pub use self::terms::{Term, Wanted};
+pub use self::progress::JournalProgress;
+pub use self::reader::{Journal, JournalEntry};
+pub use self::terms::{EntryFilter, Term};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -47,19 +47,19 @@ const MAX_FIELDS: usize = 1024;
 
 /// `enum ObjectType`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     Data = 1,
     Field = 2,
-    Entry = 3,
+    JournalEntry = 3,
     EntryArray = 6,
 }
 
 /// `struct Header`, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct FileHeader {
     /// Offsets are of 4 bytes and not of 8 (`HEADER_INCOMPATIBLE_COMPACT`).
     pub(super) compact: bool,
-    pub(super) state: State,
+    pub(super) state: FileState,
     pub(super) file_id: u128,
     /// Files of the same one are numbered in one row.
     pub(super) sequence_id: u128,
@@ -69,7 +69,7 @@ pub(super) struct Header {
 
 /// What becomes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum FileState {
     /// Nobody writes it just now (`STATE_OFFLINE`).
     Offline,
     /// It is being written, or was when its writer crashed (`STATE_ONLINE`).
@@ -108,7 +108,7 @@ pub(super) struct DataHead {
 const KNOWN_FLAGS: u32 = 0b1_1111;
 const FLAG_COMPACT: u32 = 0b1_0000;
 
-impl Header {
+impl FileHeader {
     pub(super) fn read(file: &File) -> io::Result<Self> {
         let mut bytes = [0; 208];
         file.read_exact_at(&mut bytes, 0)?;
@@ -123,9 +123,9 @@ impl Header {
         Ok(Self {
             compact: flags & FLAG_COMPACT != 0,
             state: match bytes[16] {
-                0 => State::Offline,
-                1 => State::Online,
-                2 => State::Archived,
+                0 => FileState::Offline,
+                1 => FileState::Online,
+                2 => FileState::Archived,
                 _ => return Err(corrupt("an unknown state")),
             },
             file_id: u128::from_be_bytes(array(&bytes, 24)),
@@ -144,7 +144,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn new(file: File, header: &Header) -> Self {
+    pub(super) fn new(file: File, header: &FileHeader) -> Self {
         let compact = header.compact;
         Self { file, compact }
     }
@@ -164,13 +164,13 @@ impl Objects {
 
     /// The name of a field, the next field of the chain, and the field's latest data.
     pub(super) fn field(&self, offset: u64) -> io::Result<(Vec<u8>, u64, u64)> {
-        let (bytes, _) = self.object(offset, Kind::Field, FIELD + 256)?;
+        let (bytes, _) = self.object(offset, ObjectKind::Field, FIELD + 256)?;
         let name = bytes.get(FIELD..).unwrap_or_default().to_vec();
         Ok((name, u64_at(&bytes, 24), u64_at(&bytes, 32)))
     }
 
     pub(super) fn data_head(&self, offset: u64) -> io::Result<DataHead> {
-        let (bytes, _) = self.object(offset, Kind::Data, DATA)?;
+        let (bytes, _) = self.object(offset, ObjectKind::Data, DATA)?;
         Ok(DataHead {
             next_of_field: u64_at(&bytes, 32),
             entry: u64_at(&bytes, 40),
@@ -187,7 +187,7 @@ impl Objects {
         wanted: impl Fn(&[u8]) -> bool,
     ) -> io::Result<Option<Vec<u8>>> {
         let start = if self.compact { COMPACT_DATA } else { DATA };
-        let (mut bytes, size) = self.object(offset, Kind::Data, GULP)?;
+        let (mut bytes, size) = self.object(offset, ObjectKind::Data, GULP)?;
         let compression = payload::Compression::of(bytes[1])?;
         let stored = bytes.get(start..).unwrap_or_default();
         if compression == payload::Compression::None && !wanted(stored) {
@@ -208,7 +208,8 @@ impl Objects {
 
     pub(super) fn entry(&self, offset: u64) -> io::Result<EntryObject> {
         let item = if self.compact { 4 } else { 16 };
-        let (bytes, _) = self.object(offset, Kind::Entry, ENTRY + MAX_FIELDS * item)?;
+        let (bytes, _) =
+            self.object(offset, ObjectKind::JournalEntry, ENTRY + MAX_FIELDS * item)?;
         let items = bytes.get(ENTRY..).unwrap_or_default().chunks_exact(item);
         Ok(EntryObject {
             sequence: u64_at(&bytes, 16),
@@ -221,7 +222,7 @@ impl Objects {
 
     /// The number of items of an entry array, and the array after it.
     pub(super) fn entry_array(&self, offset: u64) -> io::Result<(u64, u64)> {
-        let (bytes, size) = self.object(offset, Kind::EntryArray, ENTRY_ARRAY)?;
+        let (bytes, size) = self.object(offset, ObjectKind::EntryArray, ENTRY_ARRAY)?;
         Ok((
             ((size - ENTRY_ARRAY) / self.item()) as u64,
             u64_at(&bytes, 16),
@@ -250,15 +251,15 @@ impl Objects {
     }
 
     /// The first `most` bytes of an object, and its size.
-    fn object(&self, offset: u64, kind: Kind, most: usize) -> io::Result<(Vec<u8>, usize)> {
+    fn object(&self, offset: u64, kind: ObjectKind, most: usize) -> io::Result<(Vec<u8>, usize)> {
         let mut bytes = vec![0; most.min(GULP)];
         let filled = self.file.read_at(&mut bytes, place(offset)?)?;
         let size = usize::try_from(u64_at(&bytes, 8).min(MAX_SIZE)).unwrap_or(usize::MAX);
         let least = match kind {
-            Kind::Data => DATA,
-            Kind::Field => FIELD,
-            Kind::Entry => ENTRY,
-            Kind::EntryArray => ENTRY_ARRAY,
+            ObjectKind::Data => DATA,
+            ObjectKind::Field => FIELD,
+            ObjectKind::JournalEntry => ENTRY,
+            ObjectKind::EntryArray => ENTRY_ARRAY,
         };
         if offset == 0 || filled < least || bytes[0] != kind as u8 || size < least {
             return Err(corrupt("an offset leads nowhere"));

@@ -6,20 +6,20 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::file::{Found, JournalFile};
+use super::file::{JournalFile, OpenedFile};
 use super::folder::{Inode, Listed};
-use super::object::State;
+use super::object::FileState;
 
 /// A file that is being read.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenJournal {
     pub(super) inode: Inode,
     pub(super) path: PathBuf,
     pub(super) volatile: bool,
     pub(super) id: String,
     pub(super) file: JournalFile,
     /// The next entry, if it has been looked at.
-    pub(super) next: Option<Found>,
+    pub(super) next: Option<OpenedFile>,
     pub(super) ended: bool,
     /// Whether it has been said that some of its entries make no sense.
     warned: bool,
@@ -28,13 +28,13 @@ pub(super) struct Open {
 }
 
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(super) struct FinishedJournal {
     /// An inode may be used again, but not under this name.
     pub(super) path: PathBuf,
     pub(super) id: String,
 }
 
-impl Open {
+impl OpenJournal {
     pub(super) fn new(inode: Inode, listed: &Listed, id: String, file: JournalFile) -> Self {
         Self {
             inode,
@@ -51,7 +51,7 @@ impl Open {
 
     /// Whether what could not be read can still turn out well.
     pub(super) fn is_being_written(&mut self) -> bool {
-        self.gone.is_none() && !matches!(self.file.state(), Ok(State::Archived))
+        self.gone.is_none() && !matches!(self.file.state(), Ok(FileState::Archived))
     }
 
     /// An entry that makes no sense is passed over.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::file::{Found, JournalFile, Peeked};
+use super::file::{JournalFile, OpenedFile, Peeked};
 use super::folder::{Inode, Listed, Root, files};
-use super::object::{State, is_nonsense};
-use super::open::{Finished, Open};
-use super::reached::Reached;
-use super::terms::Wanted;
+use super::object::{FileState, is_nonsense};
+use super::open::{FinishedJournal, OpenJournal};
+use super::progress::JournalProgress;
+use super::terms::EntryFilter;
 use crate::node::Roots;
 
 /// How long it is waited for sense in a file that is being written.
@@ -26,26 +26,26 @@ const WAKE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Journal {
     roots: Vec<Root>,
-    wanted: Wanted,
+    wanted: EntryFilter,
     /// Entries before are of no interest, in microseconds since 1970.
     since: u64,
     /// How many entries are handed out again of those that an earlier agent has read.
     recalled: u64,
     /// Whether the folders have been looked at.
     begun: bool,
-    files: Vec<Open>,
+    files: Vec<OpenJournal>,
     /// Files that are read to their end and will not grow, or that make no sense.
-    finished: BTreeMap<Inode, Finished>,
+    finished: BTreeMap<Inode, FinishedJournal>,
     /// Since when files make no sense.
     suspects: BTreeMap<Inode, Instant>,
-    reached: Reached,
+    progress: JournalProgress,
     malformed: u64,
     trouble: Option<io::Error>,
 }
 
 /// An entry that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Its number, within a row of files.
     pub sequence: u64,
     /// When it was received, in microseconds since 1970.
@@ -65,13 +65,13 @@ pub struct Entry {
 impl Journal {
     /// The entries in the journal files of a folder, or of the machines' folders in it, that were
     /// received since then.
-    pub fn in_folder(path: PathBuf, wanted: Wanted, since: u64) -> Self {
+    pub fn in_folder(path: PathBuf, wanted: EntryFilter, since: u64) -> Self {
         let volatile = false;
         Self::of(vec![Root { path, volatile }], wanted, since)
     }
 
     /// The entries in the node's own journal that were received since then.
-    pub fn of_node(roots: &Roots, wanted: Wanted, since: u64) -> Self {
+    pub fn of_node(roots: &Roots, wanted: EntryFilter, since: u64) -> Self {
         let root = |path: PathBuf, volatile| Root { path, volatile };
         let roots = vec![
             root(roots.run.join("log/journal"), true),
@@ -80,7 +80,7 @@ impl Journal {
         Self::of(roots, wanted, since)
     }
 
-    fn of(roots: Vec<Root>, wanted: Wanted, since: u64) -> Self {
+    fn of(roots: Vec<Root>, wanted: EntryFilter, since: u64) -> Self {
         Self {
             roots,
             wanted,
@@ -90,7 +90,7 @@ impl Journal {
             files: Vec::new(),
             finished: BTreeMap::new(),
             suspects: BTreeMap::new(),
-            reached: Reached::default(),
+            progress: JournalProgress::default(),
             malformed: 0,
             trouble: None,
         }
@@ -98,17 +98,17 @@ impl Journal {
 
     /// Goes on where an earlier agent stopped, but hands out so many entries again.
     #[must_use]
-    pub fn resumed(self, reached: Reached, recalled: u64) -> Self {
+    pub fn resumed(self, progress: JournalProgress, recalled: u64) -> Self {
         Self {
             recalled,
-            reached,
+            progress,
             ..self
         }
     }
 
     /// How far it has been read.
-    pub fn reached(&self) -> &Reached {
-        &self.reached
+    pub fn progress(&self) -> &JournalProgress {
+        &self.progress
     }
 
     /// How much made no sense since this was asked last: entries, and files.
@@ -153,7 +153,7 @@ impl Journal {
         }
         self.begun = true;
         let (files, finished) = (&self.files, &self.finished);
-        self.reached.forget(|id| {
+        self.progress.forget(|id| {
             files.iter().any(|open| open.id == id) || finished.values().any(|file| file.id == id)
         });
     }
@@ -171,22 +171,22 @@ impl Journal {
         if self.files.iter().any(|open| open.id == id) {
             return Ok(()); // It is a copy.
         }
-        match self.reached.of(&id) {
-            Some(reached) => {
-                file.seek(|entry| entry.sequence <= reached)?;
+        match self.progress.of(&id) {
+            Some(progress) => {
+                file.seek(|entry| entry.sequence <= progress)?;
                 if !self.begun {
                     file.rewind(self.recalled);
                 }
             }
             // Of files that come later all is new, whatever the clock said.
-            None if self.begun => _ = self.reached.take(&id, 0),
+            None if self.begun => _ = self.progress.take(&id, 0),
             None => {
                 let passed = file.seek(|entry| entry.realtime < self.since)?;
-                self.reached.take(&id, passed);
+                self.progress.take(&id, passed);
             }
         }
         self.suspects.remove(&inode);
-        self.files.push(Open::new(inode, listed, id, file));
+        self.files.push(OpenJournal::new(inode, listed, id, file));
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl Journal {
         }
         warn!(file = %path.display(), %error, "Leaving out a journal file that cannot be understood");
         self.malformed += 1;
-        let finished = Finished {
+        let finished = FinishedJournal {
             path: path.to_owned(),
             id: String::new(),
         };
@@ -213,10 +213,10 @@ impl Journal {
     }
 
     /// The next entry; `None` if all is read.
-    pub fn next_entry(&mut self) -> Option<Entry> {
+    pub fn next_entry(&mut self) -> Option<JournalEntry> {
         loop {
             self.look_ahead();
-            let mut first: Option<(usize, &Found)> = None;
+            let mut first: Option<(usize, &OpenedFile)> = None;
             for (index, open) in self.files.iter().enumerate() {
                 if let Some(next) = &open.next
                     && first.is_none_or(|(_, first)| next.is_before(first))
@@ -241,10 +241,12 @@ impl Journal {
             }
             match open.file.peek() {
                 // journald copied it to the disk, after it was read where it was before.
-                Ok(Peeked::Entry(found)) if !open.volatile && self.reached.copied(&found.entry) => {
+                Ok(Peeked::JournalEntry(found))
+                    if !open.volatile && self.progress.copied(&found.entry) =>
+                {
                     open.file.pass(found.entry.sequence);
                 }
-                Ok(Peeked::Entry(found)) => {
+                Ok(Peeked::JournalEntry(found)) => {
                     self.suspects.remove(&open.inode);
                     open.next = Some(found);
                 }
@@ -283,7 +285,7 @@ impl Journal {
     }
 
     /// Hands out the next entry of a file.
-    fn take(&mut self, index: usize) -> Option<Entry> {
+    fn take(&mut self, index: usize) -> Option<JournalEntry> {
         let open = &mut self.files[index];
         let found = open.next.take()?;
         let message = match open.file.message(&found) {
@@ -299,15 +301,15 @@ impl Journal {
                 return None;
             }
         };
-        let Found {
+        let OpenedFile {
             entry, from_kernel, ..
         } = found;
         open.file.pass(entry.sequence);
         if open.volatile {
-            self.reached.take_volatile(&entry);
+            self.progress.take_volatile(&entry);
         }
-        let again = !self.reached.take(&open.id, entry.sequence);
-        Some(Entry {
+        let again = !self.progress.take(&open.id, entry.sequence);
+        Some(JournalEntry {
             sequence: entry.sequence,
             realtime: entry.realtime,
             monotonic: entry.monotonic,
@@ -328,9 +330,9 @@ impl Journal {
         while let Some(open) = self.files.get_mut(index) {
             let gone_for = open.gone.map(|gone| gone.elapsed());
             let closed = match open.file.state() {
-                Ok(State::Archived) => true,
-                Ok(State::Offline) => gone_for.is_some(),
-                Ok(State::Online) => gone_for.is_some_and(|gone| gone > WAKE),
+                Ok(FileState::Archived) => true,
+                Ok(FileState::Offline) => gone_for.is_some(),
+                Ok(FileState::Online) => gone_for.is_some_and(|gone| gone > WAKE),
                 Err(error) => {
                     let files = self.files.len();
                     self.fail(index, error);
@@ -344,7 +346,7 @@ impl Journal {
             }
             // It may have grown between its end and its being closed.
             if let Ok(Peeked::End) = open.file.peek() {
-                let Open {
+                let OpenJournal {
                     inode,
                     path,
                     id,
@@ -352,7 +354,7 @@ impl Journal {
                     ..
                 } = self.files.swap_remove(index);
                 if gone.is_none() {
-                    self.finished.insert(inode, Finished { path, id });
+                    self.finished.insert(inode, FinishedJournal { path, id });
                 }
             } else {
                 open.ended = false;

@@ -33,12 +33,12 @@ impl Term {
 /// An entry is wanted that has one of the terms of each of these groups. The first group should be
 /// the one that fewest entries have: they are found through it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wanted {
+pub struct EntryFilter {
     /// Each a list of alternatives.
     pub groups: Vec<Vec<Term>>,
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for EntryFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, group) in self.groups.iter().enumerate() {
             let and = if index > 0 { "," } else { "" };

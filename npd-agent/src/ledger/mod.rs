@@ -4,17 +4,17 @@
 //! while nobody does but someone cannot tell, and false otherwise. The newest claim is the one
 //! shown. The ledger is pure: no clock, no I/O.
 
-mod kept;
+mod saved;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use self::kept::KeptClaim;
+pub use self::saved::SavedClaim;
 use crate::go::quote::quote;
 use crate::problem::{
-    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Status, Subject, bounded,
+    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Subject, Update, bounded,
 };
 
 /// How many claims one condition keeps. A node with more hung tasks than this is sick enough:
@@ -24,11 +24,11 @@ const MAX_CLAIMS: usize = 1024;
 /// The node's conditions, and who claims them.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    entries: Vec<Entry>,
+    entries: Vec<ConditionEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConditionEntry {
     shown: Condition,
     healthy: Healthy,
     /// False until a monitor that skips its initial status has had a first result.
@@ -77,7 +77,7 @@ impl Ledger {
             return first_shown.then(|| entry.shown.clone());
         }
         let shown = healthy.condition(now);
-        let entry = Entry {
+        let entry = ConditionEntry {
             shown: shown.clone(),
             healthy,
             published: publish,
@@ -162,14 +162,14 @@ impl Ledger {
         outcomes
     }
 
-    fn entry(&mut self, r#type: &str) -> Option<&mut Entry> {
+    fn entry(&mut self, r#type: &str) -> Option<&mut ConditionEntry> {
         self.entries
             .iter_mut()
             .find(|entry| *entry.shown.r#type == *r#type)
     }
 }
 
-impl Entry {
+impl ConditionEntry {
     /// Files or withdraws a claim. False if there are too many.
     fn claim(&mut self, finding: Finding) -> bool {
         let Finding {
@@ -305,14 +305,14 @@ impl Condition {
 
 impl Outcome {
     /// What exporters are told, or `None` if nothing is news.
-    pub fn into_status(self, source: &Arc<str>) -> Option<Status> {
+    pub fn into_status(self, source: &Arc<str>) -> Option<Update> {
         let Self {
             event, condition, ..
         } = self;
         let conditions = Vec::from_iter(condition);
-        (event.is_some() || !conditions.is_empty()).then(|| Status {
+        (event.is_some() || !conditions.is_empty()).then(|| Update {
             number: 0,
-            mark: None,
+            occurrence: None,
             source: Arc::clone(source),
             event,
             conditions,

@@ -57,7 +57,7 @@ impl ConfigFile {
 }
 
 /// A kind of monitor.
-pub struct Kind {
+pub struct MonitorKind {
     /// The command-line flag that names its config files, without the dashes.
     pub flag: &'static str,
     /// NPD's older name of the flag.
@@ -70,7 +70,7 @@ pub struct Kind {
 }
 
 /// Every kind of monitor, in the order of `--help`.
-pub const KINDS: &[Kind] = &[log::KIND, plugin::KIND, stats::KIND, ebpf::KIND];
+pub const KINDS: &[MonitorKind] = &[log::KIND, plugin::KIND, stats::KIND, ebpf::KIND];
 
 /// Something that watches the node.
 pub trait Monitor: Send {

@@ -21,7 +21,7 @@ pub const TOOL: Tool = Tool {
 /// one that runs would write them again. It takes the agent's own rights: get nodes, patch nodes/status
 #[derive(Parser, Debug)]
 #[command(name = "uninstall")]
-struct Line {
+struct UninstallArgs {
     /// The Nodes' names [default: the environment's `NODE_NAME`, else the host name]
     #[arg(value_name = "NODE")]
     nodes: Vec<String>,
@@ -41,7 +41,7 @@ struct Line {
 }
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    match block_on(uninstall(Line::parse_from(line))) {
+    match block_on(uninstall(UninstallArgs::parse_from(line))) {
         Ok(Ok(true)) => ExitCode::SUCCESS,
         Ok(Ok(false)) => ExitCode::FAILURE,
         Ok(Err(error)) | Err(error) => {
@@ -52,7 +52,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
 }
 
 /// Goes through all Nodes, also if one fails. Whether none did.
-async fn uninstall(line: Line) -> anyhow::Result<bool> {
+async fn uninstall(line: UninstallArgs) -> anyhow::Result<bool> {
     let mut nodes = line.nodes;
     if nodes.is_empty() {
         let name = line.hostname_override.unwrap_or_default();

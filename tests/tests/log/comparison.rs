@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
-use npd_agent::journal::{Entry, Journal, Term, Wanted};
+use npd_agent::journal::{EntryFilter, Journal, JournalEntry, Term};
 use npd_tests::harness;
 use serde_json::Value;
 
@@ -170,7 +170,7 @@ pub(crate) fn compare(folder: &Path, identifiers: &[&str]) -> anyhow::Result<u64
         .iter()
         .map(|identifier| Term::new("SYSLOG_IDENTIFIER", identifier));
     let groups = vec![terms.collect()];
-    let mut journal = Journal::in_folder(folder.to_owned(), Wanted { groups }, 0);
+    let mut journal = Journal::in_folder(folder.to_owned(), EntryFilter { groups }, 0);
     journal.scan();
     let mut journalctl = Command::new("journalctl");
     journalctl
@@ -207,7 +207,7 @@ pub(crate) fn compare(folder: &Path, identifiers: &[&str]) -> anyhow::Result<u64
 }
 
 /// An entry as `journalctl` prints it.
-fn entry(json: &Value) -> anyhow::Result<Entry> {
+fn entry(json: &Value) -> anyhow::Result<JournalEntry> {
     let text = |key: &str| {
         json[key]
             .as_str()
@@ -216,7 +216,7 @@ fn entry(json: &Value) -> anyhow::Result<Entry> {
     let cursor = text("__CURSOR")?;
     let sequence = cursor.split(';').find_map(|part| part.strip_prefix("i="));
     let byte = |byte: &Value| u8::try_from(byte.as_u64()?).ok();
-    Ok(Entry {
+    Ok(JournalEntry {
         sequence: u64::from_str_radix(sequence.context("the number")?, 16)?,
         realtime: text("__REALTIME_TIMESTAMP")?.parse()?,
         monotonic: text("__MONOTONIC_TIMESTAMP")?.parse()?,

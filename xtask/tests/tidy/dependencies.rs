@@ -10,7 +10,7 @@ const UNKNOWN: &[(&str, &[&str])] = &[
     ("ledger", PURE),
     ("incident", PURE),
     // What everyone above may use.
-    ("board", ABOVE_NODE),
+    ("status_page", ABOVE_NODE),
     ("metrics", ABOVE_NODE),
     ("node", ABOVE_NODE),
     ("exec", ABOVE_NODE),
@@ -36,7 +36,7 @@ const UNKNOWN: &[(&str, &[&str])] = &[
 
 const PURE: &[&str] = &[
     "agent",
-    "board",
+    "status_page",
     "cgroup",
     "config",
     "exec",

@@ -1,4 +1,4 @@
-//! Keeps the Node's conditions at the API server in line with the [`Inbox`], and learns the Node's
+//! Keeps the Node's conditions at the API server in line with the [`Pending`], and learns the Node's
 //! uid on the way.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
-use super::api::{Api, Call, Cause, Failure, Right, lock};
+use super::api::{Api, Call, Cause, Failure, Permission, lock};
 use super::backoff::jittered;
-use super::bucket::Bucket;
 use super::conditions::removal;
-use super::inbox::Inbox;
 use super::node::{FIELD_MANAGER, NodeObject};
-use super::trouble::Trouble;
+use super::pending::Pending;
+use super::rate_limit::RateLimit;
+use super::request_health::RequestHealth;
 use crate::problem::Forever;
 
 /// How long a start waits, at most, while nothing is wrong: a fleet that starts at once spreads its
@@ -71,19 +71,19 @@ pub(super) struct ConditionTask {
     /// The API server.
     pub api: Arc<Api>,
     /// What is to stand there.
-    pub inbox: Arc<Inbox>,
+    pub pending: Arc<Pending>,
     /// How to go about it.
     pub manners: Manners,
     /// Where to tell the Node's uid.
     pub uid: watch::Sender<NodeUid>,
     /// Where to tell what goes wrong.
-    pub trouble: Trouble,
+    pub health: RequestHealth,
 }
 
 /// When to write next, and when to ask.
 struct Diary {
     /// Paces writes of changes.
-    changes: Bucket,
+    changes: RateLimit,
     /// No write before then: the shortest gap, or a pause after a failure.
     hold: Instant,
     /// The next heartbeat, or the next question for the uid.
@@ -108,7 +108,7 @@ impl ConditionTask {
         let node = self.meet(self.manners.wait_timeout).await;
         let now = Instant::now();
         let mut diary = Diary {
-            changes: Bucket::new(CHANGES_A_SECOND, CHANGES_AT_ONCE, now.into_std()),
+            changes: RateLimit::new(CHANGES_A_SECOND, CHANGES_AT_ONCE, now.into_std()),
             hold: now,
             tick: now + self.first_tick(node.as_ref()),
             examine: self.when_to_examine(),
@@ -116,7 +116,7 @@ impl ConditionTask {
         loop {
             let (due, work) = self.next(&diary);
             tokio::select! {
-                () = self.inbox.conditions_changed.notified() => continue,
+                () = self.pending.conditions_changed.notified() => continue,
                 () = sleep_until(due) => {}
             }
             let done = match work {
@@ -125,7 +125,7 @@ impl ConditionTask {
                 Work::Examine => self.examine(&mut diary).await,
             };
             if let Err((right, failure)) = done {
-                let pause = self.trouble.failed(right, &failure);
+                let pause = self.health.failed(right, &failure);
                 if failure.cause == Cause::Missing {
                     sleep(pause).await;
                     self.meet(Duration::ZERO).await;
@@ -141,9 +141,9 @@ impl ConditionTask {
     async fn settle(&self) {
         let spread = START_SPREAD.mul_f64((self.manners.random)());
         let end = Instant::now() + spread;
-        while !self.inbox.is_urgent() {
+        while !self.pending.is_urgent() {
             tokio::select! {
-                () = self.inbox.anything_came.notified() => {}
+                () = self.pending.anything_came.notified() => {}
                 () = sleep_until(end) => return,
             }
         }
@@ -156,17 +156,17 @@ impl ConditionTask {
         loop {
             let failure = match self.api.call::<NodeObject>(&get(&self.manners.node)).await {
                 Ok(node) => {
-                    self.trouble.over();
-                    lock(&self.inbox.conditions).learn(&node);
+                    self.health.over();
+                    lock(&self.pending.conditions).learn(&node);
                     self.tell_uid(&node);
                     return Some(node);
                 }
                 Err(failure) => failure,
             };
-            let pause = self.trouble.failed(Right::GetNode, &failure);
+            let pause = self.health.failed(Permission::GetNode, &failure);
             if failure.cause == Cause::Forbidden {
                 self.uid.send_replace(NodeUid::Unknown);
-                lock(&self.inbox.conditions).forget();
+                lock(&self.pending.conditions).forget();
                 return None;
             }
             if Instant::now() < deadline {
@@ -190,7 +190,7 @@ impl ConditionTask {
     fn first_tick(&self, node: Option<&NodeObject>) -> Duration {
         let period = self.period();
         let random = (self.manners.random)();
-        let heard = node.and_then(|node| lock(&self.inbox.conditions).heard_of(node));
+        let heard = node.and_then(|node| lock(&self.pending.conditions).heard_of(node));
         let Some(heard) = heard else {
             return period.mul_f64(random);
         };
@@ -205,12 +205,12 @@ impl ConditionTask {
     }
 
     fn when_to_examine(&self) -> Option<Instant> {
-        let worth = self.manners.write && lock(&self.inbox.conditions).has_suspects();
+        let worth = self.manners.write && lock(&self.pending.conditions).has_suspects();
         worth.then(|| Instant::now() + self.period() * WORDLESS)
     }
 
     fn next(&self, diary: &Diary) -> (Instant, Work) {
-        let conditions = lock(&self.inbox.conditions);
+        let conditions = lock(&self.pending.conditions);
         if self.manners.write && conditions.is_dirty() {
             let ready = diary.changes.ready_at(Instant::now().into_std());
             return (Instant::from_std(ready).max(diary.hold), Work::Write);
@@ -228,10 +228,10 @@ impl ConditionTask {
         (due.max(diary.hold), work)
     }
 
-    async fn write(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
+    async fn write(&mut self, diary: &mut Diary) -> Result<(), (Permission, Failure)> {
         let start = Instant::now();
         let patch = {
-            let conditions = lock(&self.inbox.conditions);
+            let conditions = lock(&self.pending.conditions);
             if conditions.is_dirty() {
                 diary.changes.take(start.into_std());
             }
@@ -240,19 +240,19 @@ impl ConditionTask {
         diary.hold = start + GAP;
         let call = patch_status(&self.manners.node, patch.body.clone());
         let node: NodeObject = self.call(&call).await?;
-        self.trouble.well();
-        lock(&self.inbox.conditions).wrote(&patch);
-        self.inbox.written.notify_one();
+        self.health.well();
+        lock(&self.pending.conditions).wrote(&patch);
+        self.pending.written.notify_one();
         self.tell_uid(&node);
         diary.tick = Instant::now() + jittered(self.period(), (self.manners.random)());
         Ok(())
     }
 
-    async fn check(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
+    async fn check(&mut self, diary: &mut Diary) -> Result<(), (Permission, Failure)> {
         let node = self.call(&check(&self.manners.node)).await?;
-        self.trouble.over();
+        self.health.over();
         let another = self.tell_uid(&node);
-        let mut conditions = lock(&self.inbox.conditions);
+        let mut conditions = lock(&self.pending.conditions);
         if another || (self.manners.write && conditions.are_lost(&node)) {
             conditions.forget();
         }
@@ -260,15 +260,15 @@ impl ConditionTask {
         Ok(())
     }
 
-    async fn examine(&mut self, diary: &mut Diary) -> Result<(), (Right, Failure)> {
+    async fn examine(&mut self, diary: &mut Diary) -> Result<(), (Permission, Failure)> {
         let node = self.call(&get(&self.manners.node)).await?;
-        self.trouble.over();
+        self.health.over();
         diary.examine = None;
-        lock(&self.inbox.conditions).examine(&node);
+        lock(&self.pending.conditions).examine(&node);
         Ok(())
     }
 
-    async fn call(&self, call: &Call) -> Result<NodeObject, (Right, Failure)> {
+    async fn call(&self, call: &Call) -> Result<NodeObject, (Permission, Failure)> {
         let answer = self.api.call(call).await;
         answer.map_err(|failure| (call.right, failure))
     }
@@ -311,7 +311,7 @@ pub(super) async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<Strin
 /// Reads the Node as it is now. The server's cache may be behind what our predecessor wrote.
 fn get(node: &str) -> Call {
     Call {
-        right: Right::GetNode,
+        right: Permission::GetNode,
         path: format!("/api/v1/nodes/{node}"),
         body: None,
         metadata_only: false,
@@ -321,7 +321,7 @@ fn get(node: &str) -> Call {
 /// Reads the Node's metadata from the server's cache, which costs its database nothing.
 fn check(node: &str) -> Call {
     Call {
-        right: Right::GetNode,
+        right: Permission::GetNode,
         path: format!("/api/v1/nodes/{node}?resourceVersion=0"),
         body: None,
         metadata_only: true,
@@ -330,7 +330,7 @@ fn check(node: &str) -> Call {
 
 fn patch_status(node: &str, body: serde_json::Value) -> Call {
     Call {
-        right: Right::PatchNodeStatus,
+        right: Permission::PatchNodeStatus,
         path: format!("/api/v1/nodes/{node}/status?fieldManager={FIELD_MANAGER}"),
         body: Some(body),
         metadata_only: true,

@@ -7,12 +7,12 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
 
-use super::api::{Call, Right};
+use super::api::{Call, Permission};
 use super::node::FIELD_MANAGER;
 
 /// What an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Object {
+pub(super) enum InvolvedObject {
     /// The Node of this name.
     Node(Arc<str>),
     /// A pod.
@@ -28,11 +28,11 @@ pub(super) enum Object {
 
 /// An Event as it is to stand at the API server.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Event {
+pub(super) struct KubernetesEvent {
     /// Its own name.
     pub name: String,
     /// What it is about.
-    pub object: Object,
+    pub object: InvolvedObject,
     /// Who says so.
     pub source: Arc<str>,
     /// One word.
@@ -51,7 +51,7 @@ pub(super) struct Event {
 
 /// What every Event of this agent has in common.
 #[derive(Clone, Debug)]
-pub(super) struct Writer {
+pub(super) struct EventWriter {
     /// The Node's name.
     pub node: Arc<str>,
     /// The Node's uid, once it is known.
@@ -63,7 +63,7 @@ pub(super) struct Writer {
 /// The longest name of an object.
 const LONGEST_NAME: usize = 253;
 
-impl Object {
+impl InvolvedObject {
     /// Whether it is the Node.
     pub(super) fn is_node(&self) -> bool {
         matches!(self, Self::Node(_))
@@ -87,12 +87,12 @@ impl Object {
     }
 }
 
-impl Writer {
+impl EventWriter {
     /// Creates the Event.
-    pub(super) fn create(&self, event: &Event) -> Call {
+    pub(super) fn create(&self, event: &KubernetesEvent) -> Call {
         let namespace = self.namespace_of(event);
         let involved = match &event.object {
-            Object::Node(name) => core::ObjectReference {
+            InvolvedObject::Node(name) => core::ObjectReference {
                 api_version: Some("v1".to_owned()),
                 kind: Some("Node".to_owned()),
                 name: Some(name.to_string()),
@@ -102,7 +102,7 @@ impl Writer {
                 namespace: Some(self.namespace.clone()).filter(|ns| !ns.is_empty()),
                 ..Default::default()
             },
-            Object::Pod {
+            InvolvedObject::Pod {
                 namespace,
                 name,
                 uid,
@@ -137,7 +137,7 @@ impl Writer {
             ..Default::default()
         };
         Call {
-            right: Right::CreateEvent,
+            right: Permission::CreateEvent,
             path: format!("/api/v1/namespaces/{namespace}/events?fieldManager={FIELD_MANAGER}"),
             body: Some(json!(body)),
             metadata_only: true,
@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// Writes the Event's count, its time and its newest message.
-    pub(super) fn count(&self, event: &Event) -> Call {
+    pub(super) fn count(&self, event: &KubernetesEvent) -> Call {
         let namespace = self.namespace_of(event);
         let name = &event.name;
         let body: Value = json!({
@@ -155,7 +155,7 @@ impl Writer {
             "message": event.message,
         });
         Call {
-            right: Right::PatchEvent,
+            right: Permission::PatchEvent,
             path: format!(
                 "/api/v1/namespaces/{namespace}/events/{name}?fieldManager={FIELD_MANAGER}"
             ),
@@ -165,11 +165,11 @@ impl Writer {
     }
 
     /// Where the Event lives.
-    pub(super) fn namespace_of<'a>(&'a self, event: &'a Event) -> &'a str {
+    pub(super) fn namespace_of<'a>(&'a self, event: &'a KubernetesEvent) -> &'a str {
         match &event.object {
-            Object::Node(_) if self.namespace.is_empty() => "default",
-            Object::Node(_) => &self.namespace,
-            Object::Pod { namespace, .. } => namespace,
+            InvolvedObject::Node(_) if self.namespace.is_empty() => "default",
+            InvolvedObject::Node(_) => &self.namespace,
+            InvolvedObject::Pod { namespace, .. } => namespace,
         }
     }
 }

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::api::{Api, Cause, lock};
 use super::condition_task::NodeUid;
-use super::event::Writer;
-use super::events::{Delivery, Next};
-use super::inbox::Inbox;
-use super::trouble::Trouble;
+use super::event::EventWriter;
+use super::events::{Delivery, NextWrite};
+use super::pending::Pending;
+use super::request_health::RequestHealth;
 use crate::problem::Forever;
 
 /// The task.
@@ -22,13 +22,13 @@ pub(super) struct EventTask {
     /// The API server.
     pub api: Arc<Api>,
     /// What is to be written.
-    pub inbox: Arc<Inbox>,
+    pub pending: Arc<Pending>,
     /// What all Events have in common.
-    pub writer: Writer,
+    pub writer: EventWriter,
     /// What is known of the Node's uid. Nothing is written while it is being asked for.
     pub uid: watch::Receiver<NodeUid>,
     /// Where to tell what goes wrong.
-    pub trouble: Trouble,
+    pub health: RequestHealth,
     /// How many Events wait.
     pub waiting: IntGauge,
     /// Counts occurrences that the server will never know of.
@@ -44,25 +44,25 @@ impl EventTask {
             self.look_at_uid();
             let next = self.next();
             let due = match next {
-                Next::Write(delivery) => {
+                NextWrite::Write(delivery) => {
                     if let Some(pause) = self.write(&delivery).await {
                         sleep(pause).await;
                     }
                     continue;
                 }
-                Next::At(due) => Some(Instant::from_std(due)),
-                Next::Nothing => None,
+                NextWrite::At(due) => Some(Instant::from_std(due)),
+                NextWrite::Nothing => None,
             };
             tokio::select! {
-                () = self.inbox.events_came.notified() => {}
+                () = self.pending.events_came.notified() => {}
                 changed = self.uid.changed() => changed?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
     }
 
-    fn next(&self) -> Next {
-        let mut events = lock(&self.inbox.events);
+    fn next(&self) -> NextWrite {
+        let mut events = lock(&self.pending.events);
         let next = events.next(Instant::now().into_std());
         self.waiting
             .set(i64::try_from(events.waiting()).unwrap_or(i64::MAX));
@@ -75,7 +75,7 @@ impl EventTask {
         };
         let old = self.writer.node_uid.replace(Arc::clone(&uid));
         if old.is_some_and(|old| old != uid) {
-            lock(&self.inbox.events).node_replaced(Timestamp::now());
+            lock(&self.pending.events).node_replaced(Timestamp::now());
         }
     }
 
@@ -88,13 +88,13 @@ impl EventTask {
         };
         let answer = self.api.call::<IgnoredAny>(&call).await;
         let now = Instant::now().into_std();
-        let mut events = lock(&self.inbox.events);
+        let mut events = lock(&self.pending.events);
         let Err(failure) = answer else {
             events.delivered(delivery, now);
-            self.inbox.tell(&events);
+            self.pending.tell(&events);
             drop(events);
-            self.inbox.written.notify_one();
-            self.trouble.well();
+            self.pending.written.notify_one();
+            self.health.well();
             return None;
         };
         // A pod's namespace may be gone, or closed to us; that says nothing about other Events.
@@ -104,22 +104,22 @@ impl EventTask {
             Cause::Missing if !delivery.create => events.missing(delivery, now),
             Cause::Missing | Cause::Forbidden if is_pods => {
                 self.dropped.inc_by(events.refused(delivery));
-                self.inbox.tell(&events);
+                self.pending.tell(&events);
                 drop(events);
                 if failure.cause == Cause::Forbidden {
-                    self.trouble.failed(call.right, &failure);
+                    self.health.failed(call.right, &failure);
                 }
             }
             Cause::Refused => {
                 self.dropped.inc_by(events.refused(delivery));
-                self.inbox.tell(&events);
+                self.pending.tell(&events);
                 drop(events);
-                self.trouble.failed(call.right, &failure);
+                self.health.failed(call.right, &failure);
             }
             _ => {
                 events.failed(delivery, now);
                 drop(events);
-                return Some(self.trouble.failed(call.right, &failure));
+                return Some(self.health.failed(call.right, &failure));
             }
         }
         None

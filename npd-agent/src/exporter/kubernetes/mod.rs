@@ -1,22 +1,22 @@
 //! The Kubernetes exporter: conditions into the Node's status, events into core/v1 Events.
 //!
-//! The hub leaves statuses in an [`inbox`] and goes on. Two tasks write, each one request at a
+//! The hub leaves updates in [`pending`] and goes on. Two tasks write, each one request at a
 //! time: [`condition_task`] the newest condition of each type, [`event_task`] what the correlator
-//! in [`events`] makes of events. Whatever fails is tried again; what is left in the inbox is always
+//! in [`events`] makes of events. Whatever fails is tried again; what is pending is always
 //! the latest, so the server ends up with it however long it was away.
 
 mod access;
 mod api;
 mod backoff;
-mod bucket;
 mod condition_task;
 mod conditions;
 mod event;
 mod event_task;
 mod events;
-mod inbox;
 mod node;
-mod trouble;
+mod pending;
+mod rate_limit;
+mod request_health;
 
 use std::sync::Arc;
 
@@ -29,24 +29,24 @@ use tracing::info;
 use self::access::Access;
 use self::api::Api;
 use self::api::Connect;
-use self::bucket::Bucket;
 use self::condition_task::{ConditionTask, Manners, NodeUid};
 use self::conditions::Conditions;
-use self::event::{Writer, is_name};
+use self::event::{EventWriter, is_name};
 use self::event_task::EventTask;
-use self::inbox::{Inbox, Slot};
-use self::trouble::Trouble;
-use super::{Built, Setting};
+use self::pending::{KubernetesExporter, Pending};
+use self::rate_limit::RateLimit;
+use self::request_health::RequestHealth;
+use super::{BuildContext, Built};
 use crate::flags::Options;
 use crate::metrics::registered;
 
 /// Builds the exporter if there is a cluster to report to.
-pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
-    let options = setting.options;
+pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
+    let options = context.options;
     if !options.enable_k8s_exporter {
         return Ok(None);
     }
-    if !setting.cluster {
+    if !context.cluster {
         info!("No cluster to report to; it takes a pod or --apiserver-override");
         return Ok(None);
     }
@@ -58,10 +58,10 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
         info!("Neither conditions nor Events are to be written to the cluster");
         return Ok(None);
     }
-    check_names(&setting.node.name, &options.event_namespace)?;
+    check_names(&context.node.name, &options.event_namespace)?;
     let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
     access.check()?;
-    start(setting, Arc::new(move || access.client()), backoff::random).map(Some)
+    start(context, Arc::new(move || access.client()), backoff::random).map(Some)
 }
 
 /// Removes from the Node every condition that this agent was the last to write, and returns their
@@ -80,45 +80,49 @@ pub async fn remove_conditions(
 }
 
 /// Puts inbox and tasks together.
-fn start(setting: &Setting<'_>, connect: Connect, random: fn() -> f64) -> anyhow::Result<Built> {
-    let options = setting.options;
-    let node: Arc<str> = Arc::from(&*setting.node.name);
-    let registry = &setting.metrics.registry;
+fn start(
+    context: &BuildContext<'_>,
+    connect: Connect,
+    random: fn() -> f64,
+) -> anyhow::Result<Built> {
+    let options = context.options;
+    let node: Arc<str> = Arc::from(&*context.node.name);
+    let registry = &context.metrics.registry;
     let waiting = IntGauge::new(
         "npd_events_waiting",
         "Kubernetes Events that wait to be written or counted on.",
     )?;
     let now = Instant::now().into_std();
-    let bucket = Bucket::from_flags(options.kube_api_qps, options.kube_api_burst, now);
+    let rate_limit = RateLimit::from_flags(options.kube_api_qps, options.kube_api_burst, now);
     let api = Arc::new(Api::new(
         connect,
-        bucket,
+        rate_limit,
         registered(registry, requests()?)?,
     ));
     let waiting = registered(registry, waiting)?;
-    let dropped = setting
+    let dropped = context
         .metrics
         .exporter_dropped
         .with_label_values(&["kubernetes"]);
-    let inbox = Arc::new(Inbox::new(Conditions::new(setting.conditions.clone())));
+    let pending = Arc::new(Pending::new(Conditions::new(context.conditions.clone())));
     let (uid, uid_seen) = watch::channel(NodeUid::Asked);
     let conditions = ConditionTask {
         api: Arc::clone(&api),
-        inbox: Arc::clone(&inbox),
+        pending: Arc::clone(&pending),
         manners: manners(options, &node, random),
         uid,
-        trouble: Trouble::new(setting.board.clone(), "kubernetes conditions", random),
+        health: RequestHealth::new(context.status_page.clone(), "kubernetes conditions", random),
     };
     let events = EventTask {
         api,
-        inbox: Arc::clone(&inbox),
-        writer: Writer {
+        pending: Arc::clone(&pending),
+        writer: EventWriter {
             node: Arc::clone(&node),
             node_uid: None,
             namespace: options.event_namespace.clone(),
         },
         uid: uid_seen,
-        trouble: Trouble::new(setting.board.clone(), "kubernetes events", random),
+        health: RequestHealth::new(context.status_page.clone(), "kubernetes events", random),
         waiting,
         dropped: dropped.clone(),
     };
@@ -130,10 +134,10 @@ fn start(setting: &Setting<'_>, connect: Connect, random: fn() -> f64) -> anyhow
         }
     };
     Ok(Built {
-        finish: Some(Box::pin(Arc::clone(&inbox).finish())),
-        told: Some(inbox.told()),
-        exporter: Box::new(Slot {
-            inbox,
+        finish: Some(Box::pin(Arc::clone(&pending).finish())),
+        acknowledged: Some(pending.acknowledged()),
+        exporter: Box::new(KubernetesExporter {
+            pending,
             node,
             write_conditions: options.k8s_exporter_update_node_conditions,
             write_events: options.k8s_exporter_write_events,

@@ -15,7 +15,7 @@ pub(super) const FIELD_MANAGER: &str = "npd-agent";
 pub(super) struct NodeObject {
     /// `metadata`.
     pub metadata: Metadata,
-    pub(super) status: Status,
+    pub(super) status: NodeStatusRead,
 }
 
 /// `metadata` of any object.
@@ -58,7 +58,7 @@ struct OwnedCondition {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Status {
+pub(super) struct NodeStatusRead {
     pub(super) conditions: Vec<NodeCondition>,
 }
 

@@ -14,9 +14,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use self::notes::{Known, Note, Notes, note};
-use super::{Built, Exporter, Setting};
+use super::{BuildContext, Built, Exporter};
 use crate::flags::TerminalFormat;
-use crate::problem::{Condition, Event, Severity, Status};
+use crate::problem::{Condition, Event, Severity, Update};
 
 /// How many bytes of lines may wait for a slow reader of our standard output.
 const QUEUED: usize = 4 << 20;
@@ -29,14 +29,14 @@ const AT_ONCE: usize = 4096;
 struct Terminal {
     format: TerminalFormat,
     zone: TimeZone,
-    lines: Sender<Line>,
+    lines: Sender<QueuedLine>,
     queue: Arc<Queue>,
     known: Known,
     dropped: IntCounter,
 }
 
 /// A line on its way.
-struct Line {
+struct QueuedLine {
     number: u64,
     text: String,
     note: Option<Note>,
@@ -51,20 +51,20 @@ struct Queue {
 }
 
 /// Builds the exporter if it is asked for, or if there is no cluster to report to.
-pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
-    let unasked = if setting.cluster {
+pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
+    let unasked = if context.cluster {
         TerminalFormat::Off
     } else {
         TerminalFormat::Text
     };
-    let format = setting.options.terminal.unwrap_or(unasked);
+    let format = context.options.terminal.unwrap_or(unasked);
     if format == TerminalFormat::Off {
         return Ok(None);
     }
     let (sender, lines) = channel();
-    let (tell, told) = watch::channel(0);
+    let (tell, acknowledged) = watch::channel(0);
     let queue = Arc::new(Queue::default());
-    let (notes, known) = setting.state.map(Notes::open).unzip();
+    let (notes, known) = context.state.map(Notes::open).unzip();
     let queued = Arc::clone(&queue);
     std::thread::Builder::new()
         .name("terminal".to_owned())
@@ -76,14 +76,14 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
         lines: sender,
         queue,
         known: known.unwrap_or_default(),
-        dropped: setting
+        dropped: context
             .metrics
             .exporter_dropped
             .with_label_values(&["terminal"]),
     };
     Ok(Some(Built {
         exporter: Box::new(terminal),
-        told: Some(told),
+        acknowledged: Some(acknowledged),
         task: None,
         finish: None,
     }))
@@ -91,15 +91,15 @@ pub fn build(setting: &Setting<'_>) -> anyhow::Result<Option<Built>> {
 
 /// Writes lines, and notes that they are told, until nobody reads them any more.
 fn write_lines(
-    lines: &Receiver<Line>,
+    lines: &Receiver<QueuedLine>,
     queue: &Queue,
     mut notes: Option<Notes>,
-    told: &watch::Sender<u64>,
+    acknowledged: &watch::Sender<u64>,
 ) {
     let mut out = std::io::stdout().lock();
     let mut waiting = None;
     while let Some(line) = waiting.take().or_else(|| lines.recv().ok()) {
-        let Line {
+        let QueuedLine {
             mut number,
             mut text,
             note,
@@ -130,13 +130,13 @@ fn write_lines(
         }
         queue.bytes.fetch_sub(text.len(), SeqCst);
         // What was dropped after it is settled, too.
-        told.send_replace(if drained { number.max(given) } else { number });
+        acknowledged.send_replace(if drained { number.max(given) } else { number });
     }
 }
 
 impl Exporter for Terminal {
-    fn export(&mut self, status: &Status) {
-        let text = if self.known.take(status.mark.as_ref()) {
+    fn export(&mut self, status: &Update) {
+        let text = if self.known.take(status.occurrence.as_ref()) {
             String::new()
         } else {
             match self.format {
@@ -144,7 +144,7 @@ impl Exporter for Terminal {
                 _ => text(status, &self.zone),
             }
         };
-        let line = Line {
+        let line = QueuedLine {
             number: status.number,
             note: note(status).filter(|_| !text.is_empty()),
             text,
@@ -161,22 +161,22 @@ impl Exporter for Terminal {
 }
 
 /// One JSON object and a newline.
-fn json(status: &Status) -> String {
+fn json(status: &Update) -> String {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct JsonLine<'a> {
         source: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         event: Option<&'a Event>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         conditions: &'a [Condition],
     }
-    let Status {
+    let Update {
         source,
         event,
         conditions,
         ..
     } = status;
-    let line = Line {
+    let line = JsonLine {
         source,
         event: event.as_ref(),
         conditions,
@@ -188,7 +188,7 @@ fn json(status: &Status) -> String {
 }
 
 /// A line for the event, or a line for each condition if there was none.
-fn text(status: &Status, zone: &TimeZone) -> String {
+fn text(status: &Update, zone: &TimeZone) -> String {
     let time = |timestamp: jiff::Timestamp| {
         timestamp
             .to_zoned(zone.clone())

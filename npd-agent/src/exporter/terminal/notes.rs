@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use crate::checkpoint::State;
-use crate::problem::{Mark, Status};
+use crate::checkpoint::StateDir;
+use crate::problem::{OccurrenceId, Update};
 
 /// The file's name in `--state-dir`, and that of the one before it.
 const FILE: &str = "told";
@@ -47,22 +47,22 @@ pub(super) struct Notes {
 pub(super) type Note = [u8; NOTE];
 
 /// What to note of a status; nothing if it cannot come again.
-pub(super) fn note(status: &Status) -> Option<Note> {
-    let mark = status.mark.as_ref()?;
+pub(super) fn note(status: &Update) -> Option<Note> {
+    let occurrence = status.occurrence.as_ref()?;
     let mut note = [0; NOTE];
     note[..8].copy_from_slice(&status.number.to_le_bytes());
-    note[8..16].copy_from_slice(&hash(&*mark.source).to_le_bytes());
-    note[16..].copy_from_slice(&mark.found.to_le_bytes());
+    note[8..16].copy_from_slice(&hash(&*occurrence.source).to_le_bytes());
+    note[16..].copy_from_slice(&occurrence.found.to_le_bytes());
     Some(note)
 }
 
 impl Known {
     /// Whether this was told already.
-    pub(super) fn take(&mut self, mark: Option<&Mark>) -> bool {
-        let Some(mark) = mark.filter(|_| !self.0.is_empty()) else {
+    pub(super) fn take(&mut self, occurrence: Option<&OccurrenceId>) -> bool {
+        let Some(occurrence) = occurrence.filter(|_| !self.0.is_empty()) else {
             return false;
         };
-        let key = (hash(&*mark.source), mark.found);
+        let key = (hash(&*occurrence.source), occurrence.found);
         let Some(count) = self.0.get_mut(&key) else {
             return false;
         };
@@ -77,11 +77,11 @@ impl Known {
 impl Notes {
     /// Reads the notes of the agent before, and goes on with those that its checkpoint does not
     /// cover.
-    pub(super) fn open(state: &State) -> (Self, Known) {
+    pub(super) fn open(state: &StateDir) -> (Self, Known) {
         let checkpoint = &state.checkpoint;
         let head = hash(checkpoint.holds_for()).to_le_bytes();
         let covered: HashMap<_, _> = checkpoint
-            .told
+            .acknowledged
             .iter()
             .map(|(source, number)| (hash(source.as_str()), *number))
             .collect();
@@ -187,17 +187,17 @@ mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
 
-    fn mark(source: &str, found: u64) -> Mark {
-        Mark {
+    fn occurrence(source: &str, found: u64) -> OccurrenceId {
+        OccurrenceId {
             source: Arc::from(source),
             found,
         }
     }
 
     fn status(number: u64, source: &str, found: u64) -> Note {
-        let status = Status {
+        let status = Update {
             number,
-            mark: Some(mark(source, found)),
+            occurrence: Some(occurrence(source, found)),
             source: Arc::from(""),
             event: None,
             conditions: Vec::new(),
@@ -205,14 +205,14 @@ mod tests {
         note(&status).unwrap()
     }
 
-    fn open(folder: &TempDir, told: &[(&str, u64)]) -> (Notes, Known) {
-        let told = told
+    fn open(folder: &TempDir, acknowledged: &[(&str, u64)]) -> (Notes, Known) {
+        let acknowledged = acknowledged
             .iter()
             .map(|(name, number)| ((*name).to_owned(), *number));
         let mut checkpoint = Checkpoint::default();
-        checkpoint.told.extend(told);
+        checkpoint.acknowledged.extend(acknowledged);
         let folder = folder.path().join("state");
-        Notes::open(&State { folder, checkpoint })
+        Notes::open(&StateDir { folder, checkpoint })
     }
 
     #[test]
@@ -226,11 +226,11 @@ mod tests {
         for _ in 0..2 {
             let (_, mut known) = open(&folder, &[]);
             assert!(!known.take(None));
-            assert!(!known.take(Some(&mark("a", 2))));
-            assert!(known.take(Some(&mark("a", 1))));
-            assert!(known.take(Some(&mark("a", 1))));
-            assert!(!known.take(Some(&mark("a", 1))));
-            assert!(known.take(Some(&mark("b", 1))));
+            assert!(!known.take(Some(&occurrence("a", 2))));
+            assert!(known.take(Some(&occurrence("a", 1))));
+            assert!(known.take(Some(&occurrence("a", 1))));
+            assert!(!known.take(Some(&occurrence("a", 1))));
+            assert!(known.take(Some(&occurrence("b", 1))));
             assert_eq!(known, Known::default());
         }
     }
@@ -241,9 +241,9 @@ mod tests {
         let (mut notes, _) = open(&folder, &[]);
         notes.add(&[status(5, "a", 1), status(6, "b", 2), status(7, "a", 3)]);
         let (_, mut known) = open(&folder, &[("a", 6)]);
-        assert!(!known.take(Some(&mark("a", 1))));
-        assert!(known.take(Some(&mark("b", 2))));
-        assert!(known.take(Some(&mark("a", 3))));
+        assert!(!known.take(Some(&occurrence("a", 1))));
+        assert!(known.take(Some(&occurrence("b", 2))));
+        assert!(known.take(Some(&occurrence("a", 3))));
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         assert!(length(FILE) + length(OLD) < 3 << 20);
         let (_, mut known) = open(&folder, &[]);
         for number in most - 40_000..most {
-            assert!(known.take(Some(&mark("a", number))), "{number}");
+            assert!(known.take(Some(&occurrence("a", number))), "{number}");
         }
     }
 
@@ -277,9 +277,9 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         let (mut notes, mut known) = open(&folder, &[]);
         notes.add(&[status(6, "a", 2)]);
-        assert!(known.take(Some(&mark("a", 1))));
+        assert!(known.take(Some(&occurrence("a", 1))));
         let (_, mut known) = open(&folder, &[]);
-        assert!(known.take(Some(&mark("a", 1))) && known.take(Some(&mark("a", 2))));
+        assert!(known.take(Some(&occurrence("a", 1))) && known.take(Some(&occurrence("a", 2))));
         fs::write(&path, [7; 1000]).unwrap();
         assert_eq!(open(&folder, &[]).1, Known::default());
     }

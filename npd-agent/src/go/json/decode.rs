@@ -9,31 +9,31 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::Fault;
-use super::document::{Entry, Node, Value};
+use super::JsonFault;
+use super::document::{JsonNode, JsonValue, Member};
 
 /// Decodes the document and collects its entries that match no field.
 pub(super) fn decode<'a, T: DeserializeOwned>(
-    root: &'a Node,
-    unknown: &mut Vec<&'a Entry>,
-) -> Result<T, Fault> {
+    root: &'a JsonNode,
+    unknown: &mut Vec<&'a Member>,
+) -> Result<T, JsonFault> {
     let decoded = T::deserialize(Decoder {
         node: root,
         unknown,
     });
     decoded.map_err(|error| match error.at(root) {
-        Error {
+        DecodeError {
             place: Some((path, offset)),
             message,
-        } => Fault {
+        } => JsonFault {
             path,
             offset,
             message,
         },
-        Error {
+        DecodeError {
             place: None,
             message,
-        } => Fault {
+        } => JsonFault {
             path: String::new(),
             offset: 0,
             message,
@@ -43,30 +43,30 @@ pub(super) fn decode<'a, T: DeserializeOwned>(
 
 /// What serde says, and at which value.
 #[derive(Debug)]
-struct Error {
+struct DecodeError {
     /// Path and offset, once a value claims the error.
     place: Option<(String, usize)>,
     message: String,
 }
 
-impl Error {
+impl DecodeError {
     /// Notes the place; of nested values the innermost does so first.
-    fn at(mut self, node: &Node) -> Self {
+    fn at(mut self, node: &JsonNode) -> Self {
         self.place
             .get_or_insert_with(|| (node.path.clone(), node.offset));
         self
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for DecodeError {}
 
-impl de::Error for Error {
+impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
             place: None,
@@ -86,19 +86,19 @@ impl de::Error for Error {
 }
 
 struct Decoder<'a, 'u> {
-    node: &'a Node,
-    unknown: &'u mut Vec<&'a Entry>,
+    node: &'a JsonNode,
+    unknown: &'u mut Vec<&'a Member>,
 }
 
 impl<'a, 'u> Decoder<'a, 'u> {
     /// A file that consists of `null` is an empty one.
     fn is_empty_file(&self) -> bool {
-        self.node.path.is_empty() && matches!(self.node.value, Value::Null)
+        self.node.path.is_empty() && matches!(self.node.value, JsonValue::Null)
     }
 
-    fn entries(self, entries: impl Iterator<Item = (&'a str, &'a Node)>) -> Entries<'a, 'u> {
+    fn entries(self, entries: impl Iterator<Item = (&'a str, &'a JsonNode)>) -> Entries<'a, 'u> {
         // `null` leaves what was there, so it is as if it were absent.
-        let set = entries.filter(|(_, node)| !matches!(node.value, Value::Null));
+        let set = entries.filter(|(_, node)| !matches!(node.value, JsonValue::Null));
         Entries {
             rest: set.collect::<Vec<_>>().into_iter(),
             value: None,
@@ -108,19 +108,19 @@ impl<'a, 'u> Decoder<'a, 'u> {
 }
 
 impl<'de> Deserializer<'de> for Decoder<'_, '_> {
-    type Error = Error;
+    type Error = DecodeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Number(text) => visit_number(text, visitor),
-            Value::String(text) => visitor.visit_str(text),
-            Value::Array(items) => visitor.visit_seq(Items {
+            JsonValue::Null => visitor.visit_unit(),
+            JsonValue::Bool(value) => visitor.visit_bool(*value),
+            JsonValue::Number(text) => visit_number(text, visitor),
+            JsonValue::String(text) => visitor.visit_str(text),
+            JsonValue::Array(items) => visitor.visit_seq(Items {
                 rest: items.iter(),
                 unknown: self.unknown,
             }),
-            Value::Object(entries) => {
+            JsonValue::Object(entries) => {
                 let entries = entries
                     .iter()
                     .map(|entry| (entry.key.as_str(), &entry.value));
@@ -134,14 +134,14 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, DecodeError> {
         let entries = match &self.node.value {
-            Value::Object(entries) => entries,
+            JsonValue::Object(entries) => entries,
             // A derived struct would take its fields from an array too; Go does not.
-            Value::Array(_) => return Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
+            JsonValue::Array(_) => return Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
             _ => return self.deserialize_map(visitor),
         };
-        let mut known: Vec<(&str, &Node)> = Vec::new();
+        let mut known: Vec<(&str, &JsonNode)> = Vec::new();
         for entry in entries {
             let exact = fields.iter().find(|field| **field == entry.key);
             let field = exact.or_else(|| {
@@ -151,7 +151,7 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
             });
             match field {
                 None => self.unknown.push(entry),
-                Some(_) if matches!(entry.value.value, Value::Null) => {}
+                Some(_) if matches!(entry.value.value, JsonValue::Null) => {}
                 Some(field) => {
                     known.retain(|(earlier, _)| earlier != field);
                     known.push((field, &entry.value));
@@ -161,14 +161,14 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         visitor.visit_map(self.entries(known.into_iter()))
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if self.is_empty_file() {
             return visitor.visit_map(self.entries(std::iter::empty()));
         }
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if self.is_empty_file() {
             return visitor.visit_seq(Items {
                 rest: [].iter(),
@@ -178,9 +178,9 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.node.value {
-            Value::Null => visitor.visit_none(),
+            JsonValue::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
@@ -189,7 +189,7 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, DecodeError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -199,9 +199,9 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, DecodeError> {
         match &self.node.value {
-            Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            JsonValue::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -212,7 +212,7 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
     }
 }
 
-fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Error> {
+fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, DecodeError> {
     if let Ok(value) = text.parse() {
         return visitor.visit_u64(value);
     }
@@ -229,17 +229,17 @@ fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value
 
 /// The elements of an array.
 struct Items<'a, 'u> {
-    rest: std::slice::Iter<'a, Node>,
-    unknown: &'u mut Vec<&'a Entry>,
+    rest: std::slice::Iter<'a, JsonNode>,
+    unknown: &'u mut Vec<&'a Member>,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_, '_> {
-    type Error = Error;
+    type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Error> {
+    ) -> Result<Option<T::Value>, DecodeError> {
         let Some(node) = self.rest.next() else {
             return Ok(None);
         };
@@ -253,30 +253,33 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 
 /// The entries of an object.
 struct Entries<'a, 'u> {
-    rest: std::vec::IntoIter<(&'a str, &'a Node)>,
+    rest: std::vec::IntoIter<(&'a str, &'a JsonNode)>,
     /// The value of the key that was given last.
-    value: Option<&'a Node>,
-    unknown: &'u mut Vec<&'a Entry>,
+    value: Option<&'a JsonNode>,
+    unknown: &'u mut Vec<&'a Member>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_, '_> {
-    type Error = Error;
+    type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Error> {
+    ) -> Result<Option<K::Value>, DecodeError> {
         let Some((key, node)) = self.rest.next() else {
             return Ok(None);
         };
         self.value = Some(node);
-        let key: StrDeserializer<'_, Error> = key.into_deserializer();
+        let key: StrDeserializer<'_, DecodeError> = key.into_deserializer();
         seed.deserialize(key)
             .map(Some)
             .map_err(|error| error.at(node))
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         let node = self
             .value
             .take()

@@ -8,48 +8,48 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Fault;
+use super::JsonFault;
 
 /// Deeper nesting is an error, as in `serde_json`.
 const MAX_DEPTH: usize = 128;
 
 /// A value and its place.
-pub(super) struct Node {
+pub(super) struct JsonNode {
     /// The way to it with the document's spelling of the keys; empty for the root.
     pub(super) path: String,
     /// Where it starts, in bytes.
     pub(super) offset: usize,
-    pub(super) value: Value,
+    pub(super) value: JsonValue,
 }
 
-pub(super) enum Value {
+pub(super) enum JsonValue {
     Null,
     Bool(bool),
     /// As written.
     Number(String),
     String(String),
-    Array(Vec<Node>),
-    Object(Vec<Entry>),
+    Array(Vec<JsonNode>),
+    Object(Vec<Member>),
 }
 
 /// A key and what it is set to.
-pub(super) struct Entry {
+pub(super) struct Member {
     pub(super) key: String,
     /// Where the key's opening quote stands, in bytes.
     pub(super) offset: usize,
-    pub(super) value: Node,
+    pub(super) value: JsonNode,
 }
 
-impl Node {
+impl JsonNode {
     /// Reads a whole document.
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str) -> Result<Self, JsonFault> {
         let root: &RawValue = serde_json::from_str(text).map_err(|error| {
             let start: usize = text
                 .split_inclusive('\n')
                 .take(error.line().saturating_sub(1))
                 .map(str::len)
                 .sum();
-            Fault {
+            JsonFault {
                 path: String::new(),
                 offset: start + error.column().saturating_sub(1),
                 message: without_position(&error),
@@ -67,8 +67,8 @@ impl Node {
 
     fn find_last(&self, matches: &dyn Fn(&str) -> bool) -> Option<&Self> {
         let within = match &self.value {
-            Value::Array(items) => items.iter().rev().find_map(|item| item.find_last(matches)),
-            Value::Object(entries) => entries
+            JsonValue::Array(items) => items.iter().rev().find_map(|item| item.find_last(matches)),
+            JsonValue::Object(entries) => entries
                 .iter()
                 .rev()
                 .find_map(|entry| entry.value.find_last(matches)),
@@ -83,10 +83,10 @@ struct Builder<'t> {
 }
 
 impl Builder<'_> {
-    fn build(&self, raw: &RawValue, path: String, depth: usize) -> Result<Node, Fault> {
+    fn build(&self, raw: &RawValue, path: String, depth: usize) -> Result<JsonNode, JsonFault> {
         let source = raw.get();
         let offset = self.offset(raw);
-        let fault = |path: &str, message| Fault {
+        let fault = |path: &str, message| JsonFault {
             path: path.to_owned(),
             offset,
             message,
@@ -95,17 +95,17 @@ impl Builder<'_> {
             return Err(fault(&path, "nested too deeply".to_owned()));
         }
         let value = match source.as_bytes().first() {
-            Some(b'n') => Value::Null,
-            Some(b't') => Value::Bool(true),
-            Some(b'f') => Value::Bool(false),
-            Some(b'"') => Value::String(read(source).map_err(|message| fault(&path, message))?),
+            Some(b'n') => JsonValue::Null,
+            Some(b't') => JsonValue::Bool(true),
+            Some(b'f') => JsonValue::Bool(false),
+            Some(b'"') => JsonValue::String(read(source).map_err(|message| fault(&path, message))?),
             Some(b'[') => {
                 let items: Vec<&RawValue> =
                     read(source).map_err(|message| fault(&path, message))?;
                 let items = items.into_iter().enumerate();
                 let items = items
                     .map(|(index, item)| self.build(item, format!("{path}[{index}]"), depth + 1));
-                Value::Array(items.collect::<Result<_, _>>()?)
+                JsonValue::Array(items.collect::<Result<_, _>>()?)
             }
             Some(b'{') => {
                 let Pairs(pairs) = read(source).map_err(|message| fault(&path, message))?;
@@ -114,13 +114,13 @@ impl Builder<'_> {
                     let key: String = read(key.get()).map_err(|message| fault(&path, message))?;
                     let dot = if path.is_empty() { "" } else { "." };
                     let value = self.build(value, format!("{path}{dot}{key}"), depth + 1)?;
-                    Ok(Entry { key, offset, value })
+                    Ok(Member { key, offset, value })
                 });
-                Value::Object(entries.collect::<Result<_, _>>()?)
+                JsonValue::Object(entries.collect::<Result<_, _>>()?)
             }
-            _ => Value::Number(source.to_owned()),
+            _ => JsonValue::Number(source.to_owned()),
         };
-        Ok(Node {
+        Ok(JsonNode {
             path,
             offset,
             value,

@@ -21,7 +21,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
-use document::Node;
+use document::JsonNode;
 
 /// What a file says, and what nobody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub fn from_slice<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<Decoded<T>, ConfigError> {
     let text = to_text(bytes);
-    let fail = |fault: Fault| {
+    let fail = |fault: JsonFault| {
         let (line, column) = position(&text, fault.offset);
         ConfigError {
             file: file.to_owned(),
@@ -108,7 +108,7 @@ pub fn from_slice<T: DeserializeOwned>(
             message: fault.message,
         }
     };
-    let root = Node::parse(&text).map_err(fail)?;
+    let root = JsonNode::parse(&text).map_err(fail)?;
     let mut unknown = Vec::new();
     let value = decode::decode(&root, &mut unknown).map_err(fail)?;
     unknown.sort_by_key(|entry| entry.offset);
@@ -135,12 +135,12 @@ pub fn from_slice<T: DeserializeOwned>(
 /// Keys match as they do when the file is read. For complaints that arise after reading.
 pub fn locate(bytes: &[u8], path: &str) -> Option<(usize, usize)> {
     let text = to_text(bytes);
-    let root = Node::parse(&text).ok()?;
+    let root = JsonNode::parse(&text).ok()?;
     Some(position(&text, root.find(path)?.offset))
 }
 
 /// What is wrong with a document, before lines are counted.
-struct Fault {
+struct JsonFault {
     path: String,
     /// In bytes of the text.
     offset: usize,

@@ -2,21 +2,21 @@
 
 use std::ops::Range;
 
-use super::Layout;
+use super::TimeLayout;
 
 /// A field and the text before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct LayoutStep {
     /// Where the text before the field stands in the layout.
     pub(super) prefix: Range<usize>,
     /// Where the field itself does.
     pub(super) element: Range<usize>,
-    pub(super) field: Field,
+    pub(super) field: LayoutField,
 }
 
 /// What a layout can ask for. `fixed` is for exactly as many digits as in the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum LayoutField {
     /// `2006`
     Year,
     /// `06`
@@ -60,61 +60,61 @@ pub(super) enum Field {
 }
 
 /// Fields that a fixed text stands for. Where one starts like another, the longer comes first.
-const FIELDS: &[(&str, Field)] = &[
-    ("January", Field::MonthName),
-    ("Monday", Field::WeekdayName),
-    ("MST", Field::ZoneName),
-    ("01", Field::Month { fixed: true }),
+const FIELDS: &[(&str, LayoutField)] = &[
+    ("January", LayoutField::MonthName),
+    ("Monday", LayoutField::WeekdayName),
+    ("MST", LayoutField::ZoneName),
+    ("01", LayoutField::Month { fixed: true }),
     (
         "02",
-        Field::Day {
+        LayoutField::Day {
             fixed: true,
             padded: false,
         },
     ),
-    ("03", Field::Hour12 { fixed: true }),
-    ("04", Field::Minute { fixed: true }),
+    ("03", LayoutField::Hour12 { fixed: true }),
+    ("04", LayoutField::Minute { fixed: true }),
     (
         "05",
-        Field::Second {
+        LayoutField::Second {
             fixed: true,
             before_fraction: false,
         },
     ),
-    ("06", Field::ShortYear),
-    ("002", Field::DayOfYear { padded: false }),
-    ("15", Field::Hour),
-    ("1", Field::Month { fixed: false }),
-    ("2006", Field::Year),
+    ("06", LayoutField::ShortYear),
+    ("002", LayoutField::DayOfYear { padded: false }),
+    ("15", LayoutField::Hour),
+    ("1", LayoutField::Month { fixed: false }),
+    ("2006", LayoutField::Year),
     (
         "2",
-        Field::Day {
+        LayoutField::Day {
             fixed: false,
             padded: false,
         },
     ),
     (
         "_2",
-        Field::Day {
+        LayoutField::Day {
             fixed: false,
             padded: true,
         },
     ),
-    ("__2", Field::DayOfYear { padded: true }),
-    ("3", Field::Hour12 { fixed: false }),
-    ("4", Field::Minute { fixed: false }),
+    ("__2", LayoutField::DayOfYear { padded: true }),
+    ("3", LayoutField::Hour12 { fixed: false }),
+    ("4", LayoutField::Minute { fixed: false }),
     (
         "5",
-        Field::Second {
+        LayoutField::Second {
             fixed: false,
             before_fraction: false,
         },
     ),
-    ("PM", Field::HalfOfDay { lower: false }),
-    ("pm", Field::HalfOfDay { lower: true }),
+    ("PM", LayoutField::HalfOfDay { lower: false }),
+    ("pm", LayoutField::HalfOfDay { lower: true }),
     (
         "-070000",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: false,
             colons: false,
             parts: 3,
@@ -122,7 +122,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "-07:00:00",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: false,
             colons: true,
             parts: 3,
@@ -130,7 +130,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "-0700",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: false,
             colons: false,
             parts: 2,
@@ -138,7 +138,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "-07:00",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: false,
             colons: true,
             parts: 2,
@@ -146,7 +146,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "-07",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: false,
             colons: false,
             parts: 1,
@@ -154,7 +154,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "Z070000",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: true,
             colons: false,
             parts: 3,
@@ -162,7 +162,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "Z07:00:00",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: true,
             colons: true,
             parts: 3,
@@ -170,7 +170,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "Z0700",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: true,
             colons: false,
             parts: 2,
@@ -178,7 +178,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "Z07:00",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: true,
             colons: true,
             parts: 2,
@@ -186,7 +186,7 @@ const FIELDS: &[(&str, Field)] = &[
     ),
     (
         "Z07",
-        Field::Offset {
+        LayoutField::Offset {
             or_z: true,
             colons: false,
             parts: 1,
@@ -194,27 +194,31 @@ const FIELDS: &[(&str, Field)] = &[
     ),
 ];
 
-impl Layout {
+impl TimeLayout {
     /// Compiles a layout. Every text is one; what is no field stands for itself.
     pub fn new(layout: &str) -> Self {
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<LayoutStep> = Vec::new();
         let (mut prefix, mut at) = (0, 0);
         while at < layout.len() {
             let Some((field, length)) = field_at(&layout.as_bytes()[at..]) else {
                 at += 1;
                 continue;
             };
-            let is_fraction = matches!(field, Field::Fraction { .. } | Field::OptionalFraction);
-            if let Some(Step {
-                field: Field::Second {
-                    before_fraction, ..
-                },
+            let is_fraction = matches!(
+                field,
+                LayoutField::Fraction { .. } | LayoutField::OptionalFraction
+            );
+            if let Some(LayoutStep {
+                field:
+                    LayoutField::Second {
+                        before_fraction, ..
+                    },
                 ..
             }) = steps.last_mut()
             {
                 *before_fraction = is_fraction;
             }
-            steps.push(Step {
+            steps.push(LayoutStep {
                 prefix: prefix..at,
                 element: at..at + length,
                 field,
@@ -231,7 +235,7 @@ impl Layout {
 }
 
 /// The field that a layout starts with, and its length.
-fn field_at(layout: &[u8]) -> Option<(Field, usize)> {
+fn field_at(layout: &[u8]) -> Option<(LayoutField, usize)> {
     // `_2006` is an underscore and a year.
     if layout.starts_with(b"_2006") {
         return None;
@@ -246,13 +250,13 @@ fn field_at(layout: &[u8]) -> Option<(Field, usize)> {
         .find(|(text, _)| layout.starts_with(text.as_bytes()));
     fixed
         .map(|(text, field)| (*field, text.len()))
-        .or_else(|| short_name(b"Jan", Field::ShortMonthName))
-        .or_else(|| short_name(b"Mon", Field::ShortWeekdayName))
+        .or_else(|| short_name(b"Jan", LayoutField::ShortMonthName))
+        .or_else(|| short_name(b"Mon", LayoutField::ShortWeekdayName))
         .or_else(|| fraction_at(layout))
 }
 
 /// A point or comma and nothing but zeros, or nothing but nines.
-fn fraction_at(layout: &[u8]) -> Option<(Field, usize)> {
+fn fraction_at(layout: &[u8]) -> Option<(LayoutField, usize)> {
     let [b'.' | b',', digit @ (b'0' | b'9'), ..] = layout else {
         return None;
     };
@@ -262,8 +266,8 @@ fn fraction_at(layout: &[u8]) -> Option<(Field, usize)> {
         return None;
     }
     let field = match digit {
-        b'0' => Field::Fraction { digits },
-        _ => Field::OptionalFraction,
+        b'0' => LayoutField::Fraction { digits },
+        _ => LayoutField::OptionalFraction,
     };
     Some((field, 1 + digits))
 }

@@ -1,6 +1,6 @@
 //! Time layouts: how the reference time `Mon Jan 2 15:04:05 MST 2006` would be written.
 //!
-//! A [`Layout`] is compiled once and then read with, as Go's `time.Parse` does and without
+//! A [`TimeLayout`] is compiled once and then read with, as Go's `time.Parse` does and without
 //! allocating, for every line of a log:
 //!
 //! * A fraction right after the seconds is read even if the layout has none.
@@ -26,13 +26,13 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
 use super::quote::quote_bytes;
-use compile::Step;
+use compile::LayoutStep;
 
 /// A compiled layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct TimeLayout {
     text: String,
-    steps: Vec<Step>,
+    steps: Vec<LayoutStep>,
     /// The text after the last field.
     suffix: Range<usize>,
 }
@@ -82,14 +82,14 @@ impl Abbreviation {
 /// Why a text is no time in a layout, in Go's words. Borrows, so that it costs nothing unless
 /// printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Error<'a> {
+pub struct LayoutError<'a> {
     layout: &'a str,
     text: &'a str,
-    fault: Fault<'a>,
+    fault: LayoutFault<'a>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault<'a> {
+enum LayoutFault<'a> {
     /// The rest of the text does not start with what the layout has next.
     Mismatch { rest: &'a [u8], element: &'a str },
     /// The rest of the text, where the layout has none.
@@ -100,22 +100,22 @@ enum Fault<'a> {
     DayOfYear(&'static str),
 }
 
-impl fmt::Display for Error<'_> {
+impl fmt::Display for LayoutError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "parsing time {}", quote_bytes(self.text))?;
         match self.fault {
-            Fault::Mismatch { rest, element } => write!(
+            LayoutFault::Mismatch { rest, element } => write!(
                 f,
                 " as {}: cannot parse {} as {}",
                 quote_bytes(self.layout),
                 quote_bytes(rest),
                 quote_bytes(element)
             ),
-            Fault::Extra(rest) => write!(f, ": extra text: {}", quote_bytes(rest)),
-            Fault::OutOfRange(what) => write!(f, ": {what} out of range"),
-            Fault::DayOfYear(what) => write!(f, ": day-of-year does not match {what}"),
+            LayoutFault::Extra(rest) => write!(f, ": extra text: {}", quote_bytes(rest)),
+            LayoutFault::OutOfRange(what) => write!(f, ": {what} out of range"),
+            LayoutFault::DayOfYear(what) => write!(f, ": day-of-year does not match {what}"),
         }
     }
 }
 
-impl std::error::Error for Error<'_> {}
+impl std::error::Error for LayoutError<'_> {}

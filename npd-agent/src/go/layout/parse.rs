@@ -3,33 +3,33 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
-use super::compile::{Field, Step};
+use super::compile::{LayoutField, LayoutStep};
 use super::cursor::{Cursor, MONTHS, Refusal, WEEKDAYS};
-use super::{Error, Fault, Layout, Parsed, Zone};
+use super::{LayoutError, LayoutFault, Parsed, TimeLayout, Zone};
 
-impl Layout {
+impl TimeLayout {
     /// Reads a text, all of it.
-    pub fn parse<'a>(&'a self, text: &'a str) -> Result<Parsed, Error<'a>> {
-        self.read(text).map_err(|fault| Error {
+    pub fn parse<'a>(&'a self, text: &'a str) -> Result<Parsed, LayoutError<'a>> {
+        self.read(text).map_err(|fault| LayoutError {
             layout: &self.text,
             text,
             fault,
         })
     }
 
-    fn read<'a>(&'a self, text: &'a str) -> Result<Parsed, Fault<'a>> {
+    fn read<'a>(&'a self, text: &'a str) -> Result<Parsed, LayoutFault<'a>> {
         let mut cursor = Cursor {
             rest: text.as_bytes(),
         };
         let mut fields = Fields::default();
-        for Step {
+        for LayoutStep {
             prefix,
             element,
             field,
         } in &self.steps
         {
             let prefix = &self.text[prefix.clone()];
-            cursor.skip(prefix).ok_or(Fault::Mismatch {
+            cursor.skip(prefix).ok_or(LayoutFault::Mismatch {
                 rest: cursor.rest,
                 element: prefix,
             })?;
@@ -37,20 +37,20 @@ impl Layout {
             fields
                 .set(*field, &mut cursor)
                 .map_err(|refusal| match refusal {
-                    Refusal::Mismatch => Fault::Mismatch {
+                    Refusal::Mismatch => LayoutFault::Mismatch {
                         rest,
                         element: &self.text[element.clone()],
                     },
-                    Refusal::OutOfRange(what) => Fault::OutOfRange(what),
+                    Refusal::OutOfRange(what) => LayoutFault::OutOfRange(what),
                 })?;
         }
         let suffix = &self.text[self.suffix.clone()];
-        cursor.skip(suffix).ok_or(Fault::Mismatch {
+        cursor.skip(suffix).ok_or(LayoutFault::Mismatch {
             rest: cursor.rest,
             element: suffix,
         })?;
         if !cursor.rest.is_empty() {
-            return Err(Fault::Extra(cursor.rest));
+            return Err(LayoutFault::Extra(cursor.rest));
         }
         fields.finish()
     }
@@ -74,7 +74,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn set(&mut self, field: Field, cursor: &mut Cursor<'_>) -> Result<(), Refusal> {
+    fn set(&mut self, field: LayoutField, cursor: &mut Cursor<'_>) -> Result<(), Refusal> {
         let in_range = |value: i8, range: std::ops::RangeInclusive<i8>, what| {
             if range.contains(&value) {
                 Ok(value)
@@ -83,35 +83,35 @@ impl Fields {
             }
         };
         match field {
-            Field::Year => self.year = cursor.digits(4)?,
-            Field::ShortYear => {
+            LayoutField::Year => self.year = cursor.digits(4)?,
+            LayoutField::ShortYear => {
                 let year: i16 = cursor.digits(2)?;
                 self.year = if year >= 69 { 1900 + year } else { 2000 + year };
             }
-            Field::MonthName => self.month = Some(cursor.name(&MONTHS, usize::MAX)?),
-            Field::ShortMonthName => self.month = Some(cursor.name(&MONTHS, 3)?),
-            Field::Month { fixed } => {
+            LayoutField::MonthName => self.month = Some(cursor.name(&MONTHS, usize::MAX)?),
+            LayoutField::ShortMonthName => self.month = Some(cursor.name(&MONTHS, 3)?),
+            LayoutField::Month { fixed } => {
                 self.month = Some(in_range(cursor.number(fixed)?, 1..=12, "month")?);
             }
             // Not even checked to be the day of that date.
-            Field::WeekdayName => _ = cursor.name(&WEEKDAYS, usize::MAX)?,
-            Field::ShortWeekdayName => _ = cursor.name(&WEEKDAYS, 3)?,
-            Field::Day { fixed, padded } => {
+            LayoutField::WeekdayName => _ = cursor.name(&WEEKDAYS, usize::MAX)?,
+            LayoutField::ShortWeekdayName => _ = cursor.name(&WEEKDAYS, 3)?,
+            LayoutField::Day { fixed, padded } => {
                 cursor.skip_blanks(usize::from(padded));
                 self.day = Some(cursor.number(fixed)?);
             }
-            Field::DayOfYear { padded } => {
+            LayoutField::DayOfYear { padded } => {
                 cursor.skip_blanks(if padded { 2 } else { 0 });
                 self.day_of_year = Some(cursor.day_of_year(!padded)?);
             }
-            Field::Hour => self.hour = in_range(cursor.number(false)?, 0..=23, "hour")?,
-            Field::Hour12 { fixed } => {
+            LayoutField::Hour => self.hour = in_range(cursor.number(false)?, 0..=23, "hour")?,
+            LayoutField::Hour12 { fixed } => {
                 self.hour = in_range(cursor.number(fixed)?, 0..=12, "hour")?;
             }
-            Field::Minute { fixed } => {
+            LayoutField::Minute { fixed } => {
                 self.minute = in_range(cursor.number(fixed)?, 0..=59, "minute")?;
             }
-            Field::Second {
+            LayoutField::Second {
                 fixed,
                 before_fraction,
             } => {
@@ -120,9 +120,9 @@ impl Fields {
                     self.set_fraction(cursor)?;
                 }
             }
-            Field::OptionalFraction => self.set_fraction(cursor)?,
-            Field::Fraction { digits } => self.nanosecond = cursor.fraction(digits)?,
-            Field::HalfOfDay { lower } => {
+            LayoutField::OptionalFraction => self.set_fraction(cursor)?,
+            LayoutField::Fraction { digits } => self.nanosecond = cursor.fraction(digits)?,
+            LayoutField::HalfOfDay { lower } => {
                 let half = cursor.take(2)?;
                 self.afternoon = Some(match (half, lower) {
                     (b"PM", false) | (b"pm", true) => true,
@@ -130,18 +130,18 @@ impl Fields {
                     _ => return Err(Refusal::Mismatch),
                 });
             }
-            Field::Offset { or_z: true, .. } if cursor.rest.starts_with(b"Z") => {
+            LayoutField::Offset { or_z: true, .. } if cursor.rest.starts_with(b"Z") => {
                 cursor.take(1)?;
                 self.is_utc = true;
             }
-            Field::Offset { colons, parts, .. } => {
+            LayoutField::Offset { colons, parts, .. } => {
                 self.offset = Some(cursor.offset(colons, parts)?);
             }
-            Field::ZoneName if cursor.rest.starts_with(b"UTC") => {
+            LayoutField::ZoneName if cursor.rest.starts_with(b"UTC") => {
                 cursor.take(3)?;
                 self.is_utc = true;
             }
-            Field::ZoneName => self.name = Some(cursor.zone_name()?),
+            LayoutField::ZoneName => self.name = Some(cursor.zone_name()?),
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Fields {
         Ok(())
     }
 
-    fn finish<'a>(self) -> Result<Parsed, Fault<'a>> {
+    fn finish<'a>(self) -> Result<Parsed, LayoutFault<'a>> {
         let hour = match self.afternoon {
             Some(true) if self.hour < 12 => self.hour + 12,
             Some(false) if self.hour == 12 => 0,
@@ -166,13 +166,13 @@ impl Fields {
         let date = match self.day_of_year {
             None => Date::new(self.year, self.month.unwrap_or(1), self.day.unwrap_or(1))
                 .ok()
-                .ok_or(Fault::OutOfRange("day"))?,
+                .ok_or(LayoutFault::OutOfRange("day"))?,
             Some(day) => self.date_of(day)?,
         };
         // All of them were checked when they were read.
         let time = Time::new(hour, self.minute, self.second, self.nanosecond)
             .ok()
-            .ok_or(Fault::OutOfRange("hour"))?;
+            .ok_or(LayoutFault::OutOfRange("hour"))?;
         let zone = if self.is_utc {
             Zone::Offset(Offset::UTC)
         } else {
@@ -188,16 +188,16 @@ impl Fields {
     }
 
     /// The day of the year, which has to agree with month and day if they are there too.
-    fn date_of<'a>(&self, day_of_year: i16) -> Result<Date, Fault<'a>> {
+    fn date_of<'a>(&self, day_of_year: i16) -> Result<Date, LayoutFault<'a>> {
         let date = Date::new(self.year, 1, 1)
             .and_then(|date| date.with().day_of_year(day_of_year).build())
             .ok()
-            .ok_or(Fault::OutOfRange("day-of-year"))?;
+            .ok_or(LayoutFault::OutOfRange("day-of-year"))?;
         if self.month.is_some_and(|month| month != date.month()) {
-            return Err(Fault::DayOfYear("month"));
+            return Err(LayoutFault::DayOfYear("month"));
         }
         if self.day.is_some_and(|day| day != date.day()) {
-            return Err(Fault::DayOfYear("day"));
+            return Err(LayoutFault::DayOfYear("day"));
         }
         Ok(date)
     }

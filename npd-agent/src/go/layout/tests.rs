@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::Layout;
+use super::TimeLayout;
 use crate::go::vectors;
 
 const SYSLOG: &str = "Jan _2 15:04:05";
@@ -11,7 +11,7 @@ const SYSLOG: &str = "Jan _2 15:04:05";
 fn reads_what_go_reads() {
     for row in vectors::read("layout.tsv") {
         let [layout, text, zone, expected] = row.fields();
-        let layout = Layout::new(layout);
+        let layout = TimeLayout::new(layout);
         let ours = match layout.parse(text) {
             Err(error) => error.to_string(),
             Ok(parsed) if parsed.civil.year() == 0 => parsed
@@ -47,7 +47,7 @@ fn zone_named(name: &str) -> TimeZone {
 
 #[track_caller]
 fn check(layout: &str, text: &str, zone: &str, now: &str, expected: &str) {
-    let layout = Layout::new(layout);
+    let layout = TimeLayout::new(layout);
     let parsed = layout.parse(text).unwrap();
     let timestamp = parsed
         .to_timestamp(&zone_named(zone), now.parse().unwrap())
@@ -180,7 +180,7 @@ fn knows_zones_that_are_named_by_their_hours() {
 
 #[test]
 fn fails_beyond_the_end_of_time() {
-    let layout = Layout::new("2006-01-02");
+    let layout = TimeLayout::new("2006-01-02");
     let parsed = layout.parse("9999-12-31").unwrap();
     assert!(
         parsed
@@ -196,7 +196,7 @@ proptest! {
         text in r"([0-9]{1,4}|Jan|February|Mon|PM|[+-][0-9]{2}:?[0-9]{2}|Z|CEST|GMT[+-][0-9]|[-:/,. Té]){0,10}",
         now in -100_000_000_000_i64..200_000_000_000,
     ) {
-        let layout = Layout::new(&layout);
+        let layout = TimeLayout::new(&layout);
         match layout.parse(&text) {
             Ok(parsed) => {
                 let now = Timestamp::from_second(now).unwrap();
@@ -214,7 +214,7 @@ proptest! {
         let written = Timestamp::from_second(second).unwrap();
         let zone = zone_named("America/New_York");
         let text = written.to_zoned(zone.clone()).strftime("%b %e %H:%M:%S").to_string();
-        let layout = Layout::new(SYSLOG);
+        let layout = TimeLayout::new(SYSLOG);
         // Read when written, also in the hour that occurs twice.
         prop_assert_eq!(layout.parse(&text).unwrap().to_timestamp(&zone, written).unwrap(), written);
     }

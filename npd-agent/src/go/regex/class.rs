@@ -1,14 +1,14 @@
 //! Character classes: `[…]`, `\d` and `\p{…}`.
 
 use super::escape::{self, push_literal};
-use super::{Error, Kind};
+use super::{RegexError, RegexErrorKind};
 
 /// A class that no character is in.
 pub(super) const NOTHING: &str = r"[^\x00-\x{10FFFF}]";
 const EVERYTHING: &str = r"[\x00-\x{10FFFF}]";
 
 /// Splits a bracketed class off.
-pub(super) fn split(token: &str) -> Result<(String, &str), Error> {
+pub(super) fn split(token: &str) -> Result<(String, &str), RegexError> {
     let body = token.strip_prefix('[').unwrap_or(token);
     let (negated, mut rest) = match body.strip_prefix('^') {
         Some(rest) => (true, rest),
@@ -36,7 +36,7 @@ pub(super) fn split(token: &str) -> Result<(String, &str), Error> {
             };
             if high < low {
                 let range = &rest[..rest.len() - after.len()];
-                return Err(Error::new(Kind::CharRange, range));
+                return Err(RegexError::new(RegexErrorKind::CharRange, range));
             }
             push_range(&mut items, low, high);
             rest = after;
@@ -54,7 +54,7 @@ pub(super) fn split(token: &str) -> Result<(String, &str), Error> {
 /// Splits an escape that stands for many characters off, if there is one: `\d` or `\p{Greek}`.
 ///
 /// The class is in brackets of its own, which are welcome inside of others.
-pub(super) fn split_escape(token: &str) -> Result<Option<(String, &str)>, Error> {
+pub(super) fn split_escape(token: &str) -> Result<Option<(String, &str)>, RegexError> {
     let mut chars = token.chars();
     let class = match (chars.next(), chars.next()) {
         (Some('\\'), Some('d')) => "[0-9]",
@@ -76,11 +76,11 @@ fn split_unicode<'p>(
     token: &'p str,
     negated: bool,
     name: &'p str,
-) -> Result<(String, &'p str), Error> {
+) -> Result<(String, &'p str), RegexError> {
     let (name, rest) = match name.strip_prefix('{') {
         Some(name) => name
             .split_once('}')
-            .ok_or_else(|| Error::new(Kind::CharRange, token))?,
+            .ok_or_else(|| RegexError::new(RegexErrorKind::CharRange, token))?,
         None => name.split_at(name.chars().next().map_or(0, char::len_utf8)),
     };
     let (name, negated) = match name.strip_prefix('^') {
@@ -106,11 +106,16 @@ fn split_unicode<'p>(
         .map(|property| format!(r"\{p}{{{property}={name}}}"))
         .find(|class| regex::Regex::new(class).is_ok())
         .map(|class| (class, rest))
-        .ok_or_else(|| Error::new(Kind::CharRange, &token[..token.len() - rest.len()]))
+        .ok_or_else(|| {
+            RegexError::new(
+                RegexErrorKind::CharRange,
+                &token[..token.len() - rest.len()],
+            )
+        })
 }
 
 /// Splits `[:alpha:]` off, if it is there.
-fn split_posix(text: &str) -> Result<Option<(&str, &str)>, Error> {
+fn split_posix(text: &str) -> Result<Option<(&str, &str)>, RegexError> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else {
         return Ok(None);
     };
@@ -119,15 +124,15 @@ fn split_posix(text: &str) -> Result<Option<(&str, &str)>, Error> {
     match name.strip_prefix('^').unwrap_or(name) {
         "alnum" | "alpha" | "ascii" | "blank" | "cntrl" | "digit" | "graph" | "lower" | "print"
         | "punct" | "space" | "upper" | "word" | "xdigit" => Ok(Some((class, rest))),
-        _ => Err(Error::new(Kind::CharRange, class)),
+        _ => Err(RegexError::new(RegexErrorKind::CharRange, class)),
     }
 }
 
 /// Splits one character or escape off; `class` is the class that it is in.
-fn split_char<'p>(text: &'p str, class: &str) -> Result<(u32, &'p str), Error> {
+fn split_char<'p>(text: &'p str, class: &str) -> Result<(u32, &'p str), RegexError> {
     let mut chars = text.chars();
     match chars.next() {
-        None => Err(Error::new(Kind::MissingBracket, class)),
+        None => Err(RegexError::new(RegexErrorKind::MissingBracket, class)),
         Some('\\') => escape::split(text),
         Some(c) => Ok((c.into(), chars.as_str())),
     }

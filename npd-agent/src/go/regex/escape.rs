@@ -1,6 +1,6 @@
 //! Escapes of single characters.
 
-use super::{Error, Kind};
+use super::{RegexError, RegexErrorKind};
 
 /// Writes a character that stands for itself, in a class or outside of one.
 pub(super) fn push_literal(out: &mut String, c: char) {
@@ -13,11 +13,11 @@ pub(super) fn push_literal(out: &mut String, c: char) {
 }
 
 /// Splits an escape off. The code point may be half of a surrogate pair, which no text contains.
-pub(super) fn split(token: &str) -> Result<(u32, &str), Error> {
+pub(super) fn split(token: &str) -> Result<(u32, &str), RegexError> {
     let mut chars = token.chars();
     chars.next();
     let Some(c) = chars.next() else {
-        return Err(Error::new(Kind::TrailingBackslash, ""));
+        return Err(RegexError::new(RegexErrorKind::TrailingBackslash, ""));
     };
     let next_is_octal = matches!(chars.as_str().as_bytes(), [b'0'..=b'7', ..]);
     let point = match c {
@@ -37,7 +37,10 @@ pub(super) fn split(token: &str) -> Result<(u32, &str), Error> {
     let rest = chars.as_str();
     match point {
         Some(point) => Ok((point, rest)),
-        None => Err(Error::new(Kind::Escape, &token[..token.len() - rest.len()])),
+        None => Err(RegexError::new(
+            RegexErrorKind::Escape,
+            &token[..token.len() - rest.len()],
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an opening parenthesis starts.
 
-use super::{Error, Kind};
+use super::{RegexError, RegexErrorKind};
 
 /// `(`, `(?:`, `(?i-s:`, `(?i)` or `(?P<name>`.
 pub(super) struct Opening {
@@ -11,7 +11,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn split(token: &str) -> Result<(Self, &str), Error> {
+    pub(super) fn split(token: &str) -> Result<(Self, &str), RegexError> {
         if !token.starts_with("(?") {
             return Ok((Self::capture(), &token[1..]));
         }
@@ -32,20 +32,20 @@ impl Opening {
     }
 }
 
-fn split_name<'p>(token: &'p str, name: &'p str) -> Result<(Opening, &'p str), Error> {
+fn split_name<'p>(token: &'p str, name: &'p str) -> Result<(Opening, &'p str), RegexError> {
     let Some((name, rest)) = name.split_once('>') else {
-        return Err(Error::new(Kind::NamedCapture, token));
+        return Err(RegexError::new(RegexErrorKind::NamedCapture, token));
     };
     if name.is_empty() || name.contains(|c: char| c != '_' && !c.is_ascii_alphanumeric()) {
-        return Err(Error::new(
-            Kind::NamedCapture,
+        return Err(RegexError::new(
+            RegexErrorKind::NamedCapture,
             &token[..token.len() - rest.len()],
         ));
     }
     Ok((Opening::capture(), rest))
 }
 
-fn split_flags(token: &str) -> Result<(Opening, &str), Error> {
+fn split_flags(token: &str) -> Result<(Opening, &str), RegexError> {
     let (mut on, mut off) = (String::new(), String::new());
     let mut negated = false;
     let mut chars = token.chars();
@@ -76,5 +76,5 @@ fn split_flags(token: &str) -> Result<(Opening, &str), Error> {
         }
     }
     let read = &token[..token.len() - chars.as_str().len()];
-    Err(Error::new(Kind::PerlSyntax, read))
+    Err(RegexError::new(RegexErrorKind::PerlSyntax, read))
 }

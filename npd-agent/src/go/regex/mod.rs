@@ -32,15 +32,15 @@ pub use translate::translate;
 /// Why Go would not take a pattern: `` error parsing regexp: missing closing ): `(a` ``.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {kind}: `{fragment}`")]
-pub struct Error {
+pub struct RegexError {
     /// What is wrong.
-    pub kind: Kind,
+    pub kind: RegexErrorKind,
     /// The part of the pattern that is.
     pub fragment: String,
 }
 
-impl Error {
-    fn new(kind: Kind, fragment: &str) -> Self {
+impl RegexError {
+    fn new(kind: RegexErrorKind, fragment: &str) -> Self {
         Self {
             kind,
             fragment: fragment.to_owned(),
@@ -50,7 +50,7 @@ impl Error {
 
 /// What can be wrong with a pattern; the codes of Go's `regexp/syntax`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Kind {
+pub enum RegexErrorKind {
     /// `[b-a]`, `[[:unknown:]]` or `\p{Unknown}`.
     #[error("invalid character class range")]
     CharRange,
@@ -93,11 +93,11 @@ pub enum Kind {
 }
 
 /// Compiles a pattern as Go's `regexp.Compile` does.
-pub fn compile(pattern: &str) -> Result<regex::Regex, Error> {
+pub fn compile(pattern: &str) -> Result<regex::Regex, RegexError> {
     regex::Regex::new(&translate(pattern)?).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => Error::new(Kind::TooLarge, pattern),
+        regex::Error::CompiledTooBig(_) => RegexError::new(RegexErrorKind::TooLarge, pattern),
         // The translation is sound, so its depth is all that the parser can refuse.
-        _ => Error::new(Kind::NestingDepth, pattern),
+        _ => RegexError::new(RegexErrorKind::NestingDepth, pattern),
     })
 }
 
@@ -105,6 +105,6 @@ pub fn compile(pattern: &str) -> Result<regex::Regex, Error> {
 ///
 /// So of a top-level alternation only the last branch is anchored, and an unterminated `\Q` quotes
 /// the anchor. The translated text ([`regex::Regex::as_str`]) can go into a [`regex::RegexSet`].
-pub fn compile_anchored(pattern: &str) -> Result<regex::Regex, Error> {
+pub fn compile_anchored(pattern: &str) -> Result<regex::Regex, RegexError> {
     compile(&format!(r"{pattern}\z"))
 }

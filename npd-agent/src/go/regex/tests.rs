@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use regex::Captures;
 
-use super::{Kind, compile, compile_anchored, translate};
+use super::{RegexErrorKind, compile, compile_anchored, translate};
 use crate::go::vectors;
 
 #[test]
@@ -67,13 +67,16 @@ fn keeps_within_the_bounds_of_the_regex_crate() {
     check(".{1000}", None);
     check(r"\S{1000}", None);
     check(r"[^\n]{500}x{500}", None);
-    check(r"\pL{1000}", Some(Kind::TooLarge));
+    check(r"\pL{1000}", Some(RegexErrorKind::TooLarge));
     check(&format!("{}a{}", "(".repeat(200), ")".repeat(200)), None);
     check(
         &format!("{}a{}", "(".repeat(1000), ")".repeat(1000)),
-        Some(Kind::NestingDepth),
+        Some(RegexErrorKind::NestingDepth),
     );
-    check(&"(".repeat(100_000), Some(Kind::MissingParenthesis));
+    check(
+        &"(".repeat(100_000),
+        Some(RegexErrorKind::MissingParenthesis),
+    );
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn repeats_nothing_after_flags() {
     for pattern in ["a(?i)*", "a(?)+", r"a\Q\E{2}"] {
         assert_eq!(
             compile(pattern).unwrap_err().kind,
-            Kind::RepeatArgument,
+            RegexErrorKind::RepeatArgument,
             "{pattern}"
         );
     }

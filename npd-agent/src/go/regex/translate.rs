@@ -4,42 +4,42 @@
 use super::class;
 use super::escape;
 use super::group::Opening;
-use super::{Error, Kind};
+use super::{RegexError, RegexErrorKind};
 
 /// More copies of the innermost thing are an error, however they come about.
 const MAX_COPIES: usize = 1000;
 
 /// Rewrites a pattern from Go's syntax into that of the `regex` crate.
-pub fn translate(pattern: &str) -> Result<String, Error> {
-    let translator = Translator {
+pub fn translate(pattern: &str) -> Result<String, RegexError> {
+    let translator = RegexTranslator {
         pattern,
         rest: pattern,
         out: String::with_capacity(pattern.len() + 16),
         outer: Vec::new(),
-        group: Group::EMPTY,
+        group: OpenGroup::EMPTY,
     };
     translator.run()
 }
 
-struct Translator<'p> {
+struct RegexTranslator<'p> {
     pattern: &'p str,
     /// What is still to be read.
     rest: &'p str,
     out: String,
     /// Groups around the current one.
-    outer: Vec<Group>,
-    group: Group,
+    outer: Vec<OpenGroup>,
+    group: OpenGroup,
 }
 
 /// A group that is still open, or the whole pattern.
-struct Group {
+struct OpenGroup {
     /// What a repetition would apply to: in how many copies its most repeated part occurs.
     atom: Option<usize>,
     /// The same for the most repeated part of all before the atom.
     copies: usize,
 }
 
-impl Group {
+impl OpenGroup {
     const EMPTY: Self = Self {
         atom: None,
         copies: 1,
@@ -53,8 +53,8 @@ impl Group {
     }
 }
 
-impl<'p> Translator<'p> {
-    fn run(mut self) -> Result<String, Error> {
+impl<'p> RegexTranslator<'p> {
+    fn run(mut self) -> Result<String, RegexError> {
         // The pattern from a repetition on, if that is what was read last.
         let mut last_repeat = None;
         while let Some(c) = self.rest.chars().next() {
@@ -76,13 +76,16 @@ impl<'p> Translator<'p> {
                 }
                 '\\' => self.escape(token)?,
                 '*' | '+' | '?' => {
-                    self.repeat(token, Count { min: 1, max: None }, last_repeat)?;
+                    self.repeat(token, RepeatCount { min: 1, max: None }, last_repeat)?;
                     repeat = Some(token);
                 }
-                '{' => match Count::split(token) {
+                '{' => match RepeatCount::split(token) {
                     Some((count, rest)) => {
                         if !count.is_valid() {
-                            return Err(Error::new(Kind::RepeatCount, read(token, rest)));
+                            return Err(RegexError::new(
+                                RegexErrorKind::RepeatCount,
+                                read(token, rest),
+                            ));
                         }
                         self.rest = rest;
                         self.repeat(token, count, last_repeat)?;
@@ -97,7 +100,10 @@ impl<'p> Translator<'p> {
         if self.outer.is_empty() {
             Ok(self.out)
         } else {
-            Err(Error::new(Kind::MissingParenthesis, self.pattern))
+            Err(RegexError::new(
+                RegexErrorKind::MissingParenthesis,
+                self.pattern,
+            ))
         }
     }
 
@@ -110,24 +116,24 @@ impl<'p> Translator<'p> {
         self.push_atom(|out| escape::push_literal(out, c));
     }
 
-    fn open_group(&mut self, token: &'p str) -> Result<(), Error> {
+    fn open_group(&mut self, token: &'p str) -> Result<(), RegexError> {
         let (opening, rest) = Opening::split(token)?;
         self.rest = rest;
         self.out.push_str(&opening.text);
         if opening.is_group {
             self.outer
-                .push(std::mem::replace(&mut self.group, Group::EMPTY));
+                .push(std::mem::replace(&mut self.group, OpenGroup::EMPTY));
         } else {
             self.group.set_atom(None);
         }
         Ok(())
     }
 
-    fn close_group(&mut self) -> Result<(), Error> {
+    fn close_group(&mut self) -> Result<(), RegexError> {
         let outer = self
             .outer
             .pop()
-            .ok_or_else(|| Error::new(Kind::UnexpectedParenthesis, self.pattern))?;
+            .ok_or_else(|| RegexError::new(RegexErrorKind::UnexpectedParenthesis, self.pattern))?;
         let mut inner = std::mem::replace(&mut self.group, outer);
         inner.set_atom(None);
         self.out.push(')');
@@ -135,14 +141,14 @@ impl<'p> Translator<'p> {
         Ok(())
     }
 
-    fn escape(&mut self, token: &'p str) -> Result<(), Error> {
+    fn escape(&mut self, token: &'p str) -> Result<(), RegexError> {
         let mut chars = self.rest.chars();
         let text = match chars.next() {
             Some('A') => r"\A",
             Some('z') => r"\z",
             Some('b') => r"(?-u:\b)",
             Some('B') => r"(?-u:\B)",
-            Some('C') => return Err(Error::new(Kind::Escape, r"\C")),
+            Some('C') => return Err(RegexError::new(RegexErrorKind::Escape, r"\C")),
             Some('Q') => {
                 let quoted = chars.as_str();
                 let (literal, rest) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
@@ -158,7 +164,7 @@ impl<'p> Translator<'p> {
         Ok(())
     }
 
-    fn escaped_class_or_char(&mut self, token: &'p str) -> Result<(), Error> {
+    fn escaped_class_or_char(&mut self, token: &'p str) -> Result<(), RegexError> {
         if let Some((class, rest)) = class::split_escape(token)? {
             self.push_atom(|out| out.push_str(&class));
             self.rest = rest;
@@ -177,20 +183,23 @@ impl<'p> Translator<'p> {
     fn repeat(
         &mut self,
         token: &'p str,
-        count: Count,
+        count: RepeatCount,
         last_repeat: Option<&'p str>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), RegexError> {
         self.rest = self.rest.strip_prefix('?').unwrap_or(self.rest);
         if let Some(last) = last_repeat {
-            return Err(Error::new(Kind::RepeatOperator, read(last, self.rest)));
+            return Err(RegexError::new(
+                RegexErrorKind::RepeatOperator,
+                read(last, self.rest),
+            ));
         }
         let operator = read(token, self.rest);
         let Some(atom) = &mut self.group.atom else {
-            return Err(Error::new(Kind::RepeatArgument, operator));
+            return Err(RegexError::new(RegexErrorKind::RepeatArgument, operator));
         };
         *atom = count.times(*atom);
         if *atom > MAX_COPIES {
-            return Err(Error::new(Kind::RepeatCount, operator));
+            return Err(RegexError::new(RegexErrorKind::RepeatCount, operator));
         }
         self.out.push_str(operator);
         Ok(())
@@ -204,12 +213,12 @@ fn read<'p>(from: &'p str, to: &str) -> &'p str {
 
 /// `{2}`, `{2,}` or `{2,3}`.
 #[derive(Clone, Copy)]
-struct Count {
+struct RepeatCount {
     min: usize,
     max: Option<usize>,
 }
 
-impl Count {
+impl RepeatCount {
     /// Splits a count off, or `None` if the brace is just a brace.
     fn split(token: &str) -> Option<(Self, &str)> {
         let (min, rest) = split_number(token.strip_prefix('{')?)?;

@@ -12,19 +12,19 @@ use self::lab::{can_run, export, journalctl, remote};
 use super::file::{JournalFile, Peeked};
 use super::*;
 
-fn wanted(groups: &[&[(&str, &str)]]) -> Wanted {
+fn wanted(groups: &[&[(&str, &str)]]) -> EntryFilter {
     let term = |(field, value): &(&str, &str)| Term::new(field, value);
     let groups = groups.iter().map(|group| group.iter().map(term).collect());
-    Wanted {
+    EntryFilter {
         groups: groups.collect(),
     }
 }
 
 /// What we find.
-fn ours(path: &Path, wanted: &Wanted) -> Vec<(u64, Vec<u8>)> {
+fn ours(path: &Path, wanted: &EntryFilter) -> Vec<(u64, Vec<u8>)> {
     let mut file = JournalFile::open(File::open(path).unwrap(), wanted).unwrap();
     let mut found = Vec::new();
-    while let Peeked::Entry(next) = file.peek().unwrap() {
+    while let Peeked::JournalEntry(next) = file.peek().unwrap() {
         found.push((next.entry.realtime, file.message(&next).unwrap()));
         file.pass(next.entry.sequence);
     }

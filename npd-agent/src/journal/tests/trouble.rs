@@ -10,7 +10,7 @@ use super::lab::export_at;
 use super::*;
 use crate::node::Roots;
 
-fn kubelet() -> Wanted {
+fn kubelet() -> EntryFilter {
     wanted(&[&[("SYSLOG_IDENTIFIER", "kubelet")]])
 }
 
@@ -116,10 +116,10 @@ async fn what_came_before_the_first_start_stays_passed() {
     let new = |since| Journal::in_folder(folder.path().to_owned(), kubelet(), since);
     let mut first = new(2_000_000);
     assert_eq!(read(&mut first), entries(0..0));
-    let reached = serde_json::to_value(first.reached()).unwrap();
+    let progress = serde_json::to_value(first.progress()).unwrap();
     remote(&path, true, &numbered(5..7)).await;
     // An agent that is started again does not ask for the time.
-    let mut second = new(0).resumed(serde_json::from_value(reached).unwrap(), 0);
+    let mut second = new(0).resumed(serde_json::from_value(progress).unwrap(), 0);
     assert_eq!(read(&mut second), entries(5..7));
 }
 
@@ -168,12 +168,12 @@ async fn what_journald_copies_to_the_disk_is_read_once() {
     assert_eq!(read(&mut journal), entries(0..0));
     remote(&log, true, &numbered(2..5)).await;
     fs::remove_file(&run).unwrap();
-    let reached = journal.reached().clone();
+    let progress = journal.progress().clone();
     assert_eq!(read(&mut journal), entries(0..0));
     remote(&log, true, &numbered(5..7)).await;
     assert_eq!(read(&mut journal), entries(5..7));
     // Likewise if the agent was not there meanwhile.
-    let mut second = Journal::of_node(&roots, kubelet(), 0).resumed(reached, 0);
+    let mut second = Journal::of_node(&roots, kubelet(), 0).resumed(progress, 0);
     assert_eq!(read(&mut second), entries(5..7));
 }
 

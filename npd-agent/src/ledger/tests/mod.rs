@@ -30,7 +30,7 @@ fn finding(at: i64, claimant: &str, reason: &str, present: ConditionStatus, text
         subject: None,
         witness: Witness::Other,
         pod: None,
-        mark: None,
+        occurrence: None,
     }
 }
 
@@ -69,11 +69,11 @@ fn healthy() -> Healthy {
 }
 
 fn tell(outcome: &Outcome) -> String {
-    let mut told = String::new();
+    let mut reported = String::new();
     if let Some(event) = &outcome.event {
         let at = event.timestamp.as_second();
         writeln!(
-            told,
+            reported,
             "{at} {:?} {}: {}",
             event.severity, event.reason, event.message
         )
@@ -88,27 +88,27 @@ fn tell(outcome: &Outcome) -> String {
     }) = &outcome.condition
     {
         writeln!(
-            told,
+            reported,
             "  {status} since {} {reason}: {message}",
             transition.as_second()
         )
         .unwrap();
     }
-    if told.is_empty() {
+    if reported.is_empty() {
         "  no news\n".to_owned()
     } else {
-        told
+        reported
     }
 }
 
 #[track_caller]
 fn check(findings: impl IntoIterator<Item = Finding>, expect: &Expect) {
     let mut ledger = ledger();
-    let told: String = findings
+    let reported: String = findings
         .into_iter()
         .map(|finding| tell(&ledger.apply(finding)))
         .collect();
-    expect.assert_eq(&told);
+    expect.assert_eq(&reported);
 }
 
 #[test]
@@ -228,14 +228,14 @@ fn a_new_message_is_news_only_where_the_config_says_so() {
 fn a_condition_lasts_until_its_last_subject_is_well() {
     let mut ledger = ledger();
     let hung = |at, pid, text: &str| about(pid, finding(at, "", "TaskHung", True, text));
-    let mut told = String::new();
+    let mut reported = String::new();
     for found in [hung(1, 7, "kubelet:7"), hung(2, 8, "runc:8")] {
-        told += &tell(&ledger.apply(found));
+        reported += &tell(&ledger.apply(found));
     }
     for (at, pid) in [(3, 7), (4, 9), (5, 8)] {
         let outcomes = ledger.recover(&Subject::Task(pid), second(at));
-        writeln!(told, "task {pid} recovers:").unwrap();
-        told.extend(outcomes.iter().map(tell));
+        writeln!(reported, "task {pid} recovers:").unwrap();
+        reported.extend(outcomes.iter().map(tell));
     }
     expect![[r#"
         1 Warn TaskHung: Node condition Sick is now: True, reason: TaskHung, message: "kubelet:7"
@@ -248,7 +248,7 @@ fn a_condition_lasts_until_its_last_subject_is_well() {
         5 Info AllWell: Node condition Sick is now: False, reason: AllWell, message: "node is well"
           False since 5 AllWell: node is well
     "#]]
-    .assert_eq(&told);
+    .assert_eq(&reported);
 }
 
 #[test]
@@ -289,8 +289,8 @@ fn a_skipped_initial_status_appears_with_the_first_result() {
     let mut ledger = Ledger::default();
     assert_eq!(ledger.declare(healthy(), false, second(0)), None);
     assert_eq!(ledger.conditions().count(), 0);
-    let told = tell(&ledger.apply(finding(1, "rule 0", "Down", False, "ok")));
-    assert_eq!(told.trim(), "False since 0 AllWell: node is well");
+    let reported = tell(&ledger.apply(finding(1, "rule 0", "Down", False, "ok")));
+    assert_eq!(reported.trim(), "False since 0 AllWell: node is well");
     assert_eq!(ledger.conditions().count(), 1);
 }
 

@@ -7,10 +7,10 @@ use crate::problem::SubjectKind;
 
 /// The ledger of an agent that was started again.
 fn restarted(before: &Ledger) -> Ledger {
-    let kept: Vec<_> = before.kept().collect();
-    let kept = serde_json::to_string(&kept).unwrap();
+    let saved: Vec<_> = before.saved().collect();
+    let saved = serde_json::to_string(&saved).unwrap();
     let mut after = ledger();
-    for claim in serde_json::from_str::<Vec<KeptClaim>>(&kept).unwrap() {
+    for claim in serde_json::from_str::<Vec<SavedClaim>>(&saved).unwrap() {
         after.restore(claim);
     }
     after
@@ -34,11 +34,11 @@ fn claims_show_what_they_did_whatever_order_they_are_restored_in() {
     let mut before = ledger();
     for (pid, reason, message) in [(1, "A", "first"), (2, "A", "second"), (3, "B", "third")] {
         before.apply(about(pid, finding(pid.into(), "", reason, True, message)));
-        let mut kept: Vec<_> = before.kept().collect();
-        for _ in 0..kept.len() {
-            kept.rotate_left(1);
+        let mut saved: Vec<_> = before.saved().collect();
+        for _ in 0..saved.len() {
+            saved.rotate_left(1);
             let mut after = ledger();
-            for claim in kept.clone() {
+            for claim in saved.clone() {
                 after.restore(claim);
             }
             assert_eq!(after.condition("Sick"), before.condition("Sick"));

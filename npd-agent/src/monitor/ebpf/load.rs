@@ -16,7 +16,7 @@ use zerocopy::IntoBytes as _;
 use super::btf::{Btf, with_function};
 use super::layout;
 use super::memory::spare;
-use super::probe::{Attached, Program};
+use super::probe::{Attached, KernelProgram};
 
 /// The iterator over tasks in the eBPF object.
 const SLEEPERS: &str = "sleepers";
@@ -35,7 +35,7 @@ const XFS_MODULE: &str = "kernel/btf/xfs";
 const MAX_REASON: usize = 512;
 
 /// The programs in the kernel. Dropping it takes them out.
-pub(super) struct Kernel {
+pub(super) struct Programs {
     ebpf: Ebpf,
     sys: PathBuf,
     /// What the programs log, until someone reads it.
@@ -45,7 +45,7 @@ pub(super) struct Kernel {
     /// The offset of `xfs_mount.m_super`, once it is known.
     xfs: Option<u32>,
     /// Those that the kernel has accepted.
-    programs: Vec<&'static Program>,
+    programs: Vec<&'static KernelProgram>,
     /// Whether there is an iterator over tasks (5.8), and why not.
     pub(super) iterator: Result<(), String>,
     /// What is attached, and why the rest is not.
@@ -54,14 +54,14 @@ pub(super) struct Kernel {
 
 /// The programs, for whoever needs them. They are never held across an await.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Kernel>>);
+pub struct ProgramsHandle(Arc<Mutex<Programs>>);
 
-impl Shared {
-    pub(super) fn new(kernel: Kernel) -> Self {
+impl ProgramsHandle {
+    pub(super) fn new(kernel: Programs) -> Self {
         Self(Arc::new(Mutex::new(kernel)))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Kernel> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Programs> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,14 +71,14 @@ impl Shared {
     }
 }
 
-impl Kernel {
+impl Programs {
     /// Loads the programs of `object` and hands out the ring buffer that they write to.
     ///
     /// Takes about 0.1 s of a processor, most of it for the kernel's BTF.
     pub(super) fn load(
         object: &[u8],
         sys: &Path,
-        programs: Vec<&'static Program>,
+        programs: Vec<&'static KernelProgram>,
     ) -> anyhow::Result<(Self, RingBuf<MapData>)> {
         lock_memory();
         let (layout, iterator, xfs) = {
@@ -142,7 +142,7 @@ impl Kernel {
         changed
     }
 
-    fn attach_program(&mut self, program: &Program) -> anyhow::Result<()> {
+    fn attach_program(&mut self, program: &KernelProgram) -> anyhow::Result<()> {
         if program.name == XFS {
             let offset = self.xfs_super()?;
             let map = self.ebpf.map_mut(map::XFS_SUPER).context("no map")?;

@@ -18,11 +18,11 @@ mod oom;
 pub mod probe;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
+mod reconcile;
 mod ring;
 #[cfg(test)]
 mod stage;
 mod task;
-mod truth;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +33,11 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use self::config::Checked;
-use self::load::{Kernel, Shared, why};
-use self::probe::{Attached, Probe, Program, Rule, Settings, Watch};
+use self::config::CheckedEbpfConfig;
+use self::load::{Programs, ProgramsHandle, why};
+use self::probe::{Attached, KernelProgram, Probe, ProbeContext, ProbeRule, ProbeSettings};
 use self::ring::Ring;
-use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
+use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::problem::{Forever, SubjectKind};
 use crate::reporter::{Report, Reporter};
 
@@ -45,7 +45,7 @@ use crate::reporter::{Report, Reporter};
 pub const PROBES: &[Probe] = &[oom::PROBE, hung_task::PROBE, filesystem::PROBE];
 
 /// The kind of monitor.
-pub const KIND: Kind = Kind {
+pub const KIND: MonitorKind = MonitorKind {
     flag: "config.ebpf-monitor",
     deprecated: None,
     help: "Config files of eBPF monitors, which see OOM kills, hung tasks and broken file systems",
@@ -67,16 +67,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NPD_EBPF_OBJECT"));
 /// Runs the rules of all config files: the programs are in the kernel once.
 struct EbpfMonitor {
     declarations: Vec<Declaration>,
-    settings: Settings,
-    rules: Vec<(&'static Probe, Rule)>,
+    settings: ProbeSettings,
+    rules: Vec<(&'static Probe, ProbeRule)>,
 }
 
 fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
     let mut declarations = Vec::new();
     let mut rules = Vec::new();
-    let mut settings: Option<Settings> = None;
+    let mut settings: Option<ProbeSettings> = None;
     for file in files {
-        let Checked {
+        let CheckedEbpfConfig {
             declaration,
             settings: of_file,
             rules: of_rules,
@@ -157,7 +157,7 @@ impl EbpfMonitor {
             senders.push((probe, sender));
             attachments.push((probe, attachment));
             let rules = self.rules.iter().filter(|(of, _)| of.name == probe.name);
-            tasks.spawn((probe.run)(Watch {
+            tasks.spawn((probe.run)(ProbeContext {
                 probe,
                 rules: rules.map(|(_, rule)| rule.clone()).collect(),
                 settings: self.settings.clone(),
@@ -186,17 +186,17 @@ impl EbpfMonitor {
 
 /// Loads the programs in another thread: it takes a tenth of a second.
 async fn put_into_kernel(
-    programs: Vec<&'static Program>,
+    programs: Vec<&'static KernelProgram>,
     reporter: &Reporter,
-) -> anyhow::Result<(Shared, Ring)> {
+) -> anyhow::Result<(ProgramsHandle, Ring)> {
     let sys = reporter.node.roots.sys.clone();
-    let loaded = spawn_blocking(move || Kernel::load(OBJECT, &sys, programs)).await;
+    let loaded = spawn_blocking(move || Programs::load(OBJECT, &sys, programs)).await;
     let (kernel, records) = loaded.context("loading the programs")??;
-    Ok((Shared::new(kernel), Ring::new(records)?))
+    Ok((ProgramsHandle::new(kernel), Ring::new(records)?))
 }
 
 /// How the programs of `probe` are attached.
-fn attached(probe: &Probe, kernel: &Result<Shared, String>) -> Attached {
+fn attached(probe: &Probe, kernel: &Result<ProgramsHandle, String>) -> Attached {
     let programs = probe.programs.iter().map(|program| program.name);
     match kernel {
         Ok(kernel) => {
@@ -212,7 +212,7 @@ fn attached(probe: &Probe, kernel: &Result<Shared, String>) -> Attached {
 
 /// Attaches what could not be attached before: the module with the tracepoint may have come.
 async fn keep_attaching(
-    kernel: Shared,
+    kernel: ProgramsHandle,
     attach_now: Arc<Notify>,
     attachments: Vec<(&'static Probe, watch::Sender<Attached>)>,
 ) -> Forever {

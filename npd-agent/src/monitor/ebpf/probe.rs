@@ -15,12 +15,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::load::Shared;
-use crate::board::ProbeState;
+use super::load::ProgramsHandle;
 use crate::monitor::Task;
 use crate::node::wall_time;
 use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, SubjectKind, Witness};
 use crate::reporter::{Report, Reporter};
+use crate::status_page::ProbeState;
 
 /// Something that rules can name with `"probe"`.
 #[derive(Debug)]
@@ -30,14 +30,14 @@ pub struct Probe {
     /// What it watches.
     pub kind: SubjectKind,
     /// The kernel programs that feed it. They are loaded only if a rule names the probe.
-    pub programs: &'static [Program],
-    /// Watches until it fails. Says with [`Watch::seen_by`] how it sees.
-    pub run: fn(Watch) -> Task<'static>,
+    pub programs: &'static [KernelProgram],
+    /// Watches until it fails. Says with [`ProbeContext::set_backend`] how it sees.
+    pub run: fn(ProbeContext) -> Task<'static>,
 }
 
 /// A kernel program at a tracepoint.
 #[derive(Debug)]
-pub struct Program {
+pub struct KernelProgram {
     /// Its name in the eBPF object.
     pub name: &'static str,
     /// The tracepoint that it is attached to.
@@ -50,34 +50,34 @@ pub struct Program {
 pub type Attached = BTreeMap<&'static str, Result<(), String>>;
 
 /// What a probe is given.
-pub struct Watch {
+pub struct ProbeContext {
     /// Who it is.
     pub probe: &'static Probe,
     /// The rules that name it.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<ProbeRule>,
     /// The knobs of the config files.
-    pub settings: Settings,
+    pub settings: ProbeSettings,
     /// What its programs send.
-    pub records: mpsc::Receiver<Record>,
+    pub records: mpsc::Receiver<ProbeRecord>,
     /// Its programs, as they are now: one that could not be attached is tried again now and then,
     /// because the module with its tracepoint may come later.
     pub attached: watch::Receiver<Attached>,
     /// Asks to try that at once.
     pub attach_now: Arc<Notify>,
     /// The programs in the kernel; `None` if they could not be loaded.
-    pub kernel: Option<Shared>,
+    pub kernel: Option<ProgramsHandle>,
     /// The way out.
     pub reporter: Reporter,
 }
 
 /// The knobs of a config file's `pluginConfig`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ProbeSettings {
     /// How long a task may be in uninterruptible sleep before it counts as hung.
     pub hung_task_threshold: Duration,
 }
 
-impl Settings {
+impl ProbeSettings {
     /// What satisfies both files.
     #[must_use]
     pub fn stricter(&self, other: &Self) -> Self {
@@ -89,7 +89,7 @@ impl Settings {
 
 /// A rule of a config file that names a probe.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub struct ProbeRule {
     /// The config file.
     pub monitor: Arc<str>,
     /// Its `source`.
@@ -104,7 +104,7 @@ pub struct Rule {
     pub mount_points: Vec<PathBuf>,
 }
 
-impl Rule {
+impl ProbeRule {
     /// Whether it is about a task of this name.
     pub fn is_about(&self, comm: &str) -> bool {
         self.comm
@@ -128,9 +128,9 @@ pub struct Sighting {
 
 /// A record as it came out of the ring buffer.
 #[derive(Clone, Debug)]
-pub struct Record(pub Box<[u8]>);
+pub struct ProbeRecord(pub Box<[u8]>);
 
-impl Record {
+impl ProbeRecord {
     /// The record's beginning; `None` if it is too short.
     pub fn header(&self) -> Option<Header> {
         self.decode()
@@ -153,12 +153,12 @@ pub fn timestamp(header: &Header) -> Timestamp {
     wall_time(Duration::from_nanos(header.time))
 }
 
-impl Watch {
+impl ProbeContext {
     /// Reports something that happened: an Event for each temporary rule that is concerned.
     pub async fn happened(
         &self,
         sighting: &Sighting,
-        concerned: impl Fn(&Rule) -> bool,
+        concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
         self.report(sighting, |rule| {
             rule.problem.condition.is_none() && concerned(rule)
@@ -171,7 +171,7 @@ impl Watch {
     pub async fn lasts(
         &self,
         sighting: &Sighting,
-        concerned: impl Fn(&Rule) -> bool,
+        concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
         self.report(sighting, |rule| {
             rule.problem.condition.is_some() && concerned(rule)
@@ -184,10 +184,10 @@ impl Watch {
     pub async fn resumes(
         &self,
         sighting: &Sighting,
-        concerned: impl Fn(&Rule) -> bool,
+        concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
-        let told = |rule: &&Rule| rule.problem.condition.is_none() && concerned(rule);
-        for rule in self.rules.iter().filter(told) {
+        let reported = |rule: &&ProbeRule| rule.problem.condition.is_none() && concerned(rule);
+        for rule in self.rules.iter().filter(reported) {
             let subject = sighting.subject.clone();
             let reason = Arc::clone(&rule.problem.reason);
             let resumed = Report::Resumed { subject, reason };
@@ -204,13 +204,13 @@ impl Watch {
     /// Has this kept for the probe after the agent's end.
     pub async fn remember(&self, state: impl Serialize) -> anyhow::Result<()> {
         let state = serde_json::to_value(state).context("keeping what was reported")?;
-        self.reporter.reached(self.probe.name, state).await
+        self.reporter.progress(self.probe.name, state).await
     }
 
     async fn report(
         &self,
         sighting: &Sighting,
-        concerned: impl Fn(&Rule) -> bool,
+        concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
         for rule in self.rules.iter().filter(|rule| concerned(rule)) {
             let finding = Finding {
@@ -224,7 +224,7 @@ impl Watch {
                 subject: Some(sighting.subject.clone()),
                 witness: Witness::Kernel,
                 pod: sighting.pod.clone(),
-                mark: None,
+                occurrence: None,
             };
             let labels = [&*rule.monitor, &*rule.problem.reason];
             self.reporter
@@ -265,7 +265,7 @@ impl Watch {
 
     /// Says how the probe sees (`raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`), and why not
     /// in a better way.
-    pub fn seen_by(&self, backend: &'static str, reason: Option<String>) {
+    pub fn set_backend(&self, backend: &'static str, reason: Option<String>) {
         let name = self.probe.name;
         info!(
             probe = name,
@@ -274,7 +274,7 @@ impl Watch {
             "Probe is watching"
         );
         let family = &self.reporter.metrics.probe_backend;
-        self.reporter.board.update(|shown| {
+        self.reporter.status_page.update(|shown| {
             let state = ProbeState { backend, reason };
             if let Some(before) = shown.probes.insert(name.to_owned(), state)
                 && before.backend != backend
@@ -303,8 +303,11 @@ impl Watch {
 
     /// Whether the kernel's log is being read.
     pub fn text_is_read(&self) -> bool {
-        let board = self.reporter.board.read();
-        board.sources.get("kmsg").is_some_and(|source| source.up)
+        let status_page = self.reporter.status_page.read();
+        status_page
+            .sources
+            .get("kmsg")
+            .is_some_and(|source| source.up)
     }
 
     /// Counts what the kernel counted and the probe was not told of.

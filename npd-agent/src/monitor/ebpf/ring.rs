@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use zerocopy::FromBytes as _;
 
 use super::NAME;
-use super::load::Shared;
-use super::probe::{Probe, Record};
+use super::load::ProgramsHandle;
+use super::probe::{Probe, ProbeRecord};
 use crate::fd;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
@@ -29,10 +29,10 @@ pub(super) struct Ring {
 
 /// Where the records of one kind go.
 struct Route {
-    records: mpsc::Sender<Record>,
+    records: mpsc::Sender<ProbeRecord>,
     drops: IntCounter,
     /// How many drops are counted in `drops`.
-    told: u64,
+    reported: u64,
 }
 
 impl Ring {
@@ -49,8 +49,8 @@ impl Ring {
     /// count what finds it full.
     pub(super) async fn deliver(
         mut self,
-        probes: Vec<(&'static Probe, mpsc::Sender<Record>)>,
-        kernel: Shared,
+        probes: Vec<(&'static Probe, mpsc::Sender<ProbeRecord>)>,
+        kernel: ProgramsHandle,
         reporter: Reporter,
     ) -> Forever {
         let malformed = reporter
@@ -73,15 +73,15 @@ impl Ring {
             // A drop needs a full ring, and a full ring brings us here.
             for (id, route) in &mut routes {
                 let dropped = kernel.lock().dropped(*id);
-                route.drops.inc_by(dropped.saturating_sub(route.told));
-                route.told = dropped;
+                route.drops.inc_by(dropped.saturating_sub(route.reported));
+                route.reported = dropped;
             }
         }
     }
 }
 
 fn routes(
-    probes: &[(&'static Probe, mpsc::Sender<Record>)],
+    probes: &[(&'static Probe, mpsc::Sender<ProbeRecord>)],
     reporter: &Reporter,
 ) -> BTreeMap<u32, Route> {
     let drops = &reporter.metrics.probe_drops;
@@ -91,7 +91,7 @@ fn routes(
             let route = Route {
                 records: records.clone(),
                 drops: drops.with_label_values(&[probe.name]),
-                told: 0,
+                reported: 0,
             };
             routes.insert(program.record, route);
         }
@@ -100,10 +100,10 @@ fn routes(
 }
 
 /// A copy of the record, and its kind; `None` if it makes no sense.
-fn record(bytes: &[u8]) -> Option<(u32, Record)> {
+fn record(bytes: &[u8]) -> Option<(u32, ProbeRecord)> {
     if bytes.len() > MAX_RECORD {
         return None;
     }
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
-    (header.id < id::COUNT).then(|| (header.id, Record(Box::from(bytes))))
+    (header.id < id::COUNT).then(|| (header.id, ProbeRecord(Box::from(bytes))))
 }

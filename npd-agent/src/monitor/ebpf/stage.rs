@@ -14,23 +14,23 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::probe::{Attached, Probe, Record, Rule, Settings, Watch};
-use crate::board::Board;
+use super::probe::{Attached, Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
 use crate::metrics::Metrics;
 use crate::node::{Node, Roots};
 use crate::problem::{Forever, Problem};
 use crate::reporter::{Report, Reporter};
+use crate::status_page::StatusPage;
 
 /// A probe that runs on a made-up machine.
 pub(super) struct Stage {
-    pub(super) board: Board,
+    pub(super) status_page: StatusPage,
     pub(super) metrics: Metrics,
     pub(super) folder: TempDir,
-    pub(super) records: mpsc::Sender<Record>,
+    pub(super) records: mpsc::Sender<ProbeRecord>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
     /// What the probe has left for the next one.
-    kept: BTreeMap<String, Value>,
+    saved: BTreeMap<String, Value>,
     /// Must live as long as the probe.
     _attached: watch::Sender<Attached>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Stage {
 /// A machine on which nothing runs yet.
 pub(super) struct Set {
     pub(super) folder: TempDir,
-    kept: BTreeMap<String, Value>,
+    saved: BTreeMap<String, Value>,
 }
 
 impl Set {
@@ -46,7 +46,7 @@ impl Set {
     pub(super) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            kept: BTreeMap::new(),
+            saved: BTreeMap::new(),
         }
     }
 
@@ -67,7 +67,7 @@ impl Set {
     pub(super) fn start_with(
         self,
         probe: &'static Probe,
-        rules: Vec<Rule>,
+        rules: Vec<ProbeRule>,
         attached: &Result<(), String>,
     ) -> Stage {
         let root = |name: &str| self.folder.path().join(name);
@@ -84,18 +84,18 @@ impl Set {
             boot_id: String::new(),
         };
         let metrics = Metrics::new().unwrap();
-        let board = Board::new(node.name.clone(), Timestamp::UNIX_EPOCH);
+        let status_page = StatusPage::new(node.name.clone(), Timestamp::UNIX_EPOCH);
         let (sender, reports) = mpsc::channel(64);
-        let reporter = Reporter::new(Arc::new(node), metrics.clone(), board.clone(), sender)
-            .with_saved(self.kept.clone());
+        let reporter = Reporter::new(Arc::new(node), metrics.clone(), status_page.clone(), sender)
+            .with_saved(self.saved.clone());
         let (records, incoming) = mpsc::channel(64);
         let programs = probe.programs.iter();
         let attached = programs.map(|program| (program.name, attached.clone()));
         let (attached, seen) = watch::channel(attached.collect());
-        let probe = tokio::spawn((probe.run)(Watch {
+        let probe = tokio::spawn((probe.run)(ProbeContext {
             probe,
             rules,
-            settings: Settings {
+            settings: ProbeSettings {
                 hung_task_threshold: Duration::from_secs(30),
             },
             records: incoming,
@@ -105,13 +105,13 @@ impl Set {
             reporter,
         }));
         Stage {
-            board,
+            status_page,
             metrics,
             folder: self.folder,
             records,
             reports,
             probe,
-            kept: self.kept,
+            saved: self.saved,
             _attached: attached,
         }
     }
@@ -123,7 +123,7 @@ impl Stage {
         self.probe.abort();
         Set {
             folder: self.folder,
-            kept: self.kept,
+            saved: self.saved,
         }
     }
 
@@ -135,32 +135,32 @@ impl Stage {
     /// Sends what a program would.
     pub(super) async fn record(&self, record: &(impl IntoBytes + Immutable + Sync)) {
         let bytes = Box::from(record.as_bytes());
-        self.records.send(Record(bytes)).await.unwrap();
+        self.records.send(ProbeRecord(bytes)).await.unwrap();
     }
 
     /// How the probe says that it sees.
     pub(super) fn backend(&self) -> &'static str {
-        let shown = self.board.read();
+        let shown = self.status_page.read();
         shown.probes.values().next().unwrap().backend
     }
 
     /// What is reported within the next `seconds`.
     pub(super) async fn hear(&mut self, seconds: u64) -> Vec<String> {
-        self.hear_as(seconds, told).await
+        self.hear_as(seconds, reported).await
     }
 
     /// The same in the words of `told`, which what is kept for a restart is no part of.
     pub(super) async fn hear_as(
         &mut self,
         seconds: u64,
-        told: fn(Report) -> String,
+        reported: fn(Report) -> String,
     ) -> Vec<String> {
         let until = Instant::now() + Duration::from_secs(seconds);
         let mut heard = Vec::new();
         while let Ok(report) = timeout_at(until, self.reports.recv()).await {
             match report.expect("the probe has ended") {
-                Report::Reached { source, place } => _ = self.kept.insert(source, place),
-                report => heard.push(told(report)),
+                Report::Progress { source, place } => _ = self.saved.insert(source, place),
+                report => heard.push(reported(report)),
             }
         }
         assert!(!self.probe.is_finished());
@@ -168,7 +168,7 @@ impl Stage {
     }
 }
 
-fn told(report: Report) -> String {
+fn reported(report: Report) -> String {
     match report {
         Report::Finding(finding) => {
             let pod = finding.pod.and_then(|pod| pod.name);
@@ -179,7 +179,7 @@ fn told(report: Report) -> String {
         Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
         Report::Watching { kind, .. } => format!("Watching: {kind:?}"),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
-        other @ (Report::NotWatching(_) | Report::Reached { .. }) => format!("{other:?}"),
+        other @ (Report::NotWatching(_) | Report::Progress { .. }) => format!("{other:?}"),
     }
 }
 
@@ -190,8 +190,8 @@ fn write(folder: &TempDir, path: &str, content: &str) {
 }
 
 /// A rule that reports all that these mount points, or all, have to do with.
-pub(super) fn rule(reason: &str, condition: Option<&str>, mount_points: &[&str]) -> Rule {
-    Rule {
+pub(super) fn rule(reason: &str, condition: Option<&str>, mount_points: &[&str]) -> ProbeRule {
+    ProbeRule {
         monitor: Arc::from("test"),
         source: Arc::from("ebpf-monitor"),
         claimant: String::new(),

@@ -12,13 +12,13 @@ const MEMORY_KEPT: usize = 4096;
 /// A ring that is not full yet has empty slots before its oldest entry, and these are joined too:
 /// its text starts with a newline for each. NPD's patterns can tell, so it is kept.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct LogBuffer {
     capacity: usize,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<BufferedEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct BufferedEntry {
     timestamp: Timestamp,
     text: String,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Matched {
     pub(crate) text: String,
 }
 
-impl Ring {
+impl LogBuffer {
     /// A ring of `capacity` entries, at least one.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Ring {
         memory.clear();
         memory.shrink_to(MEMORY_KEPT);
         memory.push_str(text);
-        self.entries.push_back(Entry {
+        self.entries.push_back(BufferedEntry {
             timestamp,
             text: memory,
         });
@@ -108,15 +108,15 @@ mod tests {
 
     use super::*;
 
-    fn ring(capacity: usize, texts: &[&str]) -> Ring {
-        let mut ring = Ring::new(capacity);
+    fn ring(capacity: usize, texts: &[&str]) -> LogBuffer {
+        let mut ring = LogBuffer::new(capacity);
         for (second, text) in (1..).zip(texts) {
             ring.push(Timestamp::from_second(second).unwrap(), text);
         }
         ring
     }
 
-    fn joined(ring: &Ring) -> String {
+    fn joined(ring: &LogBuffer) -> String {
         let mut joined = "what was there before".to_owned();
         ring.join(&mut joined);
         joined
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_matched(ring: &Ring, from: &str, expect: &Expect) {
+    fn check_matched(ring: &LogBuffer, from: &str, expect: &Expect) {
         let text = joined(ring);
         let start = text.find(from).unwrap();
         let shown = match ring.matched(start, text.len()) {

@@ -15,15 +15,15 @@ mod source;
 mod subject;
 
 pub(crate) use self::matcher::Matcher;
-pub(crate) use self::rule_set::Window;
-pub(crate) use self::source::kmsg::Record;
+pub(crate) use self::rule_set::ReadWindow;
+pub(crate) use self::source::kmsg::KmsgRecord;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use crate::monitor::{ConfigFile, Kind, Monitors};
-use crate::problem::{ConditionStatus, Finding, Mark};
+use crate::monitor::{ConfigFile, MonitorKind, Monitors};
+use crate::problem::{ConditionStatus, Finding, OccurrenceId};
 use crate::reporter::Reporter;
 
 use self::config::Source;
@@ -35,7 +35,7 @@ use self::source::kmsg::KernelLog;
 pub use self::source::{filelog::fuzz::filelog_translator, kmsg::fuzz::kmsg_record};
 
 /// `--config.system-log-monitor`.
-pub const KIND: Kind = Kind {
+pub const KIND: MonitorKind = MonitorKind {
     flag: "config.system-log-monitor",
     deprecated: Some("system-log-monitors"),
     help: "Config files of monitors that look for patterns in logs",
@@ -79,7 +79,7 @@ async fn report(
     findings: Vec<Finding>,
 ) -> anyhow::Result<()> {
     for mut finding in findings {
-        finding.mark = Some(Mark {
+        finding.occurrence = Some(OccurrenceId {
             source: Arc::clone(source),
             found: hash(&finding, entry),
         });

@@ -16,7 +16,7 @@ const MAX_CLAIMED: usize = 1024;
 
 /// A rule without its pattern.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct LogRule {
     pub(super) problem: Arc<Problem>,
     /// Added to the message after `; `, unless empty.
     pub(super) suffix: String,
@@ -29,7 +29,7 @@ pub(super) struct Rule {
     pub(super) clear_after: Option<SignedDuration>,
     /// Tells the rule from others of the file after a restart.
     pub(super) pattern: String,
-    pub(super) memory: Memory,
+    pub(super) memory: RuleMemory,
 }
 
 /// So many matches within so long.
@@ -41,7 +41,7 @@ pub(super) struct Threshold {
 
 /// What a rule remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Memory {
+pub(super) struct RuleMemory {
     /// The times of the matches that have not yet reached the threshold.
     recent: VecDeque<Timestamp>,
     /// About what the rule has claimed its condition, and when it last matched.
@@ -58,14 +58,14 @@ struct Claimed(BTreeMap<Option<Subject>, Timestamp>);
 
 /// What a rule has to say.
 #[derive(Debug)]
-pub(super) struct Word {
+pub(super) struct RuleResult {
     pub(super) present: ConditionStatus,
     pub(super) timestamp: Timestamp,
     pub(super) message: String,
     pub(super) subject: Option<Subject>,
 }
 
-impl Memory {
+impl RuleMemory {
     pub(super) fn is_empty(&self) -> bool {
         self.recent.is_empty() && self.claimed.0.is_empty()
     }
@@ -85,14 +85,14 @@ impl Threshold {
     }
 }
 
-impl Rule {
+impl LogRule {
     /// Whether a claim of this rule can end.
     fn clears(&self) -> bool {
         !self.claimant.is_empty()
     }
 
     /// The pattern has matched.
-    pub(super) fn matched(&mut self, matched: Matched, witness: Witness) -> Option<Word> {
+    pub(super) fn matched(&mut self, matched: Matched, witness: Witness) -> Option<RuleResult> {
         let Matched {
             timestamp,
             text: mut message,
@@ -113,7 +113,7 @@ impl Rule {
             message.push_str("; ");
             message.push_str(&self.suffix);
         }
-        Some(Word {
+        Some(RuleResult {
             present: ConditionStatus::True,
             timestamp,
             message,
@@ -123,7 +123,7 @@ impl Rule {
 
     /// The pattern that ends the condition has matched: for the subject of that text, or if it has
     /// none, for all.
-    pub(super) fn cleared(&mut self, matched: &Matched, witness: Witness) -> Vec<Word> {
+    pub(super) fn cleared(&mut self, matched: &Matched, witness: Witness) -> Vec<RuleResult> {
         self.memory.recent.clear();
         let subject = about(&matched.text, witness);
         let over =
@@ -132,14 +132,14 @@ impl Rule {
     }
 
     /// The condition is over where the rule has not matched for long enough.
-    pub(super) fn expired(&mut self, now: Timestamp) -> Vec<Word> {
+    pub(super) fn expired(&mut self, now: Timestamp) -> Vec<RuleResult> {
         match self.clear_after {
             Some(patience) => self.end(|_, last| now.duration_since(*last) >= patience, now),
             None => Vec::new(),
         }
     }
 
-    /// When [`Rule::expired`] will have something to say, if the rule does not match before.
+    /// When [`LogRule::expired`] will have something to say, if the rule does not match before.
     pub(super) fn expiry(&self) -> Option<Timestamp> {
         let last = self.memory.claimed.0.values().min()?;
         last.checked_add(self.clear_after?).ok()
@@ -149,11 +149,11 @@ impl Rule {
         &mut self,
         mut over: impl FnMut(&Option<Subject>, &Timestamp) -> bool,
         timestamp: Timestamp,
-    ) -> Vec<Word> {
+    ) -> Vec<RuleResult> {
         let claimed = &mut self.memory.claimed.0;
         let ended = claimed.extract_if(.., |subject, last| over(subject, last));
         ended
-            .map(|(subject, _)| Word {
+            .map(|(subject, _)| RuleResult {
                 present: ConditionStatus::False,
                 timestamp,
                 message: String::new(),

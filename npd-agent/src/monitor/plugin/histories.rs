@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::config::Checked;
-use super::result::{Answer, answer, text};
-use super::steady::Steady;
-use crate::board::PluginState;
-use crate::exec::{Abandoned, Over, RunError};
+use super::config::CheckedPluginConfig;
+use super::result::{PluginResult, answer, text};
+use super::threshold::Debounce;
+use crate::exec::{Abandoned, Finished, RunError};
 use crate::problem::{ConditionStatus, Finding, Witness};
 use crate::reporter::Reporter;
+use crate::status_page::PluginState;
 
 /// How much of a plugin's standard error is logged, in bytes.
 const STDERR_LOGGED: usize = 512;
@@ -22,14 +22,14 @@ pub(super) struct Ran {
     /// Whose.
     pub(super) rule: usize,
     /// How it ended.
-    pub(super) outcome: Result<Over, RunError>,
+    pub(super) outcome: Result<Finished, RunError>,
     /// How long it took.
     pub(super) took: Duration,
 }
 
 /// The rules of one config file.
 pub(super) struct Histories<'a> {
-    config: &'a Checked,
+    config: &'a CheckedPluginConfig,
     reporter: &'a Reporter,
     rules: Vec<History>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Histories<'a> {
 struct History {
     /// Its key in `/status`, and its name as a claimant.
     name: String,
-    steady: Steady,
+    steady: Debounce,
     last: Option<ConditionStatus>,
     timeouts: u64,
     abandoned: usize,
@@ -57,14 +57,14 @@ impl Ran {
 }
 
 impl<'a> Histories<'a> {
-    pub(super) fn new(config: &'a Checked, reporter: &'a Reporter) -> Self {
+    pub(super) fn new(config: &'a CheckedPluginConfig, reporter: &'a Reporter) -> Self {
         let rules = config
             .rules
             .iter()
             .enumerate()
             .map(|(index, rule)| History {
                 name: format!("rules[{index}]"),
-                steady: Steady::new(rule.thresholds),
+                steady: Debounce::new(rule.thresholds),
                 last: None,
                 timeouts: 0,
                 abandoned: 0,
@@ -107,7 +107,7 @@ impl<'a> Histories<'a> {
     /// A rule was due but not run, because too many of its runs are still there.
     pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
         let path = &self.config.rules[rule].path;
-        let answer = Answer::hung(path, self.rules[rule].abandoned, self.config.max_output);
+        let answer = PluginResult::hung(path, self.rules[rule].abandoned, self.config.max_output);
         self.tell(rule, answer).await
     }
 
@@ -117,15 +117,15 @@ impl<'a> Histories<'a> {
         let surviving = &self.reporter.metrics.plugins.surviving;
         surviving.with_label_values(&self.labels(rule)).dec();
         let (key, abandoned) = (self.key(rule), self.rules[rule].abandoned);
-        self.reporter.board.update(|shown| {
+        self.reporter.status_page.update(|shown| {
             if let Some(state) = shown.plugins.get_mut(&key) {
                 state.abandoned = abandoned;
             }
         });
     }
 
-    async fn tell(&mut self, rule: usize, answer: Answer) -> anyhow::Result<()> {
-        let Answer { present, message } = answer;
+    async fn tell(&mut self, rule: usize, answer: PluginResult) -> anyhow::Result<()> {
+        let PluginResult { present, message } = answer;
         let timestamp = Timestamp::now();
         let problem = &self.config.rules[rule].problem;
         let key = self.key(rule);
@@ -139,7 +139,7 @@ impl<'a> Histories<'a> {
             timeouts: history.timeouts,
             abandoned: history.abandoned,
         };
-        self.reporter.board.update(|shown| {
+        self.reporter.status_page.update(|shown| {
             shown.plugins.insert(key, state);
         });
         if !history.steady.admit(present) {
@@ -156,13 +156,13 @@ impl<'a> Histories<'a> {
             subject: None,
             witness: Witness::Other,
             pod: None,
-            mark: None,
+            occurrence: None,
         };
         self.reporter.found(finding).await
     }
 
     /// Says why a plugin failed when it begins to; a plugin that goes on failing is not news.
-    fn log(&self, ran: &Ran, answer: &Answer) {
+    fn log(&self, ran: &Ran, answer: &PluginResult) {
         let path = &self.config.rules[ran.rule].path;
         let news = self.rules[ran.rule].last != Some(answer.present);
         match &ran.outcome {

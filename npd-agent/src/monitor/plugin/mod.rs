@@ -11,7 +11,7 @@ mod config;
 mod histories;
 mod result;
 mod schedule;
-mod steady;
+mod threshold;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
@@ -22,17 +22,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
-use self::config::{Checked, Rule};
+use self::config::{CheckedPluginConfig, PluginRule};
 use self::histories::{Histories, Ran};
 use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
-use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
+use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::exec::{self, Abandoned, Bounds, Spawner};
 use crate::problem::Forever;
 use crate::reporter::Reporter;
 
 /// The kind of monitor.
-pub const KIND: Kind = Kind {
+pub const KIND: MonitorKind = MonitorKind {
     flag: "config.custom-plugin-monitor",
     deprecated: Some("custom-plugin-monitors"),
     help: "Config files of custom plugin monitors, which run programs of yours",
@@ -45,7 +45,7 @@ const MAX_ABANDONED: usize = 3;
 
 /// Runs the rules of one config file.
 struct PluginMonitor {
-    config: Checked,
+    config: CheckedPluginConfig,
     spawner: Spawner,
     bounds: SharedBounds,
 }
@@ -95,7 +95,7 @@ fn claim_bounds() -> Option<Bounds> {
 }
 
 /// Gives each rule's program a cgroup, as far as that is possible.
-fn bound(config: &mut Checked, bounds: Option<&Bounds>) {
+fn bound(config: &mut CheckedPluginConfig, bounds: Option<&Bounds>) {
     let Some(bounds) = bounds else { return };
     for (index, rule) in config.rules.iter_mut().enumerate() {
         // The name of a file may contain what the name of a folder may not.
@@ -107,7 +107,7 @@ fn bound(config: &mut Checked, bounds: Option<&Bounds>) {
     }
 }
 
-async fn watch(config: &Checked, spawner: &Spawner, reporter: &Reporter) -> Forever {
+async fn watch(config: &CheckedPluginConfig, spawner: &Spawner, reporter: &Reporter) -> Forever {
     let now = || Instant::now().into_std();
     let clocks = config
         .rules
@@ -146,7 +146,7 @@ async fn watch(config: &Checked, spawner: &Spawner, reporter: &Reporter) -> Fore
     }
 }
 
-fn run(spawner: Spawner, rule: usize, of: &Rule) -> impl Future<Output = Ran> + Send + use<> {
+fn run(spawner: Spawner, rule: usize, of: &PluginRule) -> impl Future<Output = Ran> + Send + use<> {
     let (program, limit) = (of.program.clone(), of.timeout);
     async move {
         let started = Instant::now();

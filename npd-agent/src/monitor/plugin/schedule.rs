@@ -13,24 +13,24 @@ use std::time::{Duration, Instant};
 /// The rules' clocks, and the slots they share.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    rules: Vec<Clock>,
+    rules: Vec<RuleClock>,
     concurrency: usize,
     slots_taken: usize,
 }
 
 /// One rule's clock.
 #[derive(Debug)]
-struct Clock {
+struct RuleClock {
     /// The start, moved by the rule's jitter.
     origin: Instant,
     interval: Duration,
     due: Instant,
-    state: State,
+    state: RunState,
     hung: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum RunState {
     Waiting,
     InSlot,
     BesideLimit,
@@ -43,11 +43,11 @@ impl Schedule {
         concurrency: usize,
         now: Instant,
     ) -> Self {
-        let clock = |(interval, jitter)| Clock {
+        let clock = |(interval, jitter)| RuleClock {
             origin: now + jitter,
             interval,
             due: now,
-            state: State::Waiting,
+            state: RunState::Waiting,
             hung: false,
         };
         Self {
@@ -65,10 +65,10 @@ impl Schedule {
         let clock = &mut self.rules[rule];
         clock.due = clock.tick_after(now);
         clock.state = if clock.hung {
-            State::BesideLimit
+            RunState::BesideLimit
         } else {
             self.slots_taken += 1;
-            State::InSlot
+            RunState::InSlot
         };
         Some(rule)
     }
@@ -81,23 +81,24 @@ impl Schedule {
     /// A rule's run is over. `hung` says that it had to be killed at its deadline.
     pub(super) fn ended(&mut self, rule: usize, hung: bool) {
         let clock = &mut self.rules[rule];
-        if clock.state == State::InSlot {
+        if clock.state == RunState::InSlot {
             self.slots_taken -= 1;
         }
-        clock.state = State::Waiting;
+        clock.state = RunState::Waiting;
         clock.hung = hung;
     }
 
     fn first_startable(&self) -> Option<usize> {
         let full = self.slots_taken >= self.concurrency;
-        let startable = |clock: &Clock| clock.state == State::Waiting && (clock.hung || !full);
+        let startable =
+            |clock: &RuleClock| clock.state == RunState::Waiting && (clock.hung || !full);
         (0..self.rules.len())
             .filter(|rule| startable(&self.rules[*rule]))
             .min_by_key(|rule| self.rules[*rule].due)
     }
 }
 
-impl Clock {
+impl RuleClock {
     fn tick_after(&self, now: Instant) -> Instant {
         let passed = now.saturating_duration_since(self.origin).as_nanos();
         let ticks = passed / self.interval.as_nanos() + 1;

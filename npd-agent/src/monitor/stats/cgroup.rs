@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::read;
-use super::metric::{Collect, Label, Metric, Pass};
+use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -32,15 +32,15 @@ const GROUPS: [&str; 6] = [
 /// In v2 a group counts for those below it, also for those that are gone. In v1 each counts for
 /// itself, and takes its count along: what is new is added up here, pass by pass.
 #[derive(Default)]
-pub struct Cgroup {
+pub struct CgroupCollector {
     /// v1: the kills of each group that there is, as they stood on the last pass.
     counted: BTreeMap<PathBuf, u64>,
     /// v1: the kills below each of [`GROUPS`].
     kills: [u64; GROUPS.len()],
 }
 
-impl Collect for Cgroup {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for CgroupCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let fs = roots.sys.join("fs/cgroup");
         for group in GROUPS {
             let Ok(text) = read(&fs.join(group).join("memory.events")) else {
@@ -50,7 +50,7 @@ impl Collect for Cgroup {
             for (event, count) in events {
                 if let Ok(count) = count.parse() {
                     let labels = [group, event].map(Label::from);
-                    pass.count("cgroup/memory_events_total", labels, count);
+                    sample.count("cgroup/memory_events_total", labels, count);
                 }
             }
         }
@@ -58,14 +58,14 @@ impl Collect for Cgroup {
         for (group, kills) in GROUPS.iter().zip(self.kills) {
             if self.counted.contains_key(&fs.join("memory").join(group)) {
                 let labels = [*group, "oom_kill"].map(Label::from);
-                pass.count("cgroup/memory_events_total", labels, kills);
+                sample.count("cgroup/memory_events_total", labels, kills);
             }
         }
         Ok(())
     }
 }
 
-impl Cgroup {
+impl CgroupCollector {
     /// Adds what is new below a v1 hierarchy.
     fn add_up(&mut self, hierarchy: &Path) {
         let mut counted = BTreeMap::new();

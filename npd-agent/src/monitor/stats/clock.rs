@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::files::of_node;
-use super::metric::{Collect, Label, Metric, Pass};
+use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::{self, Roots};
 
 /// What this collector can measure.
@@ -45,14 +45,14 @@ const MARKS: &[(&str, &str)] = &[
 ];
 
 /// Asks the kernel, and looks at these marks.
-pub struct Clock;
+pub struct ClockCollector;
 
-impl Collect for Clock {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for ClockCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let error = node::clock_error().context("asking the kernel for its clock's state")?;
         let synchronized = error < node::CLOCK_LOST;
-        pass.count("clock/synchronized", [], synchronized.into());
-        pass.set(MAX_ERROR, [], error.as_secs_f64());
+        sample.count("clock/synchronized", [], synchronized.into());
+        sample.set(MAX_ERROR, [], error.as_secs_f64());
         let now = SystemTime::now();
         let mut latest = BTreeMap::new();
         for (daemon, path) in MARKS {
@@ -66,7 +66,7 @@ impl Collect for Clock {
         }
         for (daemon, age) in latest {
             let labels = [Label::from(daemon)];
-            pass.count(SINCE_SYNC, labels, age.as_secs());
+            sample.count(SINCE_SYNC, labels, age.as_secs());
         }
         Ok(())
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tracing::warn;
 
+use super::collector_task::CollectorTask;
 use super::exported::{Names, exported_name};
-use super::lane::Lane;
-use super::metric::{Metric, Want, Wanted};
-use super::rule::{Rule, RuleConfig};
+use super::metric::{Metric, Want, WantedMetrics};
+use super::rule::{StatsRule, StatsRuleConfig};
 use super::{SECTIONS, Section, StatsMonitor};
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
@@ -23,7 +23,7 @@ const DEFAULT_INTERVAL: GoDuration = GoDuration::from_secs(60);
 /// `rules` are ours, and NPD ignores them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Config {
+pub struct StatsConfig {
     invoke_interval: Option<GoDuration>,
     proc_path: PathBuf,
     pub(super) cpu: SectionConfig,
@@ -40,7 +40,7 @@ pub struct Config {
     pub(super) clock: SectionConfig,
     source: String,
     conditions: Vec<ConditionConfig>,
-    rules: Vec<RuleConfig>,
+    rules: Vec<StatsRuleConfig>,
 }
 
 /// A section. Each understands the options that are its own.
@@ -68,7 +68,7 @@ struct MetricConfig {
 
 /// Checks a file. `names` holds what the files before it export.
 pub fn load(file: &ConfigFile, names: &mut Names) -> Result<StatsMonitor, ConfigError> {
-    let config = file.decode::<Config>()?;
+    let config = file.decode::<StatsConfig>()?;
     let own = Names::new();
     Checker { file, names, own }.check(config)
 }
@@ -81,7 +81,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn check(mut self, config: Config) -> Result<StatsMonitor, ConfigError> {
+    fn check(mut self, config: StatsConfig) -> Result<StatsMonitor, ConfigError> {
         let interval = config.invoke_interval.unwrap_or(DEFAULT_INTERVAL);
         let Some(period) = interval.to_std().filter(|period| !period.is_zero()) else {
             let message = format!("{interval} is not over 0");
@@ -110,9 +110,9 @@ impl Checker<'_> {
                 self.file.error(&format!("rules[{index}].{field}"), message)
             })?);
         }
-        let mut lanes = Vec::new();
+        let mut collectors = Vec::new();
         for section in SECTIONS {
-            lanes.extend(self.lane(section, (section.config)(&config), &rules)?);
+            collectors.extend(self.collector(section, (section.config)(&config), &rules)?);
         }
         self.warn_of_unknown(&config);
         self.names.append(&mut self.own.clone());
@@ -131,20 +131,20 @@ impl Checker<'_> {
             },
             names: self.own,
             reserved: false,
-            lanes,
+            collectors,
             rules,
         })
     }
 
     /// A collector, if something of it is wanted.
-    fn lane(
+    fn collector(
         &mut self,
         section: &'static Section,
         written: &SectionConfig,
-        rules: &[Rule],
-    ) -> Result<Option<Lane>, ConfigError> {
+        rules: &[StatsRule],
+    ) -> Result<Option<CollectorTask>, ConfigError> {
         let field = |field: &str| format!("{}.{field}", section.name);
-        let mut wanted = Wanted::new();
+        let mut wanted = WantedMetrics::new();
         for (id, MetricConfig { display_name }) in &written.metrics_configs {
             let key = field(&format!("metricsConfigs.{id}"));
             let metric = section.metrics.iter().find(|metric| metric.id == id);
@@ -168,10 +168,10 @@ impl Checker<'_> {
         }
         let collector = (section.build)(written, self.file.dir.as_deref())
             .map_err(|(option, message)| self.file.error(&field(option), message))?;
-        Ok(Some(Lane::new(section.name, wanted, collector)))
+        Ok(Some(CollectorTask::new(section.name, wanted, collector)))
     }
 
-    fn warn_of_unknown(&self, config: &Config) {
+    fn warn_of_unknown(&self, config: &StatsConfig) {
         let mut unknown = BTreeSet::new();
         let key = |section: &str, id: &str| format!("{section}.metricsConfigs.{id}");
         for section in SECTIONS {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use super::files::{each_line, read};
-use super::metric::{Collect, Label, Labels, Metric, Pass};
+use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -59,14 +59,14 @@ const COLUMNS: [(&str, &str); 10] = [
 const TICKS_A_SECOND: f64 = 100.0;
 
 /// Reads `/proc/loadavg` and `/proc/stat`.
-pub struct Cpu {
+pub struct CpuCollector {
     states: [Labels; 10],
     stages: [Label; 10],
     /// For `cpu0`, `cpu1`, … the labels of each stage: made once, not on every pass.
     cpus: Vec<(Label, [Labels; 10])>,
 }
 
-impl Default for Cpu {
+impl Default for CpuCollector {
     fn default() -> Self {
         Self {
             states: COLUMNS.map(|(state, _)| Labels::from([Label::from(state)])),
@@ -76,22 +76,22 @@ impl Default for Cpu {
     }
 }
 
-impl Collect for Cpu {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
-        let mut result = load(roots, pass);
+impl Collect for CpuCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
+        let mut result = load(roots, sample);
         let mut index = 0;
         each_line(&roots.proc.join("stat"), |line| {
             let (key, values) = line.split_once(' ').unwrap_or((line, ""));
             let read = match key {
-                "cpu" => times(&self.states, "cpu/usage_time", values, pass),
-                "intr" => count(pass, "system/interrupts_total", values),
-                "processes" => count(pass, "system/processes_total", values),
-                "procs_running" => count(pass, "system/procs_running", values),
-                "procs_blocked" => count(pass, "system/procs_blocked", values),
+                "cpu" => times(&self.states, "cpu/usage_time", values, sample),
+                "intr" => count(sample, "system/interrupts_total", values),
+                "processes" => count(sample, "system/processes_total", values),
+                "procs_running" => count(sample, "system/procs_running", values),
+                "procs_blocked" => count(sample, "system/procs_blocked", values),
                 _ if key.starts_with("cpu") => {
                     let stages = self.stages_of(index, key);
                     index += 1;
-                    times(stages, "system/cpu_stat", values, pass)
+                    times(stages, "system/cpu_stat", values, sample)
                 }
                 _ => Ok(()),
             };
@@ -103,7 +103,7 @@ impl Collect for Cpu {
     }
 }
 
-impl Cpu {
+impl CpuCollector {
     /// The labels of a processor, which stood at this place on the last pass if none came or went.
     fn stages_of(&mut self, index: usize, cpu: &str) -> &[Labels; 10] {
         if self
@@ -122,18 +122,18 @@ impl Cpu {
 }
 
 /// Old kernels print fewer columns.
-fn times(labels: &[Labels; 10], id: &str, values: &str, pass: &mut Pass) -> anyhow::Result<()> {
+fn times(labels: &[Labels; 10], id: &str, values: &str, sample: &mut Sample) -> anyhow::Result<()> {
     for (labels, ticks) in labels.iter().zip(values.split_whitespace()) {
         let ticks: f64 = ticks
             .parse()
             .with_context(|| format!("reading {id} from {ticks:?}"))?;
-        pass.set(id, Labels::clone(labels), ticks / TICKS_A_SECOND);
+        sample.set(id, Labels::clone(labels), ticks / TICKS_A_SECOND);
     }
     Ok(())
 }
 
 /// procfs reads loads as `f32`, in which 2.18 becomes 2.1800000667572.
-fn load(roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+fn load(roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
     let text = read(&roots.proc.join("loadavg"))?;
     let ids = ["cpu/load_1m", "cpu/load_5m", "cpu/load_15m"];
     for (id, word) in ids.into_iter().zip(text.split_whitespace()) {
@@ -141,18 +141,18 @@ fn load(roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
             .parse()
             .with_context(|| format!("reading the load {word:?}"))?;
         if id == "cpu/load_1m" {
-            pass.set("cpu/runnable_task_count", [], load);
+            sample.set("cpu/runnable_task_count", [], load);
         }
-        pass.set(id, [], load);
+        sample.set(id, [], load);
     }
     Ok(())
 }
 
-fn count(pass: &mut Pass, id: &str, values: &str) -> anyhow::Result<()> {
+fn count(sample: &mut Sample, id: &str, values: &str) -> anyhow::Result<()> {
     let first = values.split_whitespace().next().unwrap_or_default();
     let value = first
         .parse()
         .with_context(|| format!("reading {id} from {values:.40?}"))?;
-    pass.count(id, [], value);
+    sample.count(id, [], value);
     Ok(())
 }

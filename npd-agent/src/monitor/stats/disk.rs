@@ -8,7 +8,7 @@ use procfs::DiskStat;
 
 use super::config::SectionConfig;
 use super::files::{each_line, names, read_number};
-use super::metric::{Collect, Label, Labels, Metric, Pass};
+use super::metric::{Collect, Label, Labels, Metric, Sample};
 use super::mounts::{mounts, name_by_number};
 use crate::node::Roots;
 
@@ -54,7 +54,7 @@ pub const METRICS: &[Metric] = &[
 const SECTOR: u64 = 512;
 
 /// Reads `/proc/diskstats`.
-pub struct Disk {
+pub struct DiskCollector {
     whole_disks: bool,
     attached_devices: bool,
     /// For the average queue length: when a device was last read, and its weighted time then.
@@ -63,15 +63,15 @@ pub struct Disk {
 
 /// Makes the collector.
 pub fn new(config: &SectionConfig) -> Box<dyn Collect> {
-    Box::new(Disk {
+    Box::new(DiskCollector {
         whole_disks: config.include_root_blk,
         attached_devices: config.include_all_attached_blk,
         previous: BTreeMap::new(),
     })
 }
 
-impl Collect for Disk {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for DiskCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let shown = self.shown(roots)?;
         let mut previous = BTreeMap::new();
         each_line(&roots.proc.join("diskstats"), |line| {
@@ -81,7 +81,7 @@ impl Collect for Disk {
             let shown = shown.as_ref();
             let wanted = shown.is_none_or(|names| names.contains(&stat.name));
             if wanted && !idle_since_boot(&stat) {
-                self.device(&stat, pass);
+                self.device(&stat, sample);
                 let weighted = stat.weighted_time_in_progress;
                 previous.insert(stat.name, (Instant::now(), weighted));
             }
@@ -91,7 +91,7 @@ impl Collect for Disk {
     }
 }
 
-impl Disk {
+impl DiskCollector {
     /// The devices to show; `None` for all.
     fn shown(&self, roots: &Roots) -> anyhow::Result<Option<BTreeSet<String>>> {
         if !self.whole_disks && !self.attached_devices {
@@ -114,16 +114,16 @@ impl Disk {
         Ok(Some(wanted))
     }
 
-    fn device(&self, stat: &DiskStat, pass: &mut Pass) {
+    fn device(&self, stat: &DiskStat, sample: &mut Sample) {
         let device = Label::from(&*stat.name);
         let only = Labels::from([Label::clone(&device)]);
         let weighted = stat.weighted_time_in_progress;
-        pass.count("disk/io_time", Labels::clone(&only), stat.time_in_progress);
-        pass.count("disk/weighted_io", Labels::clone(&only), weighted);
+        sample.count("disk/io_time", Labels::clone(&only), stat.time_in_progress);
+        sample.count("disk/weighted_io", Labels::clone(&only), weighted);
         if let Some((then, before)) = self.previous.get(&stat.name) {
             let elapsed = then.elapsed().as_secs_f64() * 1000.0;
             let length = weighted.saturating_sub(*before) as f64 / elapsed.max(1.0);
-            pass.set("disk/avg_queue_len", only, length);
+            sample.set("disk/avg_queue_len", only, length);
         }
         let read = Labels::from([Label::clone(&device), Label::from("read")]);
         let write = Labels::from([device, Label::from("write")]);
@@ -141,8 +141,8 @@ impl Disk {
             ),
             ("disk/operation_time", stat.time_reading, stat.time_writing),
         ] {
-            pass.count(id, Labels::clone(&read), reads);
-            pass.count(id, Labels::clone(&write), writes);
+            sample.count(id, Labels::clone(&read), reads);
+            sample.count(id, Labels::clone(&write), writes);
         }
     }
 }

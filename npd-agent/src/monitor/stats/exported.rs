@@ -8,8 +8,8 @@ use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::metric::{Kind, Metric, Pass, Series, Wanted};
-use crate::page::Printed;
+use super::metric::{Metric, MetricKind, MetricSeries, Sample, WantedMetrics};
+use crate::rendered::RenderedFamilies;
 
 /// The metric behind each name.
 pub type Names = BTreeMap<String, &'static Metric>;
@@ -57,12 +57,12 @@ impl Collector for Reserved {
 }
 
 /// Shows a pass in the place of the one before it: a device that has gone takes its series along.
-pub fn publish(pass: &Pass, wanted: &Wanted, printed: &Printed) {
+pub fn publish(sample: &Sample, wanted: &WantedMetrics, rendered: &RenderedFamilies) {
     for (id, want) in wanted {
-        let (Some(name), Some(series)) = (&want.name, pass.series(id)) else {
+        let (Some(name), Some(series)) = (&want.name, sample.series(id)) else {
             continue;
         };
-        printed.print(name, |text| {
+        rendered.print(name, |text| {
             if print(text, name, want.metric, series).is_err() {
                 text.clear();
             }
@@ -71,17 +71,17 @@ pub fn publish(pass: &Pass, wanted: &Wanted, printed: &Printed) {
 }
 
 /// Prints a family in Prometheus' text format, version 0.0.4.
-fn print(text: &mut String, name: &str, metric: &Metric, series: &[Series]) -> fmt::Result {
+fn print(text: &mut String, name: &str, metric: &Metric, series: &[MetricSeries]) -> fmt::Result {
     if series.is_empty() {
         return Ok(());
     }
     let kind = match metric.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
     };
     writeln!(text, "# HELP {name} {}", metric.help)?;
     writeln!(text, "# TYPE {name} {kind}")?;
-    for Series { labels, value } in series {
+    for MetricSeries { labels, value } in series {
         text.push_str(name);
         let mut separator = '{';
         for (label, value) in metric.labels.iter().zip(&**labels) {
@@ -130,10 +130,11 @@ mod tests {
     #[test]
     fn labels_are_escaped_and_numbers_exact() {
         let metric = Metric::counter("m", &["a", "b"], "Help.");
-        let series = [("plain", 8_574_464.0), ("q\"b\\n\nü", 0.25)].map(|(label, value)| Series {
-            labels: Labels::from([Label::from(label), Label::from("")]),
-            value,
-        });
+        let series =
+            [("plain", 8_574_464.0), ("q\"b\\n\nü", 0.25)].map(|(label, value)| MetricSeries {
+                labels: Labels::from([Label::from(label), Label::from("")]),
+                value,
+            });
         let mut text = String::new();
         print(&mut text, "m", &metric, &series).unwrap();
         expect![[r#"

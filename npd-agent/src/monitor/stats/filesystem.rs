@@ -12,7 +12,7 @@ use anyhow::ensure;
 use nix::sys::stat::{major, minor};
 use nix::sys::statvfs::statvfs;
 
-use super::metric::{Collect, Label, Labels, Metric, Pass};
+use super::metric::{Collect, Label, Labels, Metric, Sample};
 use super::mounts::{Mount, mounts};
 use crate::node::Roots;
 
@@ -58,24 +58,24 @@ const MAX_HUNG: usize = 8;
 
 /// Reads the mount table and asks file systems how full they are. One that does not answer (a dying
 /// disk, a FUSE daemon that sleeps) is left out until it does; the others are asked.
-pub struct Filesystems {
+pub struct FilesystemCollector {
     ask: Ask,
     /// By mount point: who still waits there.
     hung: BTreeMap<PathBuf, JoinHandle<()>>,
 }
 
 /// How a file system is asked: [`ask`], or less in tests.
-type Ask = fn(&Roots, &Place) -> io::Result<Usage>;
+type Ask = fn(&Roots, &StatsMount) -> io::Result<FilesystemUsage>;
 
 /// Where a file system is mounted, and its number in the mount table.
-struct Place {
+struct StatsMount {
     point: PathBuf,
     number: String,
 }
 
 /// What a file system says.
 #[derive(Clone, Copy, Debug)]
-struct Usage {
+struct FilesystemUsage {
     bytes: Shares,
     inodes: Shares,
 }
@@ -88,7 +88,7 @@ struct Shares {
     free: u64,
 }
 
-impl Default for Filesystems {
+impl Default for FilesystemCollector {
     fn default() -> Self {
         Self {
             ask,
@@ -97,17 +97,17 @@ impl Default for Filesystems {
     }
 }
 
-impl Collect for Filesystems {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for FilesystemCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let mut mounts: Vec<_> = mounts(roots)?.into_iter().collect();
         for (device, mount) in &mounts {
             let point = Label::from(&*mount.point.to_string_lossy());
             let labels = [Label::from(&**device), point];
-            pass.count(READ_ONLY, labels, mount.read_only.into());
+            sample.count(READ_ONLY, labels, mount.read_only.into());
         }
         let read_only_alone = METRICS
             .iter()
-            .all(|metric| metric.id == READ_ONLY || !pass.wants(metric.id));
+            .all(|metric| metric.id == READ_ONLY || !sample.wants(metric.id));
         if read_only_alone {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Collect for Filesystems {
         mounts.retain(|(_, mount)| !self.hung.contains_key(&mount.point));
         let mut rest = &*mounts;
         while !rest.is_empty() && self.hung.len() < MAX_HUNG {
-            rest = self.ask_in_turn(roots, rest, pass)?;
+            rest = self.ask_in_turn(roots, rest, sample)?;
         }
         let silent = self.hung.keys().map(|point| point.display().to_string());
         let silent: Vec<_> = silent.collect();
@@ -128,22 +128,22 @@ impl Collect for Filesystems {
     }
 }
 
-impl Filesystems {
+impl FilesystemCollector {
     /// Asks file systems until one does not answer, and returns those after it.
     fn ask_in_turn<'a>(
         &mut self,
         roots: &Roots,
         mounts: &'a [(String, Mount)],
-        pass: &mut Pass,
+        sample: &mut Sample,
     ) -> io::Result<&'a [(String, Mount)]> {
-        let places = mounts.iter().map(|(_, mount)| Place {
+        let places = mounts.iter().map(|(_, mount)| StatsMount {
             point: mount.point.clone(),
             number: mount.number.clone(),
         });
         let (thread, answers) = ask_all(self.ask, roots.clone(), places.collect())?;
         for (index, (device, mount)) in mounts.iter().enumerate() {
             match answers.recv_timeout(PATIENCE) {
-                Ok(Ok(usage)) => show(device, mount, usage, pass),
+                Ok(Ok(usage)) => show(device, mount, usage, sample),
                 // Unmounted meanwhile, or out of our sight.
                 Ok(Err(_)) => {}
                 Err(RecvTimeoutError::Timeout) => {
@@ -157,10 +157,14 @@ impl Filesystems {
     }
 }
 
-type Answers = Receiver<io::Result<Usage>>;
+type Answers = Receiver<io::Result<FilesystemUsage>>;
 
 /// Asks on a thread of its own, which ends when its answers are no longer waited for.
-fn ask_all(ask: Ask, roots: Roots, places: Vec<Place>) -> io::Result<(JoinHandle<()>, Answers)> {
+fn ask_all(
+    ask: Ask,
+    roots: Roots,
+    places: Vec<StatsMount>,
+) -> io::Result<(JoinHandle<()>, Answers)> {
     let (sender, answers) = sync_channel(places.len());
     let thread = thread::Builder::new()
         .name("statvfs".to_owned())
@@ -176,7 +180,7 @@ fn ask_all(ask: Ask, roots: Roots, places: Vec<Place>) -> io::Result<(JoinHandle
 
 /// Asks the file system, through the first process's root: in a container the node's mount points
 /// are not ours. Where that root cannot be entered, a path of ours will do if it leads there.
-fn ask(roots: &Roots, Place { point, number }: &Place) -> io::Result<Usage> {
+fn ask(roots: &Roots, StatsMount { point, number }: &StatsMount) -> io::Result<FilesystemUsage> {
     let below = point.strip_prefix("/").unwrap_or(point);
     let stat = match statvfs(&roots.proc.join("1/root").join(below)) {
         Ok(stat) => stat,
@@ -185,7 +189,7 @@ fn ask(roots: &Roots, Place { point, number }: &Place) -> io::Result<Usage> {
     };
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     let used = |all: u64, free: u64| all.saturating_sub(free);
-    Ok(Usage {
+    Ok(FilesystemUsage {
         bytes: Shares {
             used: bytes(used(stat.blocks(), stat.blocks_free())),
             free: bytes(stat.blocks_available()),
@@ -203,24 +207,29 @@ fn device(path: &Path) -> io::Result<String> {
     Ok(format!("{}:{}", major(device), minor(device)))
 }
 
-fn show(device: &str, mount: &Mount, Usage { bytes, inodes }: Usage, pass: &mut Pass) {
+fn show(
+    device: &str,
+    mount: &Mount,
+    FilesystemUsage { bytes, inodes }: FilesystemUsage,
+    sample: &mut Sample,
+) {
     let device = Label::from(device);
     let only = Labels::from([Label::clone(&device)]);
     for (state, share) in [("free", bytes.free), ("used", bytes.used)] {
         let state = Label::from(state);
         let labels = [&device, &mount.fs_type, &mount.options, &state].map(Label::clone);
-        pass.count("disk/bytes_used", labels, share);
+        sample.count("disk/bytes_used", labels, share);
     }
     let total = bytes.used.saturating_add(bytes.free);
-    pass.percent("disk/percent_used", Labels::clone(&only), bytes.used, total);
+    sample.percent("disk/percent_used", Labels::clone(&only), bytes.used, total);
     // btrfs and others make inodes as they need them, and report none.
     let total = inodes.used.saturating_add(inodes.free);
     if total > 0 {
         for (state, share) in [("free", inodes.free), ("used", inodes.used)] {
             let labels = [Label::clone(&device), Label::from(state)];
-            pass.count("filesystem/inodes", labels, share);
+            sample.count("filesystem/inodes", labels, share);
         }
-        pass.percent("filesystem/percent_inodes_used", only, inodes.used, total);
+        sample.percent("filesystem/percent_inodes_used", only, inodes.used, total);
     }
 }
 
@@ -232,17 +241,17 @@ mod tests {
     use nix::unistd::mkfifo;
 
     use super::*;
-    use crate::monitor::stats::metric::{Want, Wanted};
+    use crate::monitor::stats::metric::{Want, WantedMetrics};
     use crate::monitor::stats::tests::Tree;
 
     /// Answers at once; but where there is a gate, when that is opened.
-    fn ask(roots: &Roots, place: &Place) -> io::Result<Usage> {
+    fn ask(roots: &Roots, place: &StatsMount) -> io::Result<FilesystemUsage> {
         let gate = roots.run.join(place.point.file_name().unwrap());
         if gate.exists() {
             fs::read(gate)?;
         }
         let shares = Shares { used: 1, free: 3 };
-        Ok(Usage {
+        Ok(FilesystemUsage {
             bytes: shares,
             inodes: shares,
         })
@@ -253,7 +262,7 @@ mod tests {
         let roots = Tree::new().roots();
         let asked = |number: String| {
             let point = PathBuf::from("/");
-            super::ask(&roots, &Place { point, number })
+            super::ask(&roots, &StatsMount { point, number })
         };
         let used = asked(device(Path::new("/")).unwrap()).unwrap().bytes.used;
         assert!(used > 0);
@@ -270,16 +279,16 @@ mod tests {
         let roots = tree.roots();
         let gate = roots.run.join("sick");
         mkfifo(&gate, Mode::S_IRWXU).unwrap();
-        let mut filesystems = Filesystems {
+        let mut filesystems = FilesystemCollector {
             ask,
             hung: BTreeMap::new(),
         };
         let metric = &METRICS[1];
-        let wanted = Wanted::from([(metric.id, Want { metric, name: None })]);
+        let wanted = WantedMetrics::from([(metric.id, Want { metric, name: None })]);
         let mut answers = || {
-            let mut pass = Pass::new(&wanted);
-            let error = filesystems.collect(&roots, &mut pass).err();
-            let series = pass.series(metric.id).unwrap().iter();
+            let mut sample = Sample::new(&wanted);
+            let error = filesystems.collect(&roots, &mut sample).err();
+            let series = sample.series(metric.id).unwrap().iter();
             let devices: Vec<_> = series.map(|one| one.labels[0].to_string()).collect();
             (devices.join(" "), error.map(|error| error.to_string()))
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::files::{names, read, read_number};
-use super::metric::{Collect, Label, Metric, Pass};
+use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure. A machine without the hardware, or a kernel without the driver,
@@ -37,44 +37,44 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Reads `/sys`.
-pub struct Hardware;
+pub struct HardwareCollector;
 
-impl Collect for Hardware {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
-        if pass.wants("edac/errors_total") {
-            edac(&roots.sys.join("devices/system/edac/mc"), pass);
+impl Collect for HardwareCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
+        if sample.wants("edac/errors_total") {
+            edac(&roots.sys.join("devices/system/edac/mc"), sample);
         }
-        if pass.wants("pcie/aer_errors_total") {
-            aer(&roots.sys.join("bus/pci/devices"), pass);
+        if sample.wants("pcie/aer_errors_total") {
+            aer(&roots.sys.join("bus/pci/devices"), sample);
         }
         for (id, file) in [
             ("scsi/io_errors_total", "ioerr_cnt"),
             ("scsi/timeouts_total", "iotmo_cnt"),
         ] {
-            if pass.wants(id) {
-                scsi(&roots.sys.join("block"), id, file, pass);
+            if sample.wants(id) {
+                scsi(&roots.sys.join("block"), id, file, sample);
             }
         }
-        if pass.wants("nvme/live") {
-            nvme(&roots.sys.join("class/nvme"), pass);
+        if sample.wants("nvme/live") {
+            nvme(&roots.sys.join("class/nvme"), sample);
         }
         Ok(())
     }
 }
 
-fn edac(controllers: &Path, pass: &mut Pass) {
+fn edac(controllers: &Path, sample: &mut Sample) {
     for controller in names(controllers) {
         for (severity, file) in [("corrected", "ce_count"), ("uncorrected", "ue_count")] {
             if let Some(count) = read_number(&controllers.join(&controller).join(file)) {
                 let labels = [&*controller, severity].map(Label::from);
-                pass.count("edac/errors_total", labels, count);
+                sample.count("edac/errors_total", labels, count);
             }
         }
     }
 }
 
 /// A device without the capability has no such files.
-fn aer(devices: &Path, pass: &mut Pass) {
+fn aer(devices: &Path, sample: &mut Sample) {
     for device in names(devices) {
         for severity in ["correctable", "nonfatal", "fatal"] {
             let file = devices.join(&device).join(format!("aer_dev_{severity}"));
@@ -86,29 +86,29 @@ fn aer(devices: &Path, pass: &mut Pass) {
             let count = total.and_then(|total| total.split_once(' ')?.1.parse().ok());
             if let Some(count) = count {
                 let labels = [&*device, severity].map(Label::from);
-                pass.count("pcie/aer_errors_total", labels, count);
+                sample.count("pcie/aer_errors_total", labels, count);
             }
         }
     }
 }
 
-fn scsi(disks: &Path, id: &str, file: &str, pass: &mut Pass) {
+fn scsi(disks: &Path, id: &str, file: &str, sample: &mut Sample) {
     for disk in names(disks) {
         let Ok(text) = read(&disks.join(&disk).join("device").join(file)) else {
             continue;
         };
         let digits = text.trim().trim_start_matches("0x");
         if let Ok(count) = u64::from_str_radix(digits, 16) {
-            pass.count(id, [Label::from(disk)], count);
+            sample.count(id, [Label::from(disk)], count);
         }
     }
 }
 
-fn nvme(controllers: &Path, pass: &mut Pass) {
+fn nvme(controllers: &Path, sample: &mut Sample) {
     for controller in names(controllers) {
         if let Ok(state) = read(&controllers.join(&controller).join("state")) {
             let live = u64::from(state.trim() == "live");
-            pass.count("nvme/live", [Label::from(controller)], live);
+            sample.count("nvme/live", [Label::from(controller)], live);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use super::files::{of_node, read};
-use super::metric::{Collect, Label, Labels, Metric, Pass};
+use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -30,19 +30,19 @@ pub const METRICS: &[Metric] = &[
 /// Reads `/proc/uptime` and `/etc/os-release`. NPD ends on systems that it does not know; here they
 /// show as what they say of themselves.
 #[derive(Default)]
-pub struct Host {
+pub struct HostCollector {
     /// Kernel and system: they change with a boot.
     versions: Option<Labels>,
 }
 
-impl Collect for Host {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for HostCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let kernel = roots.proc.join("sys/kernel");
         if let Ok(boot_id) = read(&kernel.join("random/boot_id")) {
-            pass.count("host/boot_id", [Label::from(boot_id.trim())], 1);
+            sample.count("host/boot_id", [Label::from(boot_id.trim())], 1);
         }
         if let Some(seconds) = boot_time(roots) {
-            pass.count("host/boot_time_seconds", [], seconds);
+            sample.count("host/boot_time_seconds", [], seconds);
         }
         let text = read(&roots.proc.join("uptime"))?;
         let first = text.split('.').next().unwrap_or_default();
@@ -55,7 +55,7 @@ impl Collect for Host {
             self.versions = Some(Labels::from(versions));
         }
         if let Some(versions) = &self.versions {
-            pass.count("host/uptime", Labels::clone(versions), seconds);
+            sample.count("host/uptime", Labels::clone(versions), seconds);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `kernel`: what the kernel itself counts of its troubles.
 
 use super::files::{read, read_number};
-use super::metric::{Collect, Metric, Pass};
+use super::metric::{Collect, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure. A kernel that does not count something shows no series of it.
@@ -37,10 +37,10 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Reads `/proc/vmstat`, `/proc/sys/kernel` and `/sys/kernel`.
-pub struct Kernel;
+pub struct KernelCollector;
 
-impl Collect for Kernel {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for KernelCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let (sysctl, sysfs) = (roots.proc.join("sys/kernel"), roots.sys.join("kernel"));
         for (id, path) in [
             (
@@ -54,8 +54,8 @@ impl Collect for Kernel {
             ("kernel/rcu_stalls_total", sysfs.join("rcu_stall_count")),
             ("kernel/tainted", sysctl.join("tainted")),
         ] {
-            if let Some(value) = pass.wants(id).then(|| read_number(&path)).flatten() {
-                pass.count(id, [], value);
+            if let Some(value) = sample.wants(id).then(|| read_number(&path)).flatten() {
+                sample.count(id, [], value);
             }
         }
         let vmstat = read(&roots.proc.join("vmstat"))?;
@@ -63,7 +63,7 @@ impl Collect for Kernel {
             .lines()
             .find_map(|line| line.strip_prefix("oom_kill "));
         if let Some(kills) = kills.and_then(|kills| kills.trim().parse().ok()) {
-            pass.count("kernel/oom_kills_total", [], kills);
+            sample.count("kernel/oom_kills_total", [], kills);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 
 use super::files::{of_first_process, read, read_number};
-use super::metric::{Collect, Metric, Pass};
+use super::metric::{Collect, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -40,10 +40,10 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Reads `/proc/sys`, `/proc/loadavg` and the first process's `/proc/net/stat`.
-pub struct Limits;
+pub struct LimitsCollector;
 
-impl Collect for Limits {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for LimitsCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let sysctl = |name: &str| read_number(&roots.proc.join("sys").join(name));
         let ids = [
             "conntrack/entries",
@@ -53,14 +53,14 @@ impl Collect for Limits {
         // Absent while the module is not loaded.
         let entries = connections(roots).or_else(|| sysctl("net/netfilter/nf_conntrack_count"));
         let limit = sysctl("net/netfilter/nf_conntrack_max");
-        usage(ids, entries, limit, pass);
+        usage(ids, entries, limit, sample);
         let ids = ["process/tasks", "process/limit", "process/percent_used"];
         let limits = [sysctl("kernel/pid_max"), sysctl("kernel/threads-max")];
         let tasks = tasks(roots);
-        usage(ids, tasks, limits.into_iter().flatten().min(), pass);
+        usage(ids, tasks, limits.into_iter().flatten().min(), sample);
         let ids = ["file/open", "file/limit", "file/percent_used"];
         let (open, limit) = files(roots).unzip();
-        usage(ids, open, limit, pass);
+        usage(ids, open, limit, sample);
         ensure!(
             tasks.is_some() && open.is_some(),
             "{} does not tell the limits",
@@ -93,12 +93,12 @@ fn files(roots: &Roots) -> Option<(u64, u64)> {
     Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
 }
 
-fn usage(ids: [&str; 3], used: Option<u64>, limit: Option<u64>, pass: &mut Pass) {
+fn usage(ids: [&str; 3], used: Option<u64>, limit: Option<u64>, sample: &mut Sample) {
     let (Some(used), Some(limit)) = (used, limit) else {
         return;
     };
     let [count, most, percent] = ids;
-    pass.count(count, [], used);
-    pass.count(most, [], limit);
-    pass.percent(percent, [], used, limit);
+    sample.count(count, [], used);
+    sample.count(most, [], limit);
+    sample.percent(percent, [], used, limit);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::files::read;
-use super::metric::{Collect, Label, Metric, Pass};
+use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 
 /// What this collector can measure.
@@ -60,24 +60,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
 
 /// Reads `/proc/meminfo`. procfs's parser wants fields that NPD does without; a missing field
 /// skips its series only.
-pub struct Memory;
+pub struct MemoryCollector;
 
-impl Collect for Memory {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for MemoryCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let text = read(&roots.proc.join("meminfo"))?;
         let fields: HashMap<&str, u64> = text.lines().filter_map(field).collect();
         for (id, state, name) in FIELDS {
             if let Some(bytes) = fields.get(name) {
-                pass.count(id, [Label::from(*state)], *bytes);
+                sample.count(id, [Label::from(*state)], *bytes);
             }
         }
         if let Some(bytes) = fields.get("Unevictable") {
-            pass.count("memory/unevictable_used", [], *bytes);
+            sample.count("memory/unevictable_used", [], *bytes);
         }
         if let Some((used, total)) = used(&fields) {
             let label = [Label::from("used")];
-            pass.count("memory/bytes_used", label.clone(), used);
-            pass.percent("memory/percent_used", label, used, total);
+            sample.count("memory/bytes_used", label.clone(), used);
+            sample.percent("memory/percent_used", label, used, total);
         }
         Ok(())
     }

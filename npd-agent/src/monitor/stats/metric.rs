@@ -13,14 +13,14 @@ pub struct Metric {
     /// Its HELP.
     pub help: &'static str,
     /// Its TYPE.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The names of its labels, sorted.
     pub labels: &'static [&'static str],
 }
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// The kernel's own count, as it stands: Prometheus computes the rates.
     Counter,
     /// A value that comes and goes.
@@ -37,7 +37,7 @@ impl Metric {
         Self {
             id,
             help,
-            kind: Kind::Counter,
+            kind: MetricKind::Counter,
             labels,
         }
     }
@@ -51,7 +51,7 @@ impl Metric {
         Self {
             id,
             help,
-            kind: Kind::Gauge,
+            kind: MetricKind::Gauge,
             labels,
         }
     }
@@ -66,7 +66,7 @@ pub type Labels = Arc<[Label]>;
 
 /// The value of a metric for one set of labels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Series {
+pub struct MetricSeries {
     /// One for each of [`Metric::labels`].
     pub labels: Labels,
     /// The counter's or gauge's value.
@@ -77,11 +77,11 @@ pub struct Series {
 pub trait Collect: Send {
     /// Reads below `roots` and adds what it sees to `pass`. What cannot be read is an error; what
     /// was read before it counts all the same. May take its time: it runs on a thread of its own.
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()>;
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()>;
 }
 
 /// The metrics that are wanted, by id.
-pub type Wanted = BTreeMap<&'static str, Want>;
+pub type WantedMetrics = BTreeMap<&'static str, Want>;
 
 /// A metric that is wanted.
 #[derive(Clone, Debug)]
@@ -94,15 +94,15 @@ pub struct Want {
 
 /// What one pass of one collector sees.
 #[derive(Debug)]
-pub struct Pass {
-    series: BTreeMap<&'static str, Vec<Series>>,
+pub struct Sample {
+    series: BTreeMap<&'static str, Vec<MetricSeries>>,
     /// Why not everything was seen. A series that is missing then may still be there.
     pub error: Option<anyhow::Error>,
 }
 
-impl Pass {
+impl Sample {
     /// An empty pass for these metrics.
-    pub fn new(wanted: &Wanted) -> Self {
+    pub fn new(wanted: &WantedMetrics) -> Self {
         Self {
             series: wanted.keys().map(|id| (*id, Vec::new())).collect(),
             error: None,
@@ -122,7 +122,7 @@ impl Pass {
     /// Adds a value of the metric `id`, if that is wanted.
     pub fn set(&mut self, id: &str, labels: impl Into<Labels>, value: f64) {
         if let Some(series) = self.series.get_mut(id) {
-            series.push(Series {
+            series.push(MetricSeries {
                 labels: labels.into(),
                 value,
             });
@@ -137,7 +137,7 @@ impl Pass {
     }
 
     /// The series of the metric `id`, if that is wanted of this pass.
-    pub fn series(&self, id: &str) -> Option<&[Series]> {
+    pub fn series(&self, id: &str) -> Option<&[MetricSeries]> {
         self.series.get(id).map(Vec::as_slice)
     }
 }

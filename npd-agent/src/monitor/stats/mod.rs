@@ -1,14 +1,14 @@
 //! `--config.system-stats-monitor`: what the node does, as metrics with NPD's names, and
 //! thresholds on them.
 //!
-//! A new collector is one file, one line in [`SECTIONS`] and one field of [`config::Config`].
+//! A new collector is one file, one line in [`SECTIONS`] and one field of [`config::StatsConfig`].
 
 pub mod metric;
 
+pub mod collector_task;
 pub mod config;
 pub mod exported;
 pub mod files;
-pub mod lane;
 pub mod mounts;
 pub mod rule;
 
@@ -36,17 +36,17 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
-use self::config::{Config, SectionConfig};
+use self::collector_task::CollectorTask;
+use self::config::{SectionConfig, StatsConfig};
 use self::exported::Names;
-use self::lane::Lane;
-use self::metric::{Collect, Metric, Pass};
-use self::rule::Rule;
-use super::{ConfigFile, Declaration, Kind, Monitor, Monitors, Task};
+use self::metric::{Collect, Metric, Sample};
+use self::rule::StatsRule;
+use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
 
 /// The kind of monitor.
-pub const KIND: Kind = Kind {
+pub const KIND: MonitorKind = MonitorKind {
     flag: "config.system-stats-monitor",
     deprecated: None,
     help: "System stats: metrics of processors, memory, disks, network and kernel",
@@ -62,7 +62,7 @@ struct Section {
     /// Its key in the file.
     name: &'static str,
     metrics: &'static [Metric],
-    config: fn(&Config) -> &SectionConfig,
+    config: fn(&StatsConfig) -> &SectionConfig,
     build: Build,
 }
 
@@ -72,7 +72,7 @@ const SECTIONS: &[Section] = &[
         name: "cpu",
         metrics: cpu::METRICS,
         config: |config| &config.cpu,
-        build: |_, _| Ok(Box::<cpu::Cpu>::default()),
+        build: |_, _| Ok(Box::<cpu::CpuCollector>::default()),
     },
     Section {
         name: "disk",
@@ -84,13 +84,13 @@ const SECTIONS: &[Section] = &[
         name: "host",
         metrics: host::METRICS,
         config: |config| &config.host,
-        build: |_, _| Ok(Box::<host::Host>::default()),
+        build: |_, _| Ok(Box::<host::HostCollector>::default()),
     },
     Section {
         name: "memory",
         metrics: memory::METRICS,
         config: |config| &config.memory,
-        build: |_, _| Ok(Box::new(memory::Memory)),
+        build: |_, _| Ok(Box::new(memory::MemoryCollector)),
     },
     Section {
         name: "osFeature",
@@ -108,43 +108,43 @@ const SECTIONS: &[Section] = &[
         name: "pressure",
         metrics: pressure::METRICS,
         config: |config| &config.pressure,
-        build: |_, _| Ok(Box::new(pressure::Pressure)),
+        build: |_, _| Ok(Box::new(pressure::PressureCollector)),
     },
     Section {
         name: "kernel",
         metrics: kernel::METRICS,
         config: |config| &config.kernel,
-        build: |_, _| Ok(Box::new(kernel::Kernel)),
+        build: |_, _| Ok(Box::new(kernel::KernelCollector)),
     },
     Section {
         name: "limits",
         metrics: limits::METRICS,
         config: |config| &config.limits,
-        build: |_, _| Ok(Box::new(limits::Limits)),
+        build: |_, _| Ok(Box::new(limits::LimitsCollector)),
     },
     Section {
         name: "cgroup",
         metrics: cgroup::METRICS,
         config: |config| &config.cgroup,
-        build: |_, _| Ok(Box::<cgroup::Cgroup>::default()),
+        build: |_, _| Ok(Box::<cgroup::CgroupCollector>::default()),
     },
     Section {
         name: "hardware",
         metrics: hardware::METRICS,
         config: |config| &config.hardware,
-        build: |_, _| Ok(Box::new(hardware::Hardware)),
+        build: |_, _| Ok(Box::new(hardware::HardwareCollector)),
     },
     Section {
         name: "clock",
         metrics: clock::METRICS,
         config: |config| &config.clock,
-        build: |_, _| Ok(Box::new(clock::Clock)),
+        build: |_, _| Ok(Box::new(clock::ClockCollector)),
     },
     Section {
         name: "disk",
         metrics: filesystem::METRICS,
         config: |config| &config.disk,
-        build: |_, _| Ok(Box::<filesystem::Filesystems>::default()),
+        build: |_, _| Ok(Box::<filesystem::FilesystemCollector>::default()),
     },
 ];
 
@@ -159,8 +159,8 @@ pub struct StatsMonitor {
     /// The names that it exports and no file before it does.
     names: Names,
     reserved: bool,
-    lanes: Vec<Lane>,
-    rules: Vec<Rule>,
+    collectors: Vec<CollectorTask>,
+    rules: Vec<StatsRule>,
 }
 
 /// Checks the files. Two of them may export one metric under one name.
@@ -192,26 +192,26 @@ impl StatsMonitor {
         }
         let mut roots = reporter.node.roots.clone();
         roots.proc = self.proc.clone().unwrap_or(roots.proc);
-        let mut states: Vec<Option<Result<(), String>>> = vec![None; self.lanes.len()];
+        let mut states: Vec<Option<Result<(), String>>> = vec![None; self.collectors.len()];
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             for (index, state) in states.iter_mut().enumerate() {
-                let lane = &mut self.lanes[index];
-                let error = match lane.collect(&roots).await {
-                    Ok(pass) => {
-                        exported::publish(&pass, &lane.wanted, &reporter.metrics.printed);
-                        for finding in self.evaluate(&pass) {
+                let collector = &mut self.collectors[index];
+                let error = match collector.collect(&roots).await {
+                    Ok(sample) => {
+                        exported::publish(&sample, &collector.wanted, &reporter.metrics.rendered);
+                        for finding in self.evaluate(&sample) {
                             reporter.found(finding).await?;
                         }
-                        pass.error
+                        sample.error
                     }
                     Err(error) => Some(error),
                 };
                 let new = error.map_or(Ok(()), |error| Err(format!("{error:#}")));
                 if state.as_ref() != Some(&new) {
-                    self.tell(self.lanes[index].section, &new, reporter);
+                    self.tell(self.collectors[index].section, &new, reporter);
                     *state = Some(new);
                 }
             }
@@ -231,11 +231,11 @@ impl StatsMonitor {
     }
 
     /// Holds a section's pass against the rules.
-    fn evaluate(&mut self, pass: &Pass) -> Vec<Finding> {
+    fn evaluate(&mut self, sample: &Sample) -> Vec<Finding> {
         let now = Instant::now();
         let mut findings = Vec::new();
         for (index, rule) in self.rules.iter_mut().enumerate() {
-            let changes = rule.evaluate(pass, now);
+            let changes = rule.evaluate(sample, now);
             findings.extend(changes.into_iter().map(|change| Finding {
                 monitor: Arc::clone(&self.file),
                 source: Arc::clone(&self.declaration.source),
@@ -247,7 +247,7 @@ impl StatsMonitor {
                 subject: None,
                 witness: Witness::Other,
                 pod: None,
-                mark: None,
+                occurrence: None,
             }));
         }
         findings

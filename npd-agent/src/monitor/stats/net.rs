@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::config::SectionConfig;
 use super::files::{each_line, of_first_process};
-use super::metric::{Collect, Label, Labels, Metric, Pass};
+use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::go;
 use crate::node::Roots;
 
@@ -97,7 +97,7 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Reads `/proc/net/dev`. procfs's parser fails as a whole on one odd line.
-pub struct Net {
+pub struct NetCollector {
     /// Interfaces to leave out.
     exclude: Option<Regex>,
 }
@@ -112,19 +112,19 @@ pub fn new(
         .map(|pattern| go::regex::compile(pattern))
         .transpose()
         .map_err(|error| ("excludeInterfaceRegexp", error.to_string()))?;
-    Ok(Box::new(Net { exclude }))
+    Ok(Box::new(NetCollector { exclude }))
 }
 
-impl Collect for Net {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for NetCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         // `/proc/net` is the reader's own network namespace; the first process has the node's.
         let path = of_first_process(&roots.proc, "net/dev");
-        each_line(&path, |line| self.interface(line, pass))
+        each_line(&path, |line| self.interface(line, sample))
     }
 }
 
-impl Net {
-    fn interface(&self, line: &str, pass: &mut Pass) {
+impl NetCollector {
+    fn interface(&self, line: &str, sample: &mut Sample) {
         // An interface may have colons in its name; the last one ends it. The heading has none.
         let Some((name, columns)) = line.rsplit_once(':') else {
             return;
@@ -138,7 +138,7 @@ impl Net {
         let values = columns.split_whitespace().map(str::parse);
         for (metric, value) in METRICS.iter().zip(values) {
             if let Ok(value) = value {
-                pass.count(metric.id, Labels::clone(&labels), value);
+                sample.count(metric.id, Labels::clone(&labels), value);
             }
         }
     }

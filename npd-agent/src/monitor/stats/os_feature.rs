@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::config::SectionConfig;
 use super::files::read;
-use super::metric::{Collect, Label, Metric, Pass};
+use super::metric::{Collect, Label, Metric, Sample};
 use crate::go;
 use crate::node::Roots;
 
@@ -25,7 +25,7 @@ const SHIPPED: &str = include_str!("../../../../deploy/config/guestosconfig/know
 
 /// Reads `/proc/cmdline` and `/proc/modules`. A kernel without modules has no such file: then there
 /// are none. NPD exits there.
-pub struct OsFeature {
+pub struct OsFeatureCollector {
     /// The file that lists the modules known to be harmless; `None` for the shipped list.
     known_modules_file: Option<PathBuf>,
     /// The list, once read.
@@ -43,7 +43,7 @@ pub fn new(config: &SectionConfig, dir: Option<&Path>) -> Box<dyn Collect> {
         file => file,
     };
     let known_modules_file = dir.map(|dir| dir.join(file));
-    Box::new(OsFeature {
+    Box::new(OsFeatureCollector {
         known_modules_file,
         known_modules: None,
     })
@@ -55,8 +55,8 @@ struct KnownModule {
     module_name: String,
 }
 
-impl Collect for OsFeature {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for OsFeatureCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let cmdline = read(&roots.proc.join("cmdline"))?;
         let arguments = arguments(&cmdline);
         let number = |name: &str| -> i64 {
@@ -84,13 +84,13 @@ impl Collect for OsFeature {
             ("UnknownModules", &*unknown, (!unknown.is_empty()).into()),
         ] {
             let labels = [Label::from(feature), Label::from(value)];
-            pass.set("system/os_feature", labels, present as f64);
+            sample.set("system/os_feature", labels, present as f64);
         }
         Ok(())
     }
 }
 
-impl OsFeature {
+impl OsFeatureCollector {
     /// Modules that taint the kernel as out-of-tree or proprietary, without NVIDIA's and the known.
     fn unknown_modules(&mut self, modules: &str) -> String {
         let file = &self.known_modules_file;
@@ -171,7 +171,7 @@ mod tests {
     fn unknown_modules_are_those_that_taint_and_are_not_listed() {
         let modules = "foo_oot 16384 0 - Live 0x0 (OE)\nnvidia 1 0 - Live 0x0 (PO)\n\
                        xfs 1 0 - Live 0x0\nbar_prop 1 0 - Live 0x0 (P)\nx_tables 1 0 - Live 0x0 (O)\nshort\n";
-        let mut feature = OsFeature {
+        let mut feature = OsFeatureCollector {
             known_modules_file: None,
             known_modules: None,
         };

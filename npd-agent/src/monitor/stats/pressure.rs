@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::files::read;
-use super::metric::{Collect, Label, Metric, Pass};
+use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 
 const LABELS: &[&str] = &["resource", "share"];
@@ -28,16 +28,16 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Reads `/proc/pressure/*`. Absent with `psi=0`, and on kernels that need `psi=1`.
-pub struct Pressure;
+pub struct PressureCollector;
 
-impl Collect for Pressure {
-    fn collect(&mut self, roots: &Roots, pass: &mut Pass) -> anyhow::Result<()> {
+impl Collect for PressureCollector {
+    fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         let mut result = Ok(());
         for resource in ["cpu", "memory", "io"] {
             let path = roots.proc.join("pressure").join(resource);
             let read = read(&path).and_then(|text| {
                 text.lines()
-                    .try_for_each(|line| record(resource, line, pass))
+                    .try_for_each(|line| record(resource, line, sample))
                     .with_context(|| format!("reading {}", path.display()))
             });
             result = result.and(read);
@@ -48,7 +48,7 @@ impl Collect for Pressure {
 
 /// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`. procfs wants both lines, and the kernel
 /// prints no `full` for cpu before 5.13.
-fn record(resource: &str, line: &str, pass: &mut Pass) -> anyhow::Result<()> {
+fn record(resource: &str, line: &str, sample: &mut Sample) -> anyhow::Result<()> {
     let mut words = line.split_whitespace();
     let share = words.next().unwrap_or_default();
     ensure!(matches!(share, "some" | "full"), "unexpected line {line:?}");
@@ -56,9 +56,9 @@ fn record(resource: &str, line: &str, pass: &mut Pass) -> anyhow::Result<()> {
     for (key, value) in words.filter_map(|word| word.split_once('=')) {
         let number: f64 = value.parse().with_context(|| format!("in {line:?}"))?;
         match key {
-            "avg10" => pass.set("pressure/avg10", labels(), number),
-            "avg60" => pass.set("pressure/avg60", labels(), number),
-            "total" => pass.set("pressure/stalled_seconds_total", labels(), number / 1e6),
+            "avg10" => sample.set("pressure/avg10", labels(), number),
+            "avg60" => sample.set("pressure/avg60", labels(), number),
+            "total" => sample.set("pressure/stalled_seconds_total", labels(), number / 1e6),
             _ => {}
         }
     }

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::SECTIONS;
-use super::metric::{Labels, Metric, Pass, Series};
+use super::metric::{Labels, Metric, MetricSeries, Sample};
 use crate::go::duration::GoDuration;
 use crate::problem::{ConditionStatus, Healthy, Problem};
 
 /// A rule as written. Its metric is collected whether it is exported or not.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct RuleConfig {
+pub struct StatsRuleConfig {
     /// `temporary` or `permanent`, as in log monitors.
     pub r#type: String,
     /// The condition that a permanent rule sets.
@@ -35,7 +35,7 @@ pub struct RuleConfig {
 
 /// A rule that has been checked, and what it knows of each series.
 #[derive(Debug)]
-pub struct Rule {
+pub struct StatsRule {
     /// What it reports.
     pub problem: Arc<Problem>,
     /// The metric that it looks at.
@@ -63,9 +63,9 @@ pub struct Change {
     pub message: String,
 }
 
-impl RuleConfig {
+impl StatsRuleConfig {
     /// Checks the rule, or names the field that is wrong and says why.
-    pub fn check(&self, conditions: &[Healthy]) -> Result<Rule, (&'static str, String)> {
+    pub fn check(&self, conditions: &[Healthy]) -> Result<StatsRule, (&'static str, String)> {
         let condition = match &*self.r#type {
             "temporary" => None,
             "permanent" => Some(Arc::from(&*self.condition)),
@@ -110,7 +110,7 @@ impl RuleConfig {
             message_is_news: false,
             metrics: true,
         };
-        Ok(Rule {
+        Ok(StatsRule {
             problem: Arc::new(problem),
             metric,
             labels,
@@ -122,11 +122,11 @@ impl RuleConfig {
     }
 }
 
-impl Rule {
+impl StatsRule {
     /// Looks at the metric's series after a pass. One that is missing has gone, and its problem
     /// with it, unless the pass did not see everything.
-    pub fn evaluate(&mut self, pass: &Pass, now: Instant) -> Vec<Change> {
-        let Some(all) = pass.series(self.metric.id) else {
+    pub fn evaluate(&mut self, sample: &Sample, now: Instant) -> Vec<Change> {
+        let Some(all) = sample.series(self.metric.id) else {
             return Vec::new();
         };
         let mut changes = Vec::new();
@@ -140,9 +140,9 @@ impl Rule {
             };
             bad.insert(&one.labels);
             let labels = Labels::clone(&one.labels);
-            let (since, told) = self.state.entry(labels).or_insert((now, false));
-            if !*told && now.duration_since(*since) >= self.lasting {
-                *told = true;
+            let (since, reported) = self.state.entry(labels).or_insert((now, false));
+            if !*reported && now.duration_since(*since) >= self.lasting {
+                *reported = true;
                 let series = name(self.metric, &one.labels);
                 let message = format!("{series} is {}, {bound}", one.value);
                 changes.push(Change {
@@ -153,9 +153,9 @@ impl Rule {
             }
         }
         let metric = self.metric;
-        self.state.retain(|labels, (_, told)| {
-            let over = fine.contains(labels) || pass.error.is_none() && !bad.contains(labels);
-            if over && *told {
+        self.state.retain(|labels, (_, reported)| {
+            let over = fine.contains(labels) || sample.error.is_none() && !bad.contains(labels);
+            if over && *reported {
                 let series = name(metric, labels);
                 let message = format!("{series} is within bounds");
                 changes.push(Change {
@@ -169,7 +169,7 @@ impl Rule {
         changes
     }
 
-    fn concerns(&self, series: &Series) -> bool {
+    fn concerns(&self, series: &MetricSeries) -> bool {
         self.labels
             .iter()
             .all(|(index, value)| *series.labels[*index] == **value)
@@ -203,13 +203,13 @@ fn name(metric: &Metric, labels: &Labels) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::stats::metric::{Label, Want, Wanted};
+    use crate::monitor::stats::metric::{Label, Want, WantedMetrics};
     use crate::problem::ConditionStatus::{False, True};
 
     const METRIC: Metric = Metric::gauge("disk/percent_used", &["device_name"], "");
 
-    fn rule() -> Rule {
-        Rule {
+    fn rule() -> StatsRule {
+        StatsRule {
             problem: Arc::new(Problem {
                 reason: Arc::from("DiskFull"),
                 condition: None,
@@ -226,62 +226,62 @@ mod tests {
     }
 
     /// A pass that saw these disks.
-    fn disks(percent_used: &[(&str, f64)]) -> Pass {
+    fn disks(percent_used: &[(&str, f64)]) -> Sample {
         let want = Want {
             metric: &METRIC,
             name: None,
         };
-        let mut pass = Pass::new(&Wanted::from([(METRIC.id, want)]));
+        let mut sample = Sample::new(&WantedMetrics::from([(METRIC.id, want)]));
         for (disk, value) in percent_used {
-            pass.set(METRIC.id, [Label::from(*disk)], *value);
+            sample.set(METRIC.id, [Label::from(*disk)], *value);
         }
-        pass
+        sample
     }
 
-    fn sda(value: f64) -> Pass {
+    fn sda(value: f64) -> Sample {
         disks(&[("sda", value)])
     }
 
     /// A pass that failed before it saw anything.
-    fn blind() -> Pass {
-        let mut pass = disks(&[]);
-        pass.error = Some(anyhow::anyhow!("no answer"));
-        pass
+    fn blind() -> Sample {
+        let mut sample = disks(&[]);
+        sample.error = Some(anyhow::anyhow!("no answer"));
+        sample
     }
 
     #[test]
     fn a_problem_is_told_when_it_has_lasted_and_when_it_is_over() {
         let (mut rule, start) = (rule(), Instant::now());
-        let mut at = |minutes, pass: &Pass| {
-            let changes = rule.evaluate(pass, start + Duration::from_mins(minutes));
+        let mut at = |minutes, sample: &Sample| {
+            let changes = rule.evaluate(sample, start + Duration::from_mins(minutes));
             changes
                 .into_iter()
                 .map(|change| (change.present, change.message))
                 .collect::<Vec<_>>()
         };
-        let told = |present, message: &str| {
+        let reported = |present, message: &str| {
             vec![(
                 present,
                 format!("disk/percent_used{{device_name=\"sda\"}} is {message}"),
             )]
         };
         assert_eq!(at(0, &sda(95.0)), []);
-        assert_eq!(at(1, &sda(96.5)), told(True, "96.5, above 90"));
+        assert_eq!(at(1, &sda(96.5)), reported(True, "96.5, above 90"));
         assert_eq!(at(2, &sda(97.0)), []);
         // What cannot be seen is as it was.
         assert_eq!(at(3, &blind()), []);
-        assert_eq!(at(4, &sda(50.0)), told(False, "within bounds"));
+        assert_eq!(at(4, &sda(50.0)), reported(False, "within bounds"));
         assert_eq!(at(5, &sda(91.0)), []);
         assert_eq!(at(6, &sda(50.0)), []);
         assert_eq!(at(7, &sda(91.0)), []);
-        assert_eq!(at(8, &sda(91.0)), told(True, "91, above 90"));
+        assert_eq!(at(8, &sda(91.0)), reported(True, "91, above 90"));
         // The disk is pulled: what is not there cannot be too full.
-        assert_eq!(at(9, &disks(&[])), told(False, "within bounds"));
+        assert_eq!(at(9, &disks(&[])), reported(False, "within bounds"));
     }
 
     #[test]
     fn other_labels_are_no_concern() {
-        let mut rule = Rule {
+        let mut rule = StatsRule {
             labels: vec![(0, "sdb".to_owned())],
             lasting: Duration::ZERO,
             ..rule()

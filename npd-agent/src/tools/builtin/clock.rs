@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::Found;
+use super::CheckResult;
 use crate::node;
 
-pub(super) fn check(max_error: Duration) -> anyhow::Result<Found> {
+pub(super) fn check(max_error: Duration) -> anyhow::Result<CheckResult> {
     let error = node::clock_error().context("asking the kernel for its clock's state")?;
     Ok(judge(error, max_error))
 }
 
-fn judge(error: Duration, max_error: Duration) -> Found {
+fn judge(error: Duration, max_error: Duration) -> CheckResult {
     let problem = error >= max_error;
     let error = error.as_secs_f64();
     let message = if problem {
@@ -20,7 +20,7 @@ fn judge(error: Duration, max_error: Duration) -> Found {
     } else {
         format!("the clock is synchronised to {error:.3} s")
     };
-    Found { problem, message }
+    CheckResult { problem, message }
 }
 
 #[cfg(test)]

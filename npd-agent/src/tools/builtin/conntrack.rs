@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Found, percent};
+use super::{CheckResult, percent};
 
 /// Where the kernel counts, newest first; kernels before 2.6.22 have the second.
 const FOLDERS: &[(&str, &str)] = &[
@@ -13,7 +13,7 @@ const FOLDERS: &[(&str, &str)] = &[
 ];
 
 /// Words its result as NPD's `network_problem.sh` does.
-pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<Found> {
+pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<CheckResult> {
     let read = |folder: &str, file: String| {
         let text = std::fs::read_to_string(proc.join(folder).join(file)).ok()?;
         text.trim().parse::<u64>().ok()
@@ -32,7 +32,7 @@ pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<Found> {
     } else {
         String::new()
     };
-    Ok(Found {
+    Ok(CheckResult {
         problem,
         message: format!("Conntrack table usage{over}: {count} out of {max}"),
     })
@@ -50,7 +50,7 @@ mod tests {
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join("nf_conntrack_count"), count).unwrap();
             std::fs::write(folder.join("nf_conntrack_max"), max).unwrap();
-            let Found { problem, message } = check(proc.path(), 90).unwrap();
+            let CheckResult { problem, message } = check(proc.path(), 90).unwrap();
             (problem, message)
         };
         let bad = (

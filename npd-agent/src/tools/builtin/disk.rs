@@ -5,41 +5,41 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use nix::sys::statvfs::statvfs;
 
-use super::{Found, percent};
+use super::{CheckResult, percent};
 
 /// What a file system has, and what of it is used.
-struct Usage {
+struct DiskUsage {
     bytes: u64,
     inodes: u64,
 }
 
-pub(super) fn check(paths: &[PathBuf], above: u8) -> anyhow::Result<Found> {
+pub(super) fn check(paths: &[PathBuf], above: u8) -> anyhow::Result<CheckResult> {
     let mut full = Vec::new();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for path in paths {
-        let Usage { bytes, inodes } = usage(path)?;
+        let DiskUsage { bytes, inodes } = usage(path)?;
         let path = path.display();
         for (percent, of) in [(bytes, "bytes"), (inodes, "inodes")] {
             if percent > above.into() {
                 full.push(format!("{path}: {percent}% of its {of} used"));
             }
         }
-        told.push(format!(
+        reported.push(format!(
             "{path}: {bytes}% of its bytes, {inodes}% of its inodes used"
         ));
     }
-    Ok(Found {
+    Ok(CheckResult {
         problem: !full.is_empty(),
-        message: if full.is_empty() { told } else { full }.join("; "),
+        message: if full.is_empty() { reported } else { full }.join("; "),
     })
 }
 
 /// In percents, as df(1) shows them: what is reserved for root does not count as there.
-fn usage(path: &Path) -> anyhow::Result<Usage> {
+fn usage(path: &Path) -> anyhow::Result<DiskUsage> {
     let all = statvfs(path).with_context(|| format!("looking at {}", path.display()))?;
     let used = all.blocks().saturating_sub(all.blocks_free());
     let inodes_used = all.files().saturating_sub(all.files_free());
-    Ok(Usage {
+    Ok(DiskUsage {
         bytes: percent(used, used + all.blocks_available()),
         // btrfs has no fixed number of inodes, and says 0.
         inodes: percent(inodes_used, all.files()),

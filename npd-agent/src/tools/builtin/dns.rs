@@ -2,15 +2,15 @@
 
 use std::net::ToSocketAddrs as _;
 
-use super::Found;
+use super::CheckResult;
 
 /// Words its result as NPD's `dns_problem.sh` does.
-pub(super) fn check(host: &str) -> Found {
+pub(super) fn check(host: &str) -> CheckResult {
     let found = (host, 0)
         .to_socket_addrs()
         .is_ok_and(|mut found| found.next().is_some());
     let not = if found { "" } else { "not " };
-    Found {
+    CheckResult {
         problem: !found,
         message: format!("DNS lookup to {host} is {not}working"),
     }

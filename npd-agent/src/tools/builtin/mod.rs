@@ -33,7 +33,7 @@ pub const PREFIX: &str = "builtin:";
 /// Checks this node. Exit codes: 0 all is well, 1 there is a problem, 2 cannot tell
 #[derive(Parser, Debug)]
 #[command(name = "builtin")]
-struct Line {
+struct BuiltinArgs {
     #[command(subcommand)]
     check: Check,
 }
@@ -88,21 +88,21 @@ enum Check {
 
 /// What a check has found.
 #[derive(Debug, PartialEq, Eq)]
-struct Found {
+struct CheckResult {
     problem: bool,
     message: String,
 }
 
 /// Whether there is a check of this name.
 pub fn exists(name: &str) -> bool {
-    Line::command().find_subcommand(name).is_some()
+    BuiltinArgs::command().find_subcommand(name).is_some()
 }
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let Line { check } = Line::parse_from(line);
+    let BuiltinArgs { check } = BuiltinArgs::parse_from(line);
     let roots = Roots::from_env(|name| std::env::var(name).ok());
     let (message, code) = match check.run(&roots) {
-        Ok(Found { problem, message }) => (message, u8::from(problem)),
+        Ok(CheckResult { problem, message }) => (message, u8::from(problem)),
         Err(error) => (format!("{error:#}"), 2),
     };
     // Without a reader the exit code is all there is to say.
@@ -111,7 +111,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
 }
 
 impl Check {
-    fn run(self, roots: &Roots) -> anyhow::Result<Found> {
+    fn run(self, roots: &Roots) -> anyhow::Result<CheckResult> {
         match self {
             Self::Clock { max_error } => clock::check(max_error.to_std().unwrap_or_default()),
             Self::Conntrack { above } => conntrack::check(&roots.proc, above),
@@ -127,14 +127,14 @@ impl Check {
     }
 }
 
-fn asked(who: &str, whom: Asked) -> anyhow::Result<Found> {
+fn asked(who: &str, whom: Asked) -> anyhow::Result<CheckResult> {
     let is_well = block_on(health_checker::ask(whom))??;
     let verb = if is_well {
         "answers"
     } else {
         "does not answer as it should"
     };
-    Ok(Found {
+    Ok(CheckResult {
         problem: !is_well,
         message: format!("{who} {verb}"),
     })

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Found, percent};
+use super::{CheckResult, percent};
 
-pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<Found> {
+pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<CheckResult> {
     let read = |file: &str| {
         std::fs::read_to_string(proc.join(file)).with_context(|| format!("reading {file}"))
     };
@@ -20,7 +20,7 @@ pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<Found> {
     let max = number("sys/kernel/pid_max")?.min(number("sys/kernel/threads-max")?);
     let used = threads(&read("loadavg")?).context("reading loadavg")?;
     let percent = percent(used, max);
-    Ok(Found {
+    Ok(CheckResult {
         problem: percent > above.into(),
         message: format!("{percent}% of the process ids are taken: {used} out of {max}"),
     })

@@ -110,22 +110,22 @@ fn is_ready(response: &[u8]) -> anyhow::Result<bool> {
     Ok(ready)
 }
 
-fn is_not_ready(condition: &[Field<'_>]) -> bool {
+fn is_not_ready(condition: &[ProtoField<'_>]) -> bool {
     const TYPE: u64 = 1;
     const STATUS: u64 = 2;
-    let is = |field: &Field<'_>| field.bytes(TYPE) == Some(b"RuntimeReady");
-    let holds = |field: &Field<'_>| matches!(field, Field::Number(STATUS, 1..));
+    let is = |field: &ProtoField<'_>| field.bytes(TYPE) == Some(b"RuntimeReady");
+    let holds = |field: &ProtoField<'_>| matches!(field, ProtoField::Number(STATUS, 1..));
     condition.iter().any(is) && !condition.iter().any(holds)
 }
 
 /// A field of a protobuf message.
 #[derive(Debug, PartialEq, Eq)]
-enum Field<'a> {
+enum ProtoField<'a> {
     Number(u64, u64),
     Bytes(u64, &'a [u8]),
 }
 
-impl<'a> Field<'a> {
+impl<'a> ProtoField<'a> {
     fn bytes(&self, wanted: u64) -> Option<&'a [u8]> {
         match self {
             Self::Bytes(tag, bytes) if *tag == wanted => Some(bytes),
@@ -135,18 +135,18 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a protobuf message.
-fn fields(mut message: &[u8]) -> anyhow::Result<Vec<Field<'_>>> {
+fn fields(mut message: &[u8]) -> anyhow::Result<Vec<ProtoField<'_>>> {
     let mut fields = Vec::new();
     while !message.is_empty() {
         let key = varint(&mut message)?;
         let field = match key & 7 {
-            0 => Field::Number(key >> 3, varint(&mut message)?),
-            1 => Field::Bytes(key >> 3, split(&mut message, 8)?),
+            0 => ProtoField::Number(key >> 3, varint(&mut message)?),
+            1 => ProtoField::Bytes(key >> 3, split(&mut message, 8)?),
             2 => {
                 let length = usize::try_from(varint(&mut message)?)?;
-                Field::Bytes(key >> 3, split(&mut message, length)?)
+                ProtoField::Bytes(key >> 3, split(&mut message, length)?)
             }
-            5 => Field::Bytes(key >> 3, split(&mut message, 4)?),
+            5 => ProtoField::Bytes(key >> 3, split(&mut message, 4)?),
             other => bail!("a protobuf field of type {other}"),
         };
         fields.push(field);

@@ -20,7 +20,7 @@ use crate::tools::klog::Klog;
     args_override_self = true,
     disable_version_flag = true
 )]
-pub(super) struct Options {
+pub(super) struct HealthCheckerOptions {
     /// What to check
     #[arg(long, value_enum, default_value = "kubelet")]
     pub(super) component: Component,
@@ -96,7 +96,7 @@ impl fmt::Display for Component {
     }
 }
 
-impl Options {
+impl HealthCheckerOptions {
     /// Reads a command line; prints and exits as clap does on `--help` and on errors.
     pub(super) fn parse(line: Vec<OsString>) -> Self {
         Self::parse_from(line)

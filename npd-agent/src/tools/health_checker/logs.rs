@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 
 use super::grep;
-use crate::journal::{Journal, Term, Wanted};
+use crate::journal::{EntryFilter, Journal, Term};
 use crate::node::Roots;
 
 /// How many lines with each pattern are too many.
@@ -28,7 +28,7 @@ pub(super) fn complain(
     let since = Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::MIN);
     let since = u64::try_from(since.as_microsecond()).unwrap_or_default();
     let groups = vec![Term::of_unit(unit)];
-    let mut journal = Journal::of_node(roots, Wanted { groups }, since);
+    let mut journal = Journal::of_node(roots, EntryFilter { groups }, since);
     journal.scan();
     ensure!(!journal.is_absent(), "the node has no journal");
     while let Some(entry) = journal.next_entry() {

@@ -23,7 +23,7 @@ use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use self::flags::{Component, Options};
+use self::flags::{Component, HealthCheckerOptions};
 use self::systemd::{Systemd, unit};
 use super::{Tool, block_on};
 use crate::node::Roots;
@@ -42,12 +42,12 @@ const UNHEALTHY: u8 = 1;
 const UNKNOWN: u8 = 2;
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let options = Options::parse(line);
+    let options = HealthCheckerOptions::parse(line);
     let checked = options.check().and_then(|()| {
         let healthy = block_on(check(&options))??;
         Ok(healthy)
     });
-    let Options { component, .. } = options;
+    let HealthCheckerOptions { component, .. } = options;
     let (said, code) = match checked {
         Ok(true) => return ExitCode::SUCCESS,
         Ok(false) => {
@@ -66,7 +66,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
 }
 
 /// Whether the component is well. Repairs it if it is not, is to be, and has had time to settle.
-async fn check(options: &Options) -> anyhow::Result<bool> {
+async fn check(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     let limit = options.health_check_timeout();
     let healthy = match timeout(limit, ask(options.asked())).await {
         Ok(answer) => answer?,
@@ -85,7 +85,7 @@ async fn check(options: &Options) -> anyhow::Result<bool> {
 }
 
 /// Whether the component's unit complains too much in the journal, since it was started.
-async fn complains(options: &Options) -> anyhow::Result<bool> {
+async fn complains(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     let patterns = options.log_patterns();
     if patterns.is_empty() {
         return Ok(false);
@@ -134,7 +134,7 @@ pub(super) async fn ask(whom: Asked) -> anyhow::Result<bool> {
 }
 
 /// Ends the unit's main process; systemd starts it again if its unit says so.
-async fn repair(options: &Options) -> anyhow::Result<()> {
+async fn repair(options: &HealthCheckerOptions) -> anyhow::Result<()> {
     let service = options.service();
     let mut systemd = Systemd::connect().await?;
     if systemd.uptime(service).await? <= options.cooldown_time() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 
-use super::dbus::{Connection, Method, Writer};
+use super::dbus::{Connection, MessageWriter, Method};
 use crate::node;
 
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -23,11 +23,11 @@ impl Systemd {
     /// Since when the unit has been more than inactive. Unlike NPD's, this does not depend on
     /// how the wall clock is set.
     pub(super) async fn uptime(&mut self, service: &str) -> anyhow::Result<Duration> {
-        let mut name = Writer::default();
+        let mut name = MessageWriter::default();
         name.string(&unit(service))?;
         let load = manager("LoadUnit", "s");
         let path = self.0.call(load, &name).await?.string()?;
-        let mut property = Writer::default();
+        let mut property = MessageWriter::default();
         property.string("org.freedesktop.systemd1.Unit")?;
         property.string("InactiveExitTimestampMonotonic")?;
         let get = Method {
@@ -49,7 +49,7 @@ impl Systemd {
 
     /// Sends a signal to the unit's main process.
     pub(super) async fn kill_main(&mut self, service: &str, signal: Signal) -> anyhow::Result<()> {
-        let mut arguments = Writer::default();
+        let mut arguments = MessageWriter::default();
         arguments.string(&unit(service))?;
         arguments.string("main")?;
         arguments.i32(signal as i32);

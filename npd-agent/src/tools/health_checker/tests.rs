@@ -189,12 +189,15 @@ fn log_patterns_are_as_npd_has_them() {
         "--log-pattern=-1:c",
         "--loopback-time=1m",
     ];
-    let options = Options::parse(line.map(OsString::from).to_vec());
+    let options = HealthCheckerOptions::parse(line.map(OsString::from).to_vec());
     let patterns = [("a:b".to_owned(), 2), ("c".to_owned(), -1)];
     assert_eq!(options.log_patterns(), patterns.into());
     assert_eq!(options.loopback_time(), Some(Duration::from_mins(1)));
     for wrong in ["a", "0:a", "x:a", "1:", ":a"] {
         let line = ["health-checker", "--log-pattern", wrong];
-        assert!(Options::try_parse_from(line).is_err(), "{wrong}");
+        assert!(
+            HealthCheckerOptions::try_parse_from(line).is_err(),
+            "{wrong}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::go::duration::GoDuration;
-use crate::monitor::log::Window;
+use crate::monitor::log::ReadWindow;
 use crate::tools::klog::Klog;
 
 /// Says by its exit code whether the journal has so many entries of a kind: 0 no, 1 yes, 2 unknown
@@ -17,7 +17,7 @@ use crate::tools::klog::Klog;
     args_override_self = true,
     disable_version_flag = true
 )]
-pub(super) struct Options {
+pub(super) struct LogCounterOptions {
     /// Whose entries count: their `SYSLOG_IDENTIFIER`
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) journald_source: String,
@@ -69,7 +69,7 @@ pub(super) struct Options {
     _klog: Klog,
 }
 
-impl Options {
+impl LogCounterOptions {
     /// Reads a command line; prints and exits as clap does on `--help` and on errors.
     pub(super) fn parse(line: Vec<OsString>) -> Self {
         Self::parse_from(line)
@@ -81,8 +81,8 @@ impl Options {
     }
 
     /// From when on entries count.
-    pub(super) fn window(&self) -> anyhow::Result<Window> {
-        Ok(Window {
+    pub(super) fn window(&self) -> anyhow::Result<ReadWindow> {
+        Ok(ReadWindow {
             lookback: nanoseconds("lookback", &self.lookback)?,
             delay: nanoseconds("delay", &self.delay)?,
         })

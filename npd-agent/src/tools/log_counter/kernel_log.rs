@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::libc::O_NONBLOCK;
 use nix::unistd::read as read_record;
 
-use crate::monitor::log::{Record, Window};
+use crate::monitor::log::{KmsgRecord, ReadWindow};
 use crate::node;
 
 /// No kernel makes records larger than this (`CONSOLE_EXT_LOG_MAX`, up to 6.2).
@@ -19,7 +19,7 @@ const BUFFER: usize = 8192;
 /// Hands out the records in the window, up to now.
 pub(super) fn read(
     path: &Path,
-    window: Window,
+    window: ReadWindow,
     mut take: impl FnMut(Timestamp, &str),
 ) -> anyhow::Result<()> {
     let now = node::monotonic();
@@ -36,7 +36,7 @@ pub(super) fn read(
             Err(Errno::EPIPE | Errno::EINVAL | Errno::EINTR) => continue,
             Err(error) => return Err(error).context("reading the kernel log"),
         };
-        let Some(record) = Record::parse(&buffer[..length]) else {
+        let Some(record) = KmsgRecord::parse(&buffer[..length]) else {
             continue;
         };
         if record.stamp > now {

@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use jiff::Timestamp;
 
-use self::flags::Options;
+use self::flags::LogCounterOptions;
 use super::Tool;
 use crate::go::regex::compile_anchored;
-use crate::journal::{Journal, Term, Wanted};
-use crate::monitor::log::{Matcher, Window};
+use crate::journal::{EntryFilter, Journal, Term};
+use crate::monitor::log::{Matcher, ReadWindow};
 use crate::node::{self, Roots};
 
 /// The program.
@@ -37,7 +37,7 @@ const UNKNOWN: u8 = 2;
 const FATAL: u8 = 255;
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let options = Options::parse(line);
+    let options = LogCounterOptions::parse(line);
     let window = match options.window() {
         Ok(window) => window,
         Err(error) => {
@@ -61,8 +61,8 @@ fn run(line: Vec<OsString>) -> ExitCode {
 }
 
 /// How many entries match, less those that revert.
-fn count(options: &Options, window: Window, roots: &Roots) -> anyhow::Result<i64> {
-    let mut count = Count::new(&options.pattern, &options.revert_pattern)?;
+fn count(options: &LogCounterOptions, window: ReadWindow, roots: &Roots) -> anyhow::Result<i64> {
+    let mut count = EntryCount::new(&options.pattern, &options.revert_pattern)?;
     if options.kmsg {
         kernel_log::read(&roots.dev.join("kmsg"), window, |time, text| {
             count.take(time, text);
@@ -79,9 +79,9 @@ fn count(options: &Options, window: Window, roots: &Roots) -> anyhow::Result<i64
         Some(folder) => {
             let found = std::fs::read_dir(folder);
             found.with_context(|| format!("reading the journal in {}", folder.display()))?;
-            Journal::in_folder(folder.clone(), Wanted { groups }, since)
+            Journal::in_folder(folder.clone(), EntryFilter { groups }, since)
         }
-        None => Journal::of_node(roots, Wanted { groups }, since),
+        None => Journal::of_node(roots, EntryFilter { groups }, since),
     };
     journal.scan();
     ensure!(
@@ -109,13 +109,13 @@ fn micros(time: Timestamp) -> u64 {
 }
 
 /// Counts entries.
-struct Count {
+struct EntryCount {
     /// The pattern, and the one that reverts if there is one.
     matcher: Matcher,
     matches: i64,
 }
 
-impl Count {
+impl EntryCount {
     fn new(pattern: &str, revert: &str) -> anyhow::Result<Self> {
         let mut patterns = Vec::new();
         for pattern in [

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::bucket::Bucket;
+use super::rate_limit::RateLimit;
 
 /// How long one request may take, from connecting to the last byte. A server that is well answers
 /// in milliseconds; a connection that a router has forgotten never does.
@@ -37,7 +37,7 @@ pub(super) struct Api {
     client: Mutex<Option<Client>>,
     /// Held while a client is made, so that a hanging attempt is not joined by others.
     connecting: Arc<tokio::sync::Mutex<()>>,
-    bucket: Mutex<Option<Bucket>>,
+    rate_limit: Mutex<Option<RateLimit>>,
     requests: IntCounterVec,
     deadline: Duration,
 }
@@ -46,7 +46,7 @@ pub(super) struct Api {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
     /// What is done to what, in RBAC's words.
-    pub right: Right,
+    pub right: Permission,
     /// Path and query.
     pub path: String,
     /// The body, if it has one.
@@ -57,7 +57,7 @@ pub(super) struct Call {
 
 /// A permission, as RBAC grants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Right {
+pub(super) enum Permission {
     /// To read the Node.
     GetNode,
     /// To write its conditions.
@@ -98,7 +98,7 @@ pub(super) enum Cause {
     Refused,
 }
 
-impl Right {
+impl Permission {
     /// The verb and the resource, as RBAC names them.
     pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -118,7 +118,7 @@ impl Right {
     }
 }
 
-impl fmt::Display for Right {
+impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (verb, resource) = self.names();
         write!(f, "{verb} {resource}")
@@ -128,12 +128,16 @@ impl fmt::Display for Right {
 impl Api {
     /// Talks through the clients that `connect` makes. `requests` has the labels verb, resource and
     /// code.
-    pub(super) fn new(connect: Connect, bucket: Option<Bucket>, requests: IntCounterVec) -> Self {
+    pub(super) fn new(
+        connect: Connect,
+        rate_limit: Option<RateLimit>,
+        requests: IntCounterVec,
+    ) -> Self {
         Self {
             connect,
             client: Mutex::new(None),
             connecting: Arc::default(),
-            bucket: Mutex::new(bucket),
+            rate_limit: Mutex::new(rate_limit),
             requests,
             deadline: DEADLINE,
         }
@@ -165,9 +169,9 @@ impl Api {
 
     async fn wait_for_token(&self) {
         let now = Instant::now();
-        let ready = lock(&self.bucket)
+        let ready = lock(&self.rate_limit)
             .as_mut()
-            .map(|bucket| bucket.take(now.into_std()));
+            .map(|rate_limit| rate_limit.take(now.into_std()));
         if let Some(ready) = ready {
             sleep_until(Instant::from_std(ready)).await;
         }
@@ -228,7 +232,7 @@ fn request(call: &Call) -> anyhow::Result<Request<Body>> {
         None => Body::empty(),
         Some(body) => {
             let kind = match call.right {
-                Right::CreateEvent => "application/json",
+                Permission::CreateEvent => "application/json",
                 _ => "application/strategic-merge-patch+json",
             };
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -241,7 +245,7 @@ fn request(call: &Call) -> anyhow::Result<Request<Body>> {
 /// `meta/v1` Status, as much of it as is of use.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Status {
+struct ApiStatus {
     message: String,
     details: Option<Details>,
 }
@@ -269,7 +273,7 @@ fn understand<T: DeserializeOwned>(
             ))
         });
     }
-    let said: Status = serde_json::from_slice(body).unwrap_or_default();
+    let said: ApiStatus = serde_json::from_slice(body).unwrap_or_default();
     let details = said.details.unwrap_or_default();
     let in_header = headers
         .get(RETRY_AFTER)

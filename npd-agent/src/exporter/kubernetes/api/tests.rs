@@ -12,12 +12,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Api, Call, Cause, Failure, Right};
+use super::{Api, Call, Cause, Failure, Permission};
 use crate::exporter::kubernetes::access::Access;
 
 /// What the server does with one request.
 #[derive(Clone, Copy)]
-enum Answer {
+enum ScriptedAnswer {
     /// Answers with a status, further header lines and a body.
     Whole(&'static str, &'static str),
     /// Writes this and closes the connection.
@@ -28,11 +28,13 @@ enum Answer {
     Close,
 }
 
-const OK: Answer = Answer::Whole("200 OK", "{}");
+const OK: ScriptedAnswer = ScriptedAnswer::Whole("200 OK", "{}");
 
 /// Answers one request after the other as told, and hands each over with the number of the
 /// connection that it came on.
-async fn server(answers: Vec<Answer>) -> (SocketAddr, mpsc::UnboundedReceiver<(usize, String)>) {
+async fn server(
+    answers: Vec<ScriptedAnswer>,
+) -> (SocketAddr, mpsc::UnboundedReceiver<(usize, String)>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, requests) = mpsc::unbounded_channel();
@@ -44,18 +46,18 @@ async fn server(answers: Vec<Answer>) -> (SocketAddr, mpsc::UnboundedReceiver<(u
             while let Some(request) = read(&mut stream).await {
                 sender.send((connection, request)).unwrap();
                 match answers.next().unwrap() {
-                    Answer::Whole(head, body) => {
+                    ScriptedAnswer::Whole(head, body) => {
                         let length = body.len();
                         let text =
                             format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\n\r\n{body}");
                         stream.write_all(text.as_bytes()).await.unwrap();
                     }
-                    Answer::Last(text) => {
+                    ScriptedAnswer::Last(text) => {
                         stream.write_all(text.as_bytes()).await.unwrap();
                         break;
                     }
-                    Answer::Close => break,
-                    Answer::Nothing => {
+                    ScriptedAnswer::Close => break,
+                    ScriptedAnswer::Nothing => {
                         silent.push(stream);
                         break;
                     }
@@ -115,7 +117,7 @@ fn token(text: &str) -> tempfile::NamedTempFile {
 
 fn patch() -> Call {
     Call {
-        right: Right::PatchNodeStatus,
+        right: Permission::PatchNodeStatus,
         path: "/api/v1/nodes/n1/status".to_owned(),
         body: Some(json!({ "a": 1 })),
         metadata_only: true,
@@ -153,7 +155,7 @@ async fn a_request_says_who_asks_for_what() {
 #[tokio::test]
 async fn requests_share_a_connection_as_long_as_it_lasts() {
     let token = token("t");
-    let close = Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+    let close = ScriptedAnswer::Last("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
     let (address, mut requests) = server(vec![OK, close, OK]).await;
     let (_file, api) = api(address, &token);
     let mut connections = Vec::new();
@@ -167,8 +169,12 @@ async fn requests_share_a_connection_as_long_as_it_lasts() {
 #[tokio::test]
 async fn a_rotated_token_is_read_when_the_old_one_is_refused() {
     let token = token("old");
-    let (address, mut requests) =
-        server(vec![OK, Answer::Whole("401 Unauthorized", "{}"), OK]).await;
+    let (address, mut requests) = server(vec![
+        OK,
+        ScriptedAnswer::Whole("401 Unauthorized", "{}"),
+        OK,
+    ])
+    .await;
     let (_file, api) = api(address, &token);
     call(&api).await.unwrap();
     std::fs::write(&token, "new").unwrap();
@@ -183,7 +189,7 @@ async fn a_rotated_token_is_read_when_the_old_one_is_refused() {
 #[tokio::test]
 async fn a_silent_connection_is_given_up() {
     let token = token("t");
-    let (address, mut requests) = server(vec![OK, Answer::Nothing, OK]).await;
+    let (address, mut requests) = server(vec![OK, ScriptedAnswer::Nothing, OK]).await;
     let (_file, mut api) = api(address, &token);
     api.deadline = Duration::from_millis(300);
     call(&api).await.unwrap();
@@ -211,20 +217,20 @@ fn check(result: Result<Value, Failure>, cause: Cause, message: &str, retry_afte
 async fn answers_are_told_apart() {
     let token = token("t");
     let (address, _requests) = server(vec![
-        Answer::Close,
-        Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\""),
-        Answer::Whole("429 Too Many\r\nretry-after: 7", ""),
-        Answer::Whole(
+        ScriptedAnswer::Close,
+        ScriptedAnswer::Last("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\""),
+        ScriptedAnswer::Whole("429 Too Many\r\nretry-after: 7", ""),
+        ScriptedAnswer::Whole(
             "503 Service",
             r#"{"message":"not now","details":{"retryAfterSeconds":3}}"#,
         ),
-        Answer::Whole(
+        ScriptedAnswer::Whole(
             "403 Forbidden",
             r#"{"details":{"causes":[{"reason":"NamespaceTerminating"}]}}"#,
         ),
-        Answer::Whole("403 Forbidden", "nope"),
-        Answer::Whole("422 Nope", ""),
-        Answer::Whole("200 OK", "<html>"),
+        ScriptedAnswer::Whole("403 Forbidden", "nope"),
+        ScriptedAnswer::Whole("422 Nope", ""),
+        ScriptedAnswer::Whole("200 OK", "<html>"),
     ])
     .await;
     let (_file, api) = api(address, &token);

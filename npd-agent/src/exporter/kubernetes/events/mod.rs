@@ -4,7 +4,7 @@
 //! occurrence of everything goes out at once, and repeats are counted on the same Event, written
 //! at a widening pace: 10,000 OOM kills cost some tens of writes and end with the exact count.
 
-mod fold;
+mod counted_event;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use self::fold::{Fold, Kind, Place};
-use super::event::{Event as Written, Object};
+use self::counted_event::{CountedEvent, EventGroup, WriteStage};
+use super::event::{InvolvedObject, KubernetesEvent};
 use crate::problem::{Event, Severity};
 
 /// How many different messages about one object with one reason become Events of their own; the
@@ -33,8 +33,8 @@ const MEMORY: usize = 2 << 20;
 /// What came in, folded into Events.
 #[derive(Debug)]
 pub(super) struct Correlator {
-    kinds: HashMap<Arc<Kind>, Series>,
-    folds: HashMap<Id, Fold>,
+    kinds: HashMap<Arc<EventGroup>, EventSeries>,
+    folds: HashMap<Id, CountedEvent>,
     /// Those that the server does not have, in the order of their coming.
     fresh: VecDeque<Id>,
     /// Those whose count is to be written, by the time from which on that may be done.
@@ -53,7 +53,7 @@ type Id = u64;
 
 /// The Events of one kind.
 #[derive(Debug, Default)]
-struct Series {
+struct EventSeries {
     own: Vec<Id>,
     combined: Option<Id>,
     seen: Option<Instant>,
@@ -61,7 +61,7 @@ struct Series {
 
 /// What to do next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Next {
+pub(super) enum NextWrite {
     /// Create or patch this Event.
     Write(Delivery),
     /// Nothing before then.
@@ -76,7 +76,7 @@ pub(super) struct Delivery {
     /// Whether the server does not have it yet.
     pub create: bool,
     /// The Event.
-    pub event: Written,
+    pub event: KubernetesEvent,
     id: Id,
 }
 
@@ -115,12 +115,12 @@ impl Correlator {
     pub(super) fn add(
         &mut self,
         source: &Arc<str>,
-        object: Object,
+        object: InvolvedObject,
         event: &Event,
         now: Instant,
         clock: Timestamp,
     ) -> bool {
-        let kind = Arc::new(Kind {
+        let kind = Arc::new(EventGroup {
             source: Arc::clone(source),
             object,
             reason: Arc::clone(&event.reason),
@@ -139,7 +139,7 @@ impl Correlator {
     }
 
     /// The Event to count on, if there is one, and otherwise whether the new one is to be shared.
-    fn find(&mut self, kind: &Arc<Kind>, message: &str, now: Instant) -> (Option<Id>, bool) {
+    fn find(&mut self, kind: &Arc<EventGroup>, message: &str, now: Instant) -> (Option<Id>, bool) {
         let Some(series) = self.kinds.get_mut(kind) else {
             return (None, false);
         };
@@ -166,7 +166,7 @@ impl Correlator {
 
     fn begin(
         &mut self,
-        kind: Arc<Kind>,
+        kind: Arc<EventGroup>,
         combined: bool,
         event: &Event,
         now: Instant,
@@ -175,7 +175,7 @@ impl Correlator {
         self.last_id += 1;
         let id = self.last_id;
         let name = self.name(&kind.object, clock);
-        let fold = Fold::new(Arc::clone(&kind), combined, name, event, now);
+        let fold = CountedEvent::new(Arc::clone(&kind), combined, name, event, now);
         self.bytes += fold.weight();
         self.folds.insert(id, fold);
         self.fresh.push_back(id);
@@ -195,7 +195,7 @@ impl Correlator {
         self.bytes -= fold.weight();
         fold.repeat(event, now);
         self.bytes += fold.weight();
-        if fold.place == Place::Settled {
+        if fold.place == WriteStage::Settled {
             self.enqueue(id, now);
         }
     }
@@ -206,35 +206,35 @@ impl Correlator {
             return;
         };
         if !fold.created {
-            fold.place = Place::Fresh;
+            fold.place = WriteStage::Fresh;
             self.fresh.push_back(id);
-        } else if fold.count > fold.told {
+        } else if fold.count > fold.acknowledged {
             let due = if self.hurried { now } else { fold.due(now) };
-            fold.place = Place::Repeated(due);
+            fold.place = WriteStage::Repeated(due);
             self.repeated.insert((due, id));
         } else {
-            fold.place = Place::Settled;
+            fold.place = WriteStage::Settled;
         }
     }
 
     /// What to write now, or when to ask again. New Events go before counts.
-    pub(super) fn next(&mut self, now: Instant) -> Next {
+    pub(super) fn next(&mut self, now: Instant) -> NextWrite {
         loop {
             let id = match (self.fresh.pop_front(), self.repeated.first().copied()) {
                 (Some(id), _) => id,
-                (None, None) => return Next::Nothing,
-                (None, Some((due, _))) if due > now => return Next::At(due),
+                (None, None) => return NextWrite::Nothing,
+                (None, Some((due, _))) if due > now => return NextWrite::At(due),
                 (None, Some(first)) => {
                     self.repeated.remove(&first);
                     first.1
                 }
             };
             if let Some(fold) = self.folds.get_mut(&id) {
-                fold.place = Place::InFlight;
+                fold.place = WriteStage::InFlight;
                 self.in_flight += 1;
-                return Next::Write(Delivery {
+                return NextWrite::Write(Delivery {
                     create: !fold.created,
-                    event: fold.to_written(),
+                    event: fold.to_kubernetes_event(),
                     id,
                 });
             }
@@ -264,7 +264,7 @@ impl Correlator {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(fold) = self.folds.get_mut(&delivery.id) {
             fold.created = true;
-            fold.told = 0;
+            fold.acknowledged = 0;
         }
         self.enqueue(delivery.id, now);
     }
@@ -284,7 +284,7 @@ impl Correlator {
         let Some(fold) = self.folds.get(&delivery.id) else {
             return 0;
         };
-        let lost = fold.count - fold.told;
+        let lost = fold.count - fold.acknowledged;
         self.remove(delivery.id);
         lost
     }
@@ -304,8 +304,8 @@ impl Correlator {
             };
             fold.created = false;
             fold.name = name;
-            if let Place::Repeated(due) = fold.place {
-                fold.place = Place::Fresh;
+            if let WriteStage::Repeated(due) = fold.place {
+                fold.place = WriteStage::Fresh;
                 self.repeated.remove(&(due, id));
                 self.fresh.push_back(id);
             }
@@ -317,14 +317,14 @@ impl Correlator {
         self.hurried = true;
         for (_, id) in std::mem::take(&mut self.repeated) {
             if let Some(fold) = self.folds.get_mut(&id) {
-                fold.place = Place::Repeated(now);
+                fold.place = WriteStage::Repeated(now);
                 self.repeated.insert((now, id));
             }
         }
     }
 
     /// A name that no other Event of this object has: `<object>.<hex of the nanosecond>`.
-    fn name(&mut self, object: &Object, clock: Timestamp) -> String {
+    fn name(&mut self, object: &InvolvedObject, clock: Timestamp) -> String {
         self.last_name = clock.as_nanosecond().max(self.last_name + 1);
         object.event_name(self.last_name)
     }
@@ -335,7 +335,7 @@ impl Correlator {
             let settled = self
                 .folds
                 .iter()
-                .filter(|(_, fold)| fold.place == Place::Settled);
+                .filter(|(_, fold)| fold.place == WriteStage::Settled);
             let oldest = settled.min_by_key(|(_, fold)| fold.seen).map(|(id, _)| *id);
             match oldest {
                 Some(id) => self.remove(id),
@@ -354,7 +354,7 @@ impl Correlator {
             .kinds
             .get(&fold.kind)
             .is_some_and(|series| series.has(id));
-        if fold.place == Place::Settled && !counted_on {
+        if fold.place == WriteStage::Settled && !counted_on {
             self.remove(id);
         }
     }
@@ -364,7 +364,7 @@ impl Correlator {
             return;
         };
         self.bytes -= fold.weight();
-        if let Place::Repeated(due) = fold.place {
+        if let WriteStage::Repeated(due) = fold.place {
             self.repeated.remove(&(due, id));
         }
         let Some(series) = self.kinds.get_mut(&fold.kind) else {
@@ -378,7 +378,7 @@ impl Correlator {
     }
 }
 
-impl Series {
+impl EventSeries {
     fn has(&self, id: Id) -> bool {
         self.own.contains(&id) || self.combined == Some(id)
     }

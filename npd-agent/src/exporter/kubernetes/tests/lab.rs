@@ -18,18 +18,18 @@ use tower::service_fn;
 use super::super::api::{Api, Connect, lock};
 use super::super::{requests, start};
 use super::samples::event;
-use crate::board::Board;
-use crate::exporter::{Exporter, Setting};
+use crate::exporter::{BuildContext, Exporter};
 use crate::flags::Options;
 use crate::metrics::Metrics;
 use crate::node::{Node, Roots};
-use crate::problem::{Condition, Event, Status};
+use crate::problem::{Condition, Event, Update};
+use crate::status_page::StatusPage;
 
 /// The exporter and the server it talks to.
 pub(super) struct Lab {
     pub(super) server: Arc<Mutex<Server>>,
     pub(super) metrics: Metrics,
-    pub(super) board: Board,
+    pub(super) status_page: StatusPage,
     exporter: Box<dyn Exporter>,
     finish: Option<crate::exporter::Finish>,
     task: tokio::task::JoinHandle<crate::problem::Forever>,
@@ -51,7 +51,7 @@ pub(super) enum Mood {
 }
 
 /// What a request is, for [`Server::moods`].
-pub(super) type Rule = Box<dyn FnMut(&str, Duration) -> Option<Mood> + Send>;
+pub(super) type ResponseRule = Box<dyn FnMut(&str, Duration) -> Option<Mood> + Send>;
 
 pub(super) struct Server {
     start: Instant,
@@ -62,7 +62,7 @@ pub(super) struct Server {
     owned: BTreeSet<String>,
     pub(super) events: BTreeMap<String, Value>,
     /// What is asked before the server does its work.
-    pub(super) rule: Rule,
+    pub(super) rule: ResponseRule,
     /// One line a request: when, method and path, code.
     pub(super) log: Vec<(Duration, String)>,
     /// How many clients were made.
@@ -279,7 +279,7 @@ impl Lab {
         let matches = command.try_get_matches_from(flags).unwrap();
         let options = Options::from_arg_matches(&matches).unwrap();
         let metrics = Metrics::new().unwrap();
-        let board = Board::new("n1".to_owned(), Timestamp::now());
+        let status_page = StatusPage::new("n1".to_owned(), Timestamp::now());
         let node = Arc::new(Node {
             name: "n1".to_owned(),
             roots: Roots::from_env(|_| None),
@@ -289,7 +289,7 @@ impl Lab {
         prepare(&mut server);
         let server = Arc::new(Mutex::new(server));
         let connect = connect(&server);
-        let setting = Setting {
+        let context = BuildContext {
             options: &options,
             cluster: true,
             node: &node,
@@ -297,14 +297,14 @@ impl Lab {
                 .map(Arc::from)
                 .into(),
             metrics: &metrics,
-            board: &board,
+            status_page: &status_page,
             state: None,
         };
-        let built = start(&setting, connect, || 0.5).unwrap();
+        let built = start(&context, connect, || 0.5).unwrap();
         Self {
             server,
             metrics,
-            board,
+            status_page,
             exporter: built.exporter,
             finish: built.finish,
             task: tokio::spawn(built.task.unwrap()),
@@ -317,9 +317,9 @@ impl Lab {
     }
 
     pub(super) fn export(&mut self, event: Option<Event>, conditions: Vec<Condition>) {
-        self.exporter.export(&Status {
+        self.exporter.export(&Update {
             number: 0,
-            mark: None,
+            occurrence: None,
             source: Arc::from("kernel-monitor"),
             event,
             conditions,
@@ -363,7 +363,7 @@ impl Lab {
     }
 
     pub(super) fn status(&self, name: &str) -> String {
-        self.board.read().exporters[name].clone()
+        self.status_page.read().exporters[name].clone()
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) enum BtfError {
 
 /// The kind of a type, as encoded in BTF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BtfKind {
     /// A pointer.
     Pointer,
     /// An array.
@@ -143,7 +143,7 @@ impl<'base> Btf<'base> {
     /// A number in the path is an index into an array.
     pub(super) fn offset(&self, of: &str, path: &str) -> Result<u32, BtfError> {
         let missing = || BtfError::Missing(format!("{of}.{path}"));
-        let mut at = self.find(Kind::Struct, of).ok_or_else(missing)?;
+        let mut at = self.find(BtfKind::Struct, of).ok_or_else(missing)?;
         let mut offset = 0_u32;
         for step in path.split('.') {
             at = self.resolve(at).ok_or_else(missing)?;
@@ -161,10 +161,10 @@ impl<'base> Btf<'base> {
     /// The length of the array that is the member `path` of the struct `of`.
     pub(super) fn array_length(&self, of: &str, member: &str) -> Result<u32, BtfError> {
         let missing = || BtfError::Missing(format!("array {of}.{member}"));
-        let at = self.find(Kind::Struct, of).ok_or_else(missing)?;
+        let at = self.find(BtfKind::Struct, of).ok_or_else(missing)?;
         let (_, array) = self.member(at, member, MAX_DEPTH).ok_or_else(missing)?;
         let array = self.type_at(array).ok_or_else(missing)?;
-        if array.kind() != Kind::Array {
+        if array.kind() != BtfKind::Array {
             return Err(missing());
         }
         word(array.trailer, 8).ok_or_else(missing)
@@ -172,7 +172,7 @@ impl<'base> Btf<'base> {
 
     /// The number of the function `name`.
     pub(super) fn function(&self, name: &str) -> Result<u32, BtfError> {
-        self.find(Kind::Function, name)
+        self.find(BtfKind::Function, name)
             .ok_or_else(|| BtfError::Missing(name.to_owned()))
     }
 
@@ -181,7 +181,7 @@ impl<'base> Btf<'base> {
         let of_kind = self
             .numbers()
             .filter_map(|number| self.type_at(number))
-            .filter(|of| of.kind() == Kind::Enum);
+            .filter(|of| of.kind() == BtfKind::Enum);
         for of in of_kind {
             for entry in of.trailer.chunks_exact(of.entry_bytes()) {
                 if word(entry, 0).is_some_and(|at| self.is_named(at, name)) {
@@ -201,31 +201,31 @@ impl<'base> Btf<'base> {
     ) -> Result<bool, BtfError> {
         let missing = || BtfError::Missing(format!("argument {argument} of {tracepoint}"));
         let name = format!("btf_trace_{tracepoint}");
-        let number = self.find(Kind::Typedef, &name).ok_or_else(missing)?;
+        let number = self.find(BtfKind::Typedef, &name).ok_or_else(missing)?;
         // A typedef of a pointer to a function whose first argument is the probe's own data.
         let pointer = self.type_at(self.resolve(number).ok_or_else(missing)?);
         let function = self.resolve(pointer.ok_or_else(missing)?.other);
         let function = self
             .type_at(function.ok_or_else(missing)?)
             .ok_or_else(missing)?;
-        if function.kind() != Kind::Prototype {
+        if function.kind() != BtfKind::Prototype {
             return Err(missing());
         }
         let entry = word(function.trailer, (argument + 1) * 8 + 4).ok_or_else(missing)?;
         let argument = self.resolve(entry).and_then(|number| self.type_at(number));
         let argument = argument.ok_or_else(missing)?;
-        if argument.kind() != Kind::Pointer {
+        if argument.kind() != BtfKind::Pointer {
             return Ok(false);
         }
         let target = self.resolve(argument.other).and_then(|n| self.type_at(n));
-        Ok(target.is_some_and(|of| of.kind() == Kind::Struct && self.is_named(of.name, to)))
+        Ok(target.is_some_and(|of| of.kind() == BtfKind::Struct && self.is_named(of.name, to)))
     }
 
     fn numbers(&self) -> impl Iterator<Item = u32> {
         self.first..self.first.saturating_add(count(self.types.len()))
     }
 
-    fn find(&self, kind: Kind, name: &str) -> Option<u32> {
+    fn find(&self, kind: BtfKind, name: &str) -> Option<u32> {
         let own = self.numbers().find(|number| {
             self.type_at(*number)
                 .is_some_and(|of| of.kind() == kind && self.is_named(of.name, name))
@@ -253,7 +253,7 @@ impl<'base> Btf<'base> {
         for _ in 0..MAX_DEPTH {
             let of = self.type_at(number)?;
             match of.kind() {
-                Kind::Typedef | Kind::Qualifier => number = of.other,
+                BtfKind::Typedef | BtfKind::Qualifier => number = of.other,
                 _ => return Some(number),
             }
         }
@@ -263,7 +263,7 @@ impl<'base> Btf<'base> {
     fn member(&self, of: u32, name: &str, depth: usize) -> Option<(u32, u32)> {
         let depth = depth.checked_sub(1)?;
         let of = self.type_at(of)?;
-        if of.kind() != Kind::Struct {
+        if of.kind() != BtfKind::Struct {
             return None;
         }
         for entry in of.trailer.chunks_exact(12) {
@@ -288,7 +288,7 @@ impl<'base> Btf<'base> {
 
     fn element(&self, of: u32, index: u32) -> Option<(u32, u32)> {
         let of = self.type_at(of)?;
-        if of.kind() != Kind::Array {
+        if of.kind() != BtfKind::Array {
             return None;
         }
         let element = word(of.trailer, 0)?;
@@ -299,8 +299,8 @@ impl<'base> Btf<'base> {
     fn size(&self, number: u32) -> Option<u32> {
         let of = self.type_at(self.resolve(number)?)?;
         match of.kind() {
-            Kind::Pointer => Some(8),
-            Kind::Array | Kind::Prototype => None,
+            BtfKind::Pointer => Some(8),
+            BtfKind::Array | BtfKind::Prototype => None,
             _ => Some(of.other),
         }
     }
@@ -327,17 +327,17 @@ impl<'base> Btf<'base> {
 }
 
 impl Type<'_> {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> BtfKind {
         match self.info >> 24 & 0x1f {
-            2 => Kind::Pointer,
-            3 => Kind::Array,
-            4 | 5 => Kind::Struct,
-            6 | 19 => Kind::Enum,
-            8 => Kind::Typedef,
-            9..=11 | 18 => Kind::Qualifier,
-            12 => Kind::Function,
-            13 => Kind::Prototype,
-            _ => Kind::Other,
+            2 => BtfKind::Pointer,
+            3 => BtfKind::Array,
+            4 | 5 => BtfKind::Struct,
+            6 | 19 => BtfKind::Enum,
+            8 => BtfKind::Typedef,
+            9..=11 | 18 => BtfKind::Qualifier,
+            12 => BtfKind::Function,
+            13 => BtfKind::Prototype,
+            _ => BtfKind::Other,
         }
     }
 

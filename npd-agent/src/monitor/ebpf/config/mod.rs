@@ -8,7 +8,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::PROBES;
-use super::probe::{Probe, Rule, Settings};
+use super::probe::{Probe, ProbeRule, ProbeSettings};
 use crate::go::duration::GoDuration;
 use crate::go::regex::compile;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
@@ -16,21 +16,21 @@ use crate::problem::{Problem, SubjectKind};
 
 /// A config file that can be run.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub(super) struct CheckedEbpfConfig {
     /// What it may report.
     pub(super) declaration: Declaration,
     /// Its knobs.
-    pub(super) settings: Settings,
+    pub(super) settings: ProbeSettings,
     /// Its rules and their probes, in the file's order.
-    pub(super) rules: Vec<(&'static Probe, Rule)>,
+    pub(super) rules: Vec<(&'static Probe, ProbeRule)>,
 }
 
 /// The file as written.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Config {
+struct EbpfConfig {
     #[serde(rename = "plugin")]
-    _plugin: Plugin,
+    _plugin: EbpfPluginName,
     #[serde(default)]
     plugin_config: Knobs,
     #[serde(default)]
@@ -38,35 +38,35 @@ struct Config {
     #[serde(default)]
     conditions: Vec<ConditionConfig>,
     #[serde(default)]
-    rules: Vec<RuleConfig>,
+    rules: Vec<ProbeRuleConfig>,
     #[serde(default = "yes")]
     metrics_reporting: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Plugin {
+enum EbpfPluginName {
     Ebpf,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Knobs {
-    hung_task_threshold: Positive,
+    hung_task_threshold: PositiveDuration,
 }
 
 impl Default for Knobs {
     fn default() -> Self {
         Self {
-            hung_task_threshold: Positive(Duration::from_secs(30)),
+            hung_task_threshold: PositiveDuration(Duration::from_secs(30)),
         }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RuleConfig {
-    r#type: RuleType,
+struct ProbeRuleConfig {
+    r#type: ProbeRuleType,
     #[serde(default)]
     condition: String,
     #[serde(default)]
@@ -79,7 +79,7 @@ struct RuleConfig {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum RuleType {
+enum ProbeRuleType {
     Temporary,
     Permanent,
 }
@@ -87,9 +87,9 @@ enum RuleType {
 /// A Go duration over 0.
 #[derive(Deserialize)]
 #[serde(try_from = "GoDuration")]
-struct Positive(Duration);
+struct PositiveDuration(Duration);
 
-impl TryFrom<GoDuration> for Positive {
+impl TryFrom<GoDuration> for PositiveDuration {
     type Error = &'static str;
 
     fn try_from(duration: GoDuration) -> Result<Self, Self::Error> {
@@ -121,7 +121,7 @@ impl TryFrom<String> for ProbeName {
 struct Comm(Regex);
 
 impl TryFrom<String> for Comm {
-    type Error = crate::go::regex::Error;
+    type Error = crate::go::regex::RegexError;
 
     fn try_from(pattern: String) -> Result<Self, Self::Error> {
         compile(&pattern).map(Self)
@@ -150,8 +150,8 @@ fn yes() -> bool {
 }
 
 /// Reads and checks a file.
-pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
-    let config: Config = file.decode()?;
+pub(super) fn load(file: &ConfigFile) -> anyhow::Result<CheckedEbpfConfig> {
+    let config: EbpfConfig = file.decode()?;
     for (index, rule) in config.rules.iter().enumerate() {
         let complain = |field: &str, message: String| {
             Err(file
@@ -159,7 +159,7 @@ pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
                 .into())
         };
         let declared = config.conditions.iter().any(|c| c.r#type == rule.condition);
-        if rule.r#type == RuleType::Permanent && !declared {
+        if rule.r#type == ProbeRuleType::Permanent && !declared {
             let message = format!(
                 "{:?} is not among the conditions of the file",
                 rule.condition
@@ -181,15 +181,15 @@ pub(super) fn load(file: &ConfigFile) -> anyhow::Result<Checked> {
     Ok(config.checked(&file.name))
 }
 
-impl Config {
-    fn checked(self, name: &Arc<str>) -> Checked {
+impl EbpfConfig {
+    fn checked(self, name: &Arc<str>) -> CheckedEbpfConfig {
         let source: Arc<str> = Arc::from(self.source);
         let metrics = self.metrics_reporting;
         let rules = self.rules.into_iter().enumerate();
         let rules: Vec<_> = rules
             .map(|(index, rule)| {
-                let permanent = rule.r#type == RuleType::Permanent;
-                let checked = Rule {
+                let permanent = rule.r#type == ProbeRuleType::Permanent;
+                let checked = ProbeRule {
                     monitor: Arc::clone(name),
                     source: Arc::clone(&source),
                     claimant: format!("rules[{index}]"),
@@ -206,7 +206,7 @@ impl Config {
             })
             .collect();
         let conditions = self.conditions.into_iter().map(ConditionConfig::healthy);
-        Checked {
+        CheckedEbpfConfig {
             declaration: Declaration {
                 monitor: Arc::clone(name),
                 source,
@@ -214,7 +214,7 @@ impl Config {
                 problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),
                 publish_at_start: true,
             },
-            settings: Settings {
+            settings: ProbeSettings {
                 hung_task_threshold: self.plugin_config.hung_task_threshold.0,
             },
             rules,

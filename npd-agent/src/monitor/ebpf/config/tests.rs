@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 
-use super::{Checked, load};
+use super::{CheckedEbpfConfig, load};
 use crate::monitor::ConfigFile;
 
 fn file(content: &str) -> ConfigFile {
@@ -14,7 +14,7 @@ fn file(content: &str) -> ConfigFile {
     }
 }
 
-fn loaded(content: &str) -> Checked {
+fn loaded(content: &str) -> CheckedEbpfConfig {
     load(&file(content)).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::mounts::{Device, Superblock};
+use super::mounts::{BlockDevice, Superblock};
 use crate::node::Roots;
 
 /// Tells one superblock from every other, also from the next one on the same device.
@@ -22,7 +22,7 @@ pub struct Identity {
 
 impl Identity {
     /// Identifies a mounted superblock.
-    pub fn read(roots: &Roots, device: Device, superblock: &Superblock) -> Self {
+    pub fn read(roots: &Roots, device: BlockDevice, superblock: &Superblock) -> Self {
         let name = name(roots, device)
             .or_else(|| {
                 // btrfs spans devices and has no number of its own.
@@ -39,7 +39,7 @@ impl Identity {
 }
 
 /// The block device's name, also for one that is mounted nowhere in sight.
-pub fn name(roots: &Roots, device: Device) -> Option<String> {
+pub fn name(roots: &Roots, device: BlockDevice) -> Option<String> {
     let link = roots.sys.join("dev/block").join(device.to_string());
     let target = fs::read_link(link).ok()?;
     Some(target.file_name()?.to_string_lossy().into_owned())

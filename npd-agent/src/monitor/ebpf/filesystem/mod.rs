@@ -9,12 +9,12 @@
 //!
 //! Nothing here touches a file system itself: a call on a broken one may never return.
 
-pub mod fold;
-pub mod kept;
+pub mod aggregate;
 pub mod kernel;
 pub mod mountinfo;
 pub mod mounts;
 mod report;
+pub mod saved;
 pub mod state;
 pub mod wording;
 
@@ -27,13 +27,13 @@ use jiff::Timestamp;
 use npd_ebpf::{Filesystem as FilesystemRecord, id};
 use tokio::time::{Instant, sleep_until};
 
-use self::fold::Fold;
-use self::kept::Kept;
+use self::aggregate::Aggregate;
 use self::mountinfo::Mountinfo;
-use self::mounts::Device;
-use self::report::Claim;
-use self::state::{Changes, State};
-use super::probe::{self, Probe, Program, Record, Watch};
+use self::mounts::BlockDevice;
+use self::report::FilesystemClaim;
+use self::saved::SavedFilesystem;
+use self::state::{FilesystemChanges, FilesystemState};
+use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord};
 use crate::cgroup::PodNames;
 use crate::monitor::Task;
 use crate::problem::{Forever, Subject, SubjectKind};
@@ -43,17 +43,17 @@ pub const PROBE: Probe = Probe {
     name: "filesystem",
     kind: SubjectKind::Filesystem,
     programs: &[
-        Program {
+        KernelProgram {
             name: EXT4_ERROR,
             tracepoint: "ext4_error",
             record: id::EXT4_ERROR,
         },
-        Program {
+        KernelProgram {
             name: "ext4_shutdown",
             tracepoint: "ext4_shutdown",
             record: id::EXT4_SHUTDOWN,
         },
-        Program {
+        KernelProgram {
             name: "xfs_force_shutdown",
             tracepoint: "xfs_force_shutdown",
             record: id::XFS_SHUTDOWN,
@@ -82,18 +82,18 @@ const PACE_RECORD: Duration = Duration::from_millis(50);
 /// however often it changes.
 const REST: u32 = 50;
 
-fn run(watch: Watch) -> Task<'static> {
+fn run(watch: ProbeContext) -> Task<'static> {
     Box::pin(watch_filesystems(watch))
 }
 
-async fn watch_filesystems(mut watch: Watch) -> Forever {
+async fn watch_filesystems(mut watch: ProbeContext) -> Forever {
     for path in watch.rules.iter_mut().flat_map(|r| &mut r.mount_points) {
         // Without a slash at the end.
         *path = path.components().collect();
     }
-    let mut filesystems = Filesystems::new(&watch);
+    let mut filesystems = FilesystemProbe::new(&watch);
     filesystems.look(&watch).await?;
-    filesystems.say_how(&watch).await?;
+    filesystems.report_backend(&watch).await?;
     loop {
         let due = filesystems.next_due();
         tokio::select! {
@@ -104,7 +104,7 @@ async fn watch_filesystems(mut watch: Watch) -> Forever {
             () = changed(filesystems.mountinfo.as_ref()) => filesystems.hurry(Duration::ZERO),
             attached = watch.attached.changed() => {
                 attached.context("waiting for programs to be attached, which has ended")?;
-                filesystems.say_how(&watch).await?;
+                filesystems.report_backend(&watch).await?;
             }
             () = sleep_until(due) => filesystems.tick(&watch).await?,
         }
@@ -119,8 +119,8 @@ async fn changed(mountinfo: Option<&Mountinfo>) {
 }
 
 /// What the probe knows between two events.
-struct Filesystems {
-    state: State,
+struct FilesystemProbe {
+    state: FilesystemState,
     /// The paths that rules name.
     paths: Vec<PathBuf>,
     mountinfo: Option<Mountinfo>,
@@ -129,34 +129,34 @@ struct Filesystems {
     due: Instant,
     not_before: Instant,
     /// Devices that were looked for in vain, outside of the pace.
-    strangers: BTreeSet<Device>,
+    strangers: BTreeSet<BlockDevice>,
     /// When ext4's counts of errors were last compared.
     counted: Option<Instant>,
     /// Whether any program is attached, and whether the one for errors in ext4 is.
     sees: bool,
     sees_errors: bool,
     /// What was reported as lasting.
-    claims: BTreeMap<Device, Claim>,
+    claims: BTreeMap<BlockDevice, FilesystemClaim>,
     /// What was last kept for the next agent.
-    kept: Vec<Kept>,
+    saved: Vec<SavedFilesystem>,
     /// Errors and shutdowns, by device and wording.
-    happenings: Fold<(Device, String)>,
+    happenings: Aggregate<(BlockDevice, String)>,
     /// Whose volumes they are.
     names: PodNames,
 }
 
-impl Filesystems {
-    fn new(watch: &Watch) -> Self {
+impl FilesystemProbe {
+    fn new(watch: &ProbeContext) -> Self {
         let paths = watch
             .rules
             .iter()
             .flat_map(|rule| rule.mount_points.clone());
         let roots = &watch.reporter.node.roots;
-        let kept: Vec<Kept> = watch.remembered().unwrap_or_default();
+        let saved: Vec<SavedFilesystem> = watch.remembered().unwrap_or_default();
         let now = Instant::now();
         Self {
-            state: State::new(roots.clone()).with_kept(kept.clone()),
-            kept,
+            state: FilesystemState::new(roots.clone()).with_saved(saved.clone()),
+            saved,
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,
@@ -167,18 +167,18 @@ impl Filesystems {
             sees: false,
             sees_errors: false,
             claims: BTreeMap::new(),
-            happenings: Fold::default(),
+            happenings: Aggregate::default(),
             names: PodNames::new(&roots.log),
         }
     }
 
     /// Says which of the programs are attached.
-    async fn say_how(&mut self, watch: &Watch) -> anyhow::Result<()> {
+    async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let attached = watch.attached.borrow().clone();
         self.sees = attached.values().any(Result::is_ok);
         self.sees_errors = attached.get(EXT4_ERROR).is_some_and(Result::is_ok);
         let backend = if self.sees { "raw_tracepoint" } else { "poll" };
-        watch.seen_by(backend, watch.refusals());
+        watch.set_backend(backend, watch.refusals());
         self.answer(watch).await
     }
 
@@ -195,7 +195,7 @@ impl Filesystems {
     }
 
     /// Does what is due.
-    async fn tick(&mut self, watch: &Watch) -> anyhow::Result<()> {
+    async fn tick(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         for repeated in self.happenings.due(now.into_std()) {
             self.tell(watch, &repeated, Timestamp::now()).await?;
@@ -208,7 +208,7 @@ impl Filesystems {
     }
 
     /// Reads the mount table, compares counts, and reports what is news.
-    async fn look(&mut self, watch: &Watch) -> anyhow::Result<()> {
+    async fn look(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         let mut well = BTreeSet::new();
         let is_first = self.source_is_up != Some(true);
@@ -254,17 +254,17 @@ impl Filesystems {
             let mut known = self.state.iter().map(|(_, known)| known);
             known.any(|known| known.identity.name == *name && known.fault().is_some())
         };
-        let before = self.kept.iter().map(|kept| &kept.identity.name);
+        let before = self.saved.iter().map(|saved| &saved.identity.name);
         before.filter(|name| !at_fault(name)).cloned().collect()
     }
 
     /// File systems that someone claims to be unwell, and that are mounted no more: the kernel's log
     /// told of them at the start, or a checkpoint did.
-    fn gone(&self, watch: &Watch) -> Vec<String> {
+    fn gone(&self, watch: &ProbeContext) -> Vec<String> {
         if !self.sees || self.source_is_up != Some(true) {
             return Vec::new();
         }
-        let shown = watch.reporter.board.read();
+        let shown = watch.reporter.status_page.read();
         let unwell = shown.unwell.iter().filter_map(|subject| match subject {
             Subject::Filesystem(name) => Some(name),
             _ => None,
@@ -275,7 +275,7 @@ impl Filesystems {
             .collect()
     }
 
-    async fn read(&mut self, watch: &Watch) -> anyhow::Result<Changes> {
+    async fn read(&mut self, watch: &ProbeContext) -> anyhow::Result<FilesystemChanges> {
         let mut mountinfo = match self.mountinfo.take() {
             Some(mountinfo) => mountinfo,
             None => Mountinfo::open(&self.state.roots.proc)?,
@@ -293,7 +293,7 @@ impl Filesystems {
     }
 
     /// Finds errors that no record told of.
-    async fn compare_counts(&mut self, watch: &Watch, now: Instant) -> anyhow::Result<()> {
+    async fn compare_counts(&mut self, watch: &ProbeContext, now: Instant) -> anyhow::Result<()> {
         if self.counted.is_some_and(|last| now < last + PACE_FAULTY) {
             return Ok(());
         }
@@ -312,12 +312,12 @@ impl Filesystems {
     }
 
     /// Takes in what the kernel told.
-    async fn take(&mut self, watch: &Watch, record: &Record) -> anyhow::Result<()> {
+    async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
         let Some(record) = record.decode::<FilesystemRecord>() else {
             watch.malformed();
             return Ok(());
         };
-        let device = Device::from_kernel(record.device);
+        let device = BlockDevice::from_kernel(record.device);
         if self.state.get(device).is_none() && self.strangers.insert(device) {
             // Perhaps it was mounted a moment ago.
             self.look(watch).await?;

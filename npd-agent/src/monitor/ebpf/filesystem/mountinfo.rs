@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::mounts::{Reading, Table};
+use super::mounts::{MountReading, MountTable};
 use crate::fd;
 
 /// How many lines are read before others get their turn: 10,000 take the kernel 20 ms to print.
@@ -47,11 +47,11 @@ impl Mountinfo {
         }
     }
 
-    /// Reads the table; see [`Reading::new`] for `paths`.
-    pub async fn read(&mut self, paths: &[PathBuf]) -> anyhow::Result<Table> {
+    /// Reads the table; see [`MountReading::new`] for `paths`.
+    pub async fn read(&mut self, paths: &[PathBuf]) -> anyhow::Result<MountTable> {
         self.file.rewind().context("rewinding the mount table")?;
         let mut reader = BufReader::new(&self.file);
-        let mut reading = Reading::new(paths);
+        let mut reading = MountReading::new(paths);
         while reading
             .lines(&mut reader, LINES_AT_ONCE)
             .context("reading the mount table")?

@@ -22,7 +22,7 @@ const MOUNT_POINTS_KEPT: usize = 4;
 
 /// The number of a device, or the made-up one of a file system without a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Device {
+pub struct BlockDevice {
     /// The driver; 0 for no device.
     pub major: u32,
     /// Which of the driver's.
@@ -31,11 +31,11 @@ pub struct Device {
 
 /// What the mount table says of the file systems that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct MountTable {
     /// By device: one superblock each.
-    pub superblocks: BTreeMap<Device, Superblock>,
+    pub superblocks: BTreeMap<BlockDevice, Superblock>,
     /// Which file system backs each of the paths that were asked about.
-    pub backing: BTreeMap<PathBuf, Device>,
+    pub backing: BTreeMap<PathBuf, BlockDevice>,
     /// Lines that made no sense.
     pub malformed: u64,
 }
@@ -54,7 +54,7 @@ pub struct Superblock {
     /// How many of these mounts are read-only by themselves (`mount -o ro`, or a bind mount's).
     pub read_only_mounts: usize,
     /// What the superblock allows.
-    pub access: Access,
+    pub access: MountAccess,
     /// Whether `errors=remount-ro` is among its options. ext4 leaves it out when it is the default
     /// written in the file system itself.
     pub errors_remount_ro: bool,
@@ -62,7 +62,7 @@ pub struct Superblock {
 
 /// What a superblock allows, as far as its options show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum MountAccess {
     /// All seems well.
     Writable,
     /// `ro`: on purpose, or by the kernel after an error (ext4 before 6.12, btrfs, FAT).
@@ -73,7 +73,7 @@ pub enum Access {
     Shutdown,
 }
 
-impl Device {
+impl BlockDevice {
     /// Splits the kernel's own `dev_t`, which tracepoints carry: 12 bits and 20 bits
     /// (`include/linux/kdev_t.h`; the `dev_t` of system calls is laid out differently).
     pub fn from_kernel(dev: u32) -> Self {
@@ -92,7 +92,7 @@ impl Device {
     }
 }
 
-impl fmt::Display for Device {
+impl fmt::Display for BlockDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.major, self.minor)
     }
@@ -100,15 +100,15 @@ impl fmt::Display for Device {
 
 /// A table that is being read.
 #[derive(Debug)]
-pub struct Reading<'a> {
+pub struct MountReading<'a> {
     paths: &'a [PathBuf],
     /// For each of the paths, the length of the mount point that backs it so far.
     depths: Vec<usize>,
-    table: Table,
+    table: MountTable,
     line: Vec<u8>,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> MountReading<'a> {
     /// Begins to read, asking which file systems back `paths`: absolute ones without a slash at the
     /// end. The deepest mount point on the way to a path backs it, and of several mounts on one
     /// point the latest. Symbolic links are not followed: that would touch the file systems.
@@ -116,7 +116,7 @@ impl<'a> Reading<'a> {
         Self {
             paths,
             depths: vec![0; paths.len()],
-            table: Table::default(),
+            table: MountTable::default(),
             line: Vec::new(),
         }
     }
@@ -130,7 +130,7 @@ impl<'a> Reading<'a> {
             if limited.read_until(b'\n', &mut line)? == 0 {
                 return Ok(false);
             }
-            match Entry::parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
+            match MountEntry::parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
                 Some(entry) => self.take(&entry),
                 None => self.table.malformed += 1,
             }
@@ -140,12 +140,12 @@ impl<'a> Reading<'a> {
     }
 
     /// What was read.
-    pub fn finish(self) -> Table {
+    pub fn finish(self) -> MountTable {
         self.table
     }
 
     /// Files one mount.
-    fn take(&mut self, entry: &Entry<'_>) {
+    fn take(&mut self, entry: &MountEntry<'_>) {
         let mut asked_about = false;
         for (path, depth) in self.paths.iter().zip(&mut self.depths) {
             let length = entry.mount_point.len();
@@ -178,8 +178,8 @@ fn contains(mount_point: &[u8], path: &Path) -> bool {
 }
 
 /// One line of the table.
-struct Entry<'a> {
-    device: Device,
+struct MountEntry<'a> {
+    device: BlockDevice,
     mount_point: Cow<'a, [u8]>,
     /// What this mount allows; the superblock may allow less.
     read_only: bool,
@@ -188,12 +188,12 @@ struct Entry<'a> {
     super_options: &'a [u8],
 }
 
-impl<'a> Entry<'a> {
+impl<'a> MountEntry<'a> {
     /// Parses for example
     /// `36 35 98:0 /root /mnt/data rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro`.
     fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ');
-        let device = Device::parse(fields.nth(2)?)?;
+        let device = BlockDevice::parse(fields.nth(2)?)?;
         let mount_point = unescape(fields.nth(1)?);
         let read_only = options(fields.next()?).any(|option| option == b"ro");
         // Any number of optional fields, then a mark.
@@ -210,13 +210,15 @@ impl<'a> Entry<'a> {
 
     /// The superblock, as yet mounted nowhere.
     fn superblock(&self) -> Superblock {
-        let mut access = Access::Writable;
+        let mut access = MountAccess::Writable;
         let mut errors_remount_ro = false;
         for option in options(self.super_options) {
             match option {
-                b"ro" if access == Access::Writable => access = Access::ReadOnly,
-                b"emergency_ro" if access != Access::Shutdown => access = Access::Emergency,
-                b"shutdown" => access = Access::Shutdown,
+                b"ro" if access == MountAccess::Writable => access = MountAccess::ReadOnly,
+                b"emergency_ro" if access != MountAccess::Shutdown => {
+                    access = MountAccess::Emergency;
+                }
+                b"shutdown" => access = MountAccess::Shutdown,
                 b"errors=remount-ro" => errors_remount_ro = true,
                 _ => {}
             }

@@ -5,30 +5,30 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::fold::Telling;
-use super::mounts::Device;
-use super::state::Filesystem;
-use super::{Filesystems, kernel, wording};
+use super::aggregate::Telling;
+use super::mounts::BlockDevice;
+use super::state::WatchedFilesystem;
+use super::{FilesystemProbe, kernel, wording};
 use crate::cgroup::PodNames;
-use crate::monitor::ebpf::probe::{Rule, Sighting, Watch};
+use crate::monitor::ebpf::probe::{ProbeContext, ProbeRule, Sighting};
 use crate::problem::{Pod, Subject};
 use crate::reporter::Report;
 
 /// A fault that was reported, and must be taken back when it is over.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct FilesystemClaim {
     /// The file system's name then.
     name: String,
     /// Which permanent rules it concerns, by their place in the list.
     rules: Vec<usize>,
 }
 
-impl Filesystems {
+impl FilesystemProbe {
     /// Tells that something happened so many times, unless the same has just been told.
     pub(super) async fn happened(
         &mut self,
-        watch: &Watch,
-        device: Device,
+        watch: &ProbeContext,
+        device: BlockDevice,
         what: String,
         times: u64,
         timestamp: Timestamp,
@@ -43,8 +43,8 @@ impl Filesystems {
     /// Tells what happened, or how often it did.
     pub(super) async fn tell(
         &mut self,
-        watch: &Watch,
-        telling: &Telling<(Device, String)>,
+        watch: &ProbeContext,
+        telling: &Telling<(BlockDevice, String)>,
         timestamp: Timestamp,
     ) -> anyhow::Result<()> {
         let (Telling::First((device, _)) | Telling::Again((device, _), _)) = telling;
@@ -64,12 +64,16 @@ impl Filesystems {
             message: wording::happening(&described, telling),
             pod,
         };
-        let concerned = |rule: &Rule| self.concerns(rule, *device);
+        let concerned = |rule: &ProbeRule| self.concerns(rule, *device);
         watch.happened(&sighting, concerned).await
     }
 
     /// Ends what is being said of a file system that is gone.
-    pub(super) async fn ended(&mut self, watch: &Watch, device: Device) -> anyhow::Result<()> {
+    pub(super) async fn ended(
+        &mut self,
+        watch: &ProbeContext,
+        device: BlockDevice,
+    ) -> anyhow::Result<()> {
         for repeated in self.happenings.end(|(of, _)| *of == device) {
             self.tell(watch, &repeated, Timestamp::now()).await?;
         }
@@ -78,7 +82,7 @@ impl Filesystems {
     }
 
     /// Tells the hub what the kernel's log need not be believed about.
-    pub(super) async fn answer(&self, watch: &Watch) -> anyhow::Result<()> {
+    pub(super) async fn answer(&self, watch: &ProbeContext) -> anyhow::Result<()> {
         if self.sees {
             return watch.answers().await;
         }
@@ -95,7 +99,7 @@ impl Filesystems {
     /// did not see, or a probe before it.
     pub(super) async fn settle(
         &mut self,
-        watch: &Watch,
+        watch: &ProbeContext,
         mut well: BTreeSet<String>,
     ) -> anyhow::Result<()> {
         self.claims.retain(|device, claim| {
@@ -116,7 +120,7 @@ impl Filesystems {
         });
         for (device, fault, known) in faults {
             let name = &known.identity.name;
-            let concerned = |rule: &Rule| {
+            let concerned = |rule: &ProbeRule| {
                 rule.problem.condition.is_some() && self.state.backs(device, &rule.mount_points)
             };
             let rules = watch.rules.iter().enumerate();
@@ -136,35 +140,35 @@ impl Filesystems {
                 message: wording::fault(known, fault),
                 pod: pod(&mut self.names, known).await,
             };
-            let told = known.error.is_some() || known.shutdown.is_some();
+            let reported = known.error.is_some() || known.shutdown.is_some();
             if known.resumed && before.is_none() {
-                let concerned = |rule: &Rule| self.concerns(rule, device);
+                let concerned = |rule: &ProbeRule| self.concerns(rule, device);
                 watch.resumes(&sighting, concerned).await?;
             } else {
                 watch.lasts(&sighting, concerned).await?;
             }
-            if before.is_none() && rules.is_empty() && !told && !known.resumed {
-                let concerned = |rule: &Rule| self.concerns(rule, device);
+            if before.is_none() && rules.is_empty() && !reported && !known.resumed {
+                let concerned = |rule: &ProbeRule| self.concerns(rule, device);
                 watch.happened(&sighting, concerned).await?;
             }
             let name = name.clone();
-            self.claims.insert(device, Claim { name, rules });
+            self.claims.insert(device, FilesystemClaim { name, rules });
         }
-        let kept = self.state.kept();
-        if self.source_is_up == Some(true) && kept != self.kept {
-            watch.remember(&kept).await?;
-            self.kept = kept;
+        let saved = self.state.saved();
+        if self.source_is_up == Some(true) && saved != self.saved {
+            watch.remember(&saved).await?;
+            self.saved = saved;
         }
         Ok(())
     }
 
-    fn concerns(&self, rule: &Rule, device: Device) -> bool {
+    fn concerns(&self, rule: &ProbeRule, device: BlockDevice) -> bool {
         self.state.backs(device, &rule.mount_points)
     }
 }
 
 /// The pod whose volume it is, as its mount point below the kubelet's folder tells.
-async fn pod(names: &mut PodNames, known: &Filesystem) -> Option<Pod> {
+async fn pod(names: &mut PodNames, known: &WatchedFilesystem) -> Option<Pod> {
     let uid = known.superblock.mount_points.iter().find_map(|point| {
         let (_, rest) = point.split_once("/pods/")?;
         let (uid, rest) = rest.split_once('/')?;

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::kept::Kept;
 use super::kernel::{self, Identity};
-use super::mounts::{Access, Device, Superblock, Table};
+use super::mounts::{BlockDevice, MountAccess, MountTable, Superblock};
+use super::saved::SavedFilesystem;
 use crate::node::Roots;
 
 /// What is wrong with a file system.
@@ -27,20 +27,20 @@ pub enum Fault {
 
 /// The file systems in sight.
 #[derive(Debug)]
-pub struct State {
+pub struct FilesystemState {
     /// Where /proc and /sys are.
     pub roots: Roots,
-    backing: BTreeMap<PathBuf, Device>,
-    pub(super) known: BTreeMap<Device, Filesystem>,
+    backing: BTreeMap<PathBuf, BlockDevice>,
+    pub(super) known: BTreeMap<BlockDevice, WatchedFilesystem>,
     /// What an earlier agent reported of file systems that have not come into sight yet.
-    pub(super) kept: Vec<Kept>,
+    pub(super) saved: Vec<SavedFilesystem>,
 }
 
 /// What is different from the mount table before.
 #[derive(Debug, Default)]
-pub struct Changes {
+pub struct FilesystemChanges {
     /// File systems that are gone, or replaced by another one on the device, and their names.
-    pub ended: Vec<(Device, String)>,
+    pub ended: Vec<(BlockDevice, String)>,
     /// Names of file systems that can be written again.
     pub recovered: Vec<String>,
     /// Whether a file system came into sight.
@@ -49,7 +49,7 @@ pub struct Changes {
 
 /// One of them.
 #[derive(Debug)]
-pub struct Filesystem {
+pub struct WatchedFilesystem {
     /// Which superblock this is.
     pub identity: Identity,
     /// As the mount table shows it, or last did.
@@ -78,20 +78,20 @@ struct Errors {
     ahead: u64,
 }
 
-impl State {
+impl FilesystemState {
     /// Nothing is known yet.
     pub fn new(roots: Roots) -> Self {
         Self {
             roots,
             backing: BTreeMap::new(),
             known: BTreeMap::new(),
-            kept: Vec::new(),
+            saved: Vec::new(),
         }
     }
 
     /// Takes in the mount table as it is now.
-    pub fn observe(&mut self, table: Table) -> Changes {
-        let mut changes = Changes::default();
+    pub fn observe(&mut self, table: MountTable) -> FilesystemChanges {
+        let mut changes = FilesystemChanges::default();
         self.known.retain(|device, filesystem| {
             let mounted = table.superblocks.contains_key(device);
             if std::mem::replace(&mut filesystem.mounted, mounted) && !mounted {
@@ -107,22 +107,23 @@ impl State {
             let identity = Identity::read(&self.roots, *device, superblock);
             match self.known.get_mut(device) {
                 Some(filesystem) if filesystem.identity == identity => {
-                    let was_restricted = filesystem.superblock.access != Access::Writable;
+                    let was_restricted = filesystem.superblock.access != MountAccess::Writable;
                     filesystem.update(superblock);
                     let is_well =
-                        superblock.access == Access::Writable && filesystem.fault().is_none();
+                        superblock.access == MountAccess::Writable && filesystem.fault().is_none();
                     if was_restricted && is_well {
                         changes.recovered.push(identity.name);
                     }
                 }
                 _ => {
                     changes.begun = true;
-                    let of_this = |kept: &Kept| kept.identity == identity;
-                    let kept = self.kept.iter().position(of_this);
-                    let kept = kept.map(|index| self.kept.swap_remove(index));
-                    let mut filesystem = Filesystem::new(identity, superblock.clone(), &self.roots);
-                    if let Some(kept) = kept {
-                        filesystem.resume(kept);
+                    let of_this = |saved: &SavedFilesystem| saved.identity == identity;
+                    let saved = self.saved.iter().position(of_this);
+                    let saved = saved.map(|index| self.saved.swap_remove(index));
+                    let mut filesystem =
+                        WatchedFilesystem::new(identity, superblock.clone(), &self.roots);
+                    if let Some(saved) = saved {
+                        filesystem.resume(saved);
                     }
                     let before = self.known.insert(*device, filesystem);
                     if let Some(before) = before.filter(|before| before.mounted) {
@@ -136,12 +137,12 @@ impl State {
     }
 
     /// The file system on `device`, if the mount table shows it.
-    pub fn get(&self, device: Device) -> Option<&Filesystem> {
+    pub fn get(&self, device: BlockDevice) -> Option<&WatchedFilesystem> {
         self.known.get(&device).filter(|known| known.mounted)
     }
 
     /// Every file system that the mount table shows.
-    pub fn iter(&self) -> impl Iterator<Item = (Device, &Filesystem)> {
+    pub fn iter(&self) -> impl Iterator<Item = (BlockDevice, &WatchedFilesystem)> {
         let known = self.known.iter().map(|(device, known)| (*device, known));
         known.filter(|(_, known)| known.mounted)
     }
@@ -152,7 +153,7 @@ impl State {
     }
 
     /// The kernel reported an error, found at `place`.
-    pub fn reported_error(&mut self, device: Device, place: String) {
+    pub fn reported_error(&mut self, device: BlockDevice, place: String) {
         if let Some(known) = self.known.get_mut(&device) {
             known.errors.expected = known.errors.expected.map(|count| count + 1);
             known.found_error(place, &self.roots);
@@ -160,7 +161,7 @@ impl State {
     }
 
     /// The kernel reported a shutdown.
-    pub fn reported_shutdown(&mut self, device: Device, cause: String) {
+    pub fn reported_shutdown(&mut self, device: BlockDevice, cause: String) {
         if let Some(known) = self.known.get_mut(&device) {
             known.shutdown = Some(cause);
         }
@@ -168,7 +169,7 @@ impl State {
 
     /// Compares ext4's own counts of errors with the reports, and returns how many nobody reported.
     /// A report may be on its way: `patient`, an error is missed when it is missing a second time.
-    pub fn count_errors(&mut self, patient: bool) -> Vec<(Device, u64)> {
+    pub fn count_errors(&mut self, patient: bool) -> Vec<(BlockDevice, u64)> {
         let mounted = self.known.iter_mut().filter(|(_, known)| known.mounted);
         let counted =
             mounted.map(|(device, known)| (*device, known.count_errors(patient, &self.roots)));
@@ -176,7 +177,7 @@ impl State {
     }
 
     /// Whether `device` backs one of `paths`, or any if there are none.
-    pub fn backs(&self, device: Device, paths: &[PathBuf]) -> bool {
+    pub fn backs(&self, device: BlockDevice, paths: &[PathBuf]) -> bool {
         paths.is_empty()
             || paths
                 .iter()
@@ -184,12 +185,12 @@ impl State {
     }
 }
 
-impl Filesystem {
+impl WatchedFilesystem {
     fn new(identity: Identity, superblock: Superblock, roots: &Roots) -> Self {
         // Mounted read-only on purpose, every mount would be so too (but for `remount,bind,rw`):
         // the kernel did this, before we looked. Others than those that know `errors=remount-ro`
         // may have no other way to be, like squashfs.
-        let by_kernel = superblock.access == Access::ReadOnly
+        let by_kernel = superblock.access == MountAccess::ReadOnly
             && superblock.read_only_mounts < superblock.mounts
             && kernel::remounts_on_error(roots, &identity.name, &superblock);
         Self {
@@ -208,8 +209,8 @@ impl Filesystem {
     fn update(&mut self, now: &Superblock) {
         let before = std::mem::replace(&mut self.superblock, now.clone());
         match now.access {
-            Access::Writable => self.turned = None,
-            Access::ReadOnly if before.access == Access::Writable => {
+            MountAccess::Writable => self.turned = None,
+            MountAccess::ReadOnly if before.access == MountAccess::Writable => {
                 // `mount -o remount,ro` marks mount and superblock; the kernel only the latter.
                 let remounted = now.read_only_mounts > before.read_only_mounts;
                 self.turned = Some(if remounted {
@@ -218,9 +219,9 @@ impl Filesystem {
                     Fault::ReadOnly
                 });
             }
-            Access::ReadOnly | Access::Emergency | Access::Shutdown => {}
+            MountAccess::ReadOnly | MountAccess::Emergency | MountAccess::Shutdown => {}
         }
-        if now.access != Access::Writable {
+        if now.access != MountAccess::Writable {
             // This kernel shows it, and will show when it is over.
             self.unseen_read_only = false;
         }
@@ -251,24 +252,24 @@ impl Filesystem {
 
     fn found_error(&mut self, place: String, roots: &Roots) {
         self.error = Some(place);
-        self.unseen_read_only |= self.superblock.access == Access::Writable
+        self.unseen_read_only |= self.superblock.access == MountAccess::Writable
             && kernel::remounts_on_error(roots, &self.identity.name, &self.superblock);
     }
 
     /// What is wrong with it now.
     pub fn fault(&self) -> Option<Fault> {
         match self.superblock.access {
-            Access::Shutdown => Some(Fault::Shutdown),
+            MountAccess::Shutdown => Some(Fault::Shutdown),
             _ if self.shutdown.is_some() => Some(Fault::Shutdown),
-            Access::Emergency => Some(Fault::ReadOnly),
+            MountAccess::Emergency => Some(Fault::ReadOnly),
             _ if self.unseen_read_only => Some(Fault::ReadOnly),
-            Access::ReadOnly => self.turned,
-            Access::Writable => None,
+            MountAccess::ReadOnly => self.turned,
+            MountAccess::Writable => None,
         }
     }
 
     /// Whether it must not be forgotten although it is out of sight.
-    fn is_remembered(&self, roots: &Roots, device: Device) -> bool {
+    fn is_remembered(&self, roots: &Roots, device: BlockDevice) -> bool {
         (self.shutdown.is_some() || self.unseen_read_only)
             && self.identity.instance.is_some()
             && Identity::read(roots, device, &self.superblock) == self.identity

@@ -1,14 +1,14 @@
 //! What is said of a file system.
 
-use npd_ebpf::{Filesystem as Record, id};
+use npd_ebpf::{Filesystem as ProbeRecord, id};
 
-use super::fold::{Telling, WINDOW};
+use super::aggregate::{Telling, WINDOW};
 use super::mounts::Superblock;
-use super::state::{Fault, Filesystem};
+use super::state::{Fault, WatchedFilesystem};
 use crate::monitor::ebpf::probe::text;
 
 /// Names a file system: `sda1 (ext4 on /var and 2 more)`.
-pub fn name(filesystem: &Filesystem) -> String {
+pub fn name(filesystem: &WatchedFilesystem) -> String {
     let Superblock {
         fs_type,
         mount_points,
@@ -29,7 +29,7 @@ pub fn name_out_of_sight(name: &str) -> String {
 }
 
 /// What is wrong with `filesystem`.
-pub fn fault(filesystem: &Filesystem, fault: Fault) -> String {
+pub fn fault(filesystem: &WatchedFilesystem, fault: Fault) -> String {
     let name = name(filesystem);
     match (fault, &filesystem.error, &filesystem.shutdown) {
         (Fault::ReadOnly, Some(place), _) => {
@@ -64,7 +64,7 @@ pub fn happening<D>(name: &str, telling: &Telling<(D, String)>) -> String {
 }
 
 /// Where in the kernel's source a record comes from: `function:line`.
-pub fn place(record: &Record) -> String {
+pub fn place(record: &ProbeRecord) -> String {
     match text(&record.function) {
         function if function.is_empty() => "an unknown place".to_owned(),
         function => format!("{function}:{}", record.line),
@@ -72,7 +72,7 @@ pub fn place(record: &Record) -> String {
 }
 
 /// Why a file system was shut down.
-pub fn cause(record: &Record) -> String {
+pub fn cause(record: &ProbeRecord) -> String {
     let cause = match (record.header.id, record.flags) {
         (id::EXT4_SHUTDOWN, _) => "on request",
         // SHUTDOWN_* in fs/xfs/xfs_mount.h.

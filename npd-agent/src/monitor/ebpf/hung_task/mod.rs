@@ -9,7 +9,7 @@
 //! host's tasks takes it from khungtaskd's silence.
 
 mod about;
-mod look;
+mod scan;
 mod table;
 
 use std::collections::BTreeSet;
@@ -22,11 +22,11 @@ use npd_ebpf::{HungTask, id};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use self::look::Sight;
-use self::table::{Changes, Sleeper, Table};
-use super::probe::{Probe, Program, Record, Rule, Sighting, Watch, text};
+use self::scan::ScanResult;
+use self::table::{Sleeper, TaskChanges, TaskTable};
+use super::probe::{KernelProgram, Probe, ProbeContext, ProbeRecord, ProbeRule, Sighting, text};
+use super::reconcile::{Reconciler, hung_tasks};
 use super::task::cgroup_path;
-use super::truth::{Truth, hung_tasks};
 use crate::cgroup::PodNames;
 use crate::monitor::Task;
 use crate::problem::{Forever, Subject, SubjectKind};
@@ -35,7 +35,7 @@ use crate::problem::{Forever, Subject, SubjectKind};
 pub(super) const PROBE: Probe = Probe {
     name: "hung_task",
     kind: SubjectKind::Task,
-    programs: &[Program {
+    programs: &[KernelProgram {
         name: "hung_task",
         tracepoint: "sched_process_hang",
         record: id::HUNG_TASK,
@@ -56,14 +56,14 @@ const REST: u32 = 1000;
 /// How often the kernel's counter is read.
 const PACE_COUNTER: Duration = Duration::from_secs(30);
 
-fn run(watch: Watch) -> Task<'static> {
+fn run(watch: ProbeContext) -> Task<'static> {
     Box::pin(watch_tasks(watch))
 }
 
-async fn watch_tasks(mut watch: Watch) -> Forever {
+async fn watch_tasks(mut watch: ProbeContext) -> Forever {
     let mut tasks = Tasks::new(&watch);
     tasks.resume(&watch).await?;
-    tasks.say_how(&watch).await?;
+    tasks.report_backend(&watch).await?;
     loop {
         let due = tasks.next_due(&watch);
         tokio::select! {
@@ -73,7 +73,7 @@ async fn watch_tasks(mut watch: Watch) -> Forever {
             }
             attached = watch.attached.changed() => {
                 attached.context("waiting for programs to be attached, which has ended")?;
-                tasks.say_how(&watch).await?;
+                tasks.report_backend(&watch).await?;
             }
             () = sleep_until(due) => tasks.look(&watch).await?,
         }
@@ -82,51 +82,51 @@ async fn watch_tasks(mut watch: Watch) -> Forever {
 
 struct Tasks {
     proc: PathBuf,
-    table: Table,
+    table: TaskTable,
     names: PodNames,
-    sight: Sight,
+    sight: ScanResult,
     /// Why tasks are not seen in a better way.
     dim: Option<String>,
     pace: Duration,
     /// When all tasks are looked at next, and when those that hang.
     due: Instant,
     due_hanging: Instant,
-    truth: Truth,
+    reconciler: Reconciler,
     due_counter: Instant,
 }
 
 impl Tasks {
-    fn new(watch: &Watch) -> Self {
+    fn new(watch: &ProbeContext) -> Self {
         let roots = &watch.reporter.node.roots;
         let threshold = watch.settings.hung_task_threshold;
         let now = Instant::now();
-        let (sight, dim) = Sight::best(watch.kernel.as_ref(), &roots.proc);
+        let (sight, dim) = ScanResult::best(watch.kernel.as_ref(), &roots.proc);
         watch.missed(0);
         Self {
             proc: roots.proc.clone(),
-            table: Table::new(threshold),
+            table: TaskTable::new(threshold),
             names: PodNames::new(&roots.log),
             sight,
             dim,
             pace: (threshold / LOOKS).max(PACE_HANGING),
             due: now,
             due_hanging: now,
-            truth: Truth::from(hung_tasks(&roots.proc)),
+            reconciler: Reconciler::from(hung_tasks(&roots.proc)),
             due_counter: now,
         }
     }
 
-    async fn say_how(&self, watch: &Watch) -> anyhow::Result<()> {
+    async fn report_backend(&self, watch: &ProbeContext) -> anyhow::Result<()> {
         let refused = watch.refusals();
         let backend = match (&refused, &self.sight) {
             (None, _) => "raw_tracepoint",
-            (Some(_), Sight::Iterator(_)) => "iterator",
-            (Some(_), Sight::Proc) => "poll",
-            (Some(_), Sight::None) if watch.text_is_read() => "kmsg",
-            (Some(_), Sight::None) => "none",
+            (Some(_), ScanResult::Iterator(_)) => "iterator",
+            (Some(_), ScanResult::Proc) => "poll",
+            (Some(_), ScanResult::None) if watch.text_is_read() => "kmsg",
+            (Some(_), ScanResult::None) => "none",
         };
         let reasons: Vec<String> = refused.into_iter().chain(self.dim.clone()).collect();
-        watch.seen_by(backend, (!reasons.is_empty()).then(|| reasons.join("; ")));
+        watch.set_backend(backend, (!reasons.is_empty()).then(|| reasons.join("; ")));
         if ["kmsg", "none"].contains(&backend) {
             return Ok(());
         }
@@ -134,14 +134,14 @@ impl Tasks {
     }
 
     /// Goes on with the tasks that were told of before the agent was started, and hang on.
-    async fn resume(&mut self, watch: &Watch) -> anyhow::Result<()> {
-        let told: Vec<Sleeper> = watch.remembered().unwrap_or_default();
+    async fn resume(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
+        let reported: Vec<Sleeper> = watch.remembered().unwrap_or_default();
         let found = self
             .sight
-            .these(&self.proc, told.iter().map(|sleeper| sleeper.pid));
+            .these(&self.proc, reported.iter().map(|sleeper| sleeper.pid));
         let asleep: Option<BTreeSet<_>> =
             found.map(|found| found.iter().map(Sleeper::identity).collect());
-        for sleeper in told {
+        for sleeper in reported {
             // Out of sight, it hangs until khungtaskd has been silent about it.
             let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
             let now = Instant::now().into_std();
@@ -157,7 +157,7 @@ impl Tasks {
         Ok(())
     }
 
-    fn next_due(&self, watch: &Watch) -> Instant {
+    fn next_due(&self, watch: &ProbeContext) -> Instant {
         if self.table.any_hangs() || !claimed(watch).is_empty() {
             self.due.min(self.due_hanging)
         } else {
@@ -166,15 +166,15 @@ impl Tasks {
     }
 
     /// Takes in what khungtaskd told.
-    async fn take(&mut self, watch: &Watch, record: &Record) -> anyhow::Result<()> {
+    async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
         let Some(HungTask { task, switches, .. }) = record.decode() else {
             watch.malformed();
             return Ok(());
         };
-        self.truth.saw(1);
+        self.reconciler.saw(1);
         let sleeper = Sleeper {
             pid: task.pid,
-            start: task.start / look::TICK,
+            start: task.start / scan::TICK,
             switches,
             comm: text(&task.comm),
         };
@@ -182,7 +182,7 @@ impl Tasks {
         if !self.table.any_hangs() {
             self.due_hanging = now + PACE_HANGING;
         }
-        let mut changes = self.table.told(sleeper, now.into_std());
+        let mut changes = self.table.reported(sleeper, now.into_std());
         for (_, asleep) in &mut changes.hung {
             *asleep = about::kernel_timeout(&self.proc).max(*asleep);
         }
@@ -191,15 +191,15 @@ impl Tasks {
     }
 
     /// Looks at the tasks that are due.
-    async fn look(&mut self, watch: &Watch) -> anyhow::Result<()> {
+    async fn look(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         self.due_hanging = now + PACE_HANGING;
         if self.due_counter <= now {
             self.due_counter = now + PACE_COUNTER;
-            watch.missed(self.truth.missed(hung_tasks(&self.proc)));
+            watch.missed(self.reconciler.missed(hung_tasks(&self.proc)));
         }
         // All tasks cost the iterator next to nothing.
-        let all = self.due <= now || matches!(self.sight, Sight::Iterator(_));
+        let all = self.due <= now || matches!(self.sight, ScanResult::Iterator(_));
         let claimed = claimed(watch);
         let found = if all {
             self.sight.all(&self.proc).await
@@ -211,24 +211,24 @@ impl Tasks {
         };
         if all {
             let rest = match self.sight {
-                Sight::Proc => now.elapsed() * REST,
+                ScanResult::Proc => now.elapsed() * REST,
                 _ => Duration::ZERO,
             };
             self.due = Instant::now() + self.pace.max(rest);
         }
         let changes = match found {
             Ok(Some(found)) => self.saw(all, found, &claimed, now),
-            Ok(None) => Changes {
+            Ok(None) => TaskChanges {
                 recovered: self
                     .table
                     .silent(about::silence(&self.proc), now.into_std()),
-                ..Changes::default()
+                ..TaskChanges::default()
             },
             Err(error) => {
                 let reason = format!("{error:#}");
                 warn!(reason, "Looking at all tasks failed");
-                (self.sight, self.dim) = Sight::without_iterator(&self.proc, &reason);
-                return self.say_how(watch).await;
+                (self.sight, self.dim) = ScanResult::without_iterator(&self.proc, &reason);
+                return self.report_backend(watch).await;
             }
         };
         self.report(watch, changes, None).await
@@ -240,14 +240,14 @@ impl Tasks {
         found: Vec<Sleeper>,
         claimed: &BTreeSet<u32>,
         now: Instant,
-    ) -> Changes {
+    ) -> TaskChanges {
         let asleep: BTreeSet<u32> = found.iter().map(|sleeper| sleeper.pid).collect();
         let mut changes = if all {
             self.table.saw_all(found, now.into_std())
         } else {
-            Changes {
+            TaskChanges {
                 recovered: self.table.saw_hanging(&found),
-                ..Changes::default()
+                ..TaskChanges::default()
             }
         };
         let awake = claimed.difference(&asleep);
@@ -260,8 +260,8 @@ impl Tasks {
     /// Reports what is news. `path` is the hung task's cgroup if that is known.
     async fn report(
         &mut self,
-        watch: &Watch,
-        changes: Changes,
+        watch: &ProbeContext,
+        changes: TaskChanges,
         path: Option<&str>,
     ) -> anyhow::Result<()> {
         watch.lost(changes.refused);
@@ -275,7 +275,7 @@ impl Tasks {
                 None => about::cgroup_of(&self.proc, sleeper.pid),
             };
             let sighting = self.sighting(&sleeper, asleep, &path).await;
-            let concerned = |rule: &Rule| rule.is_about(&sleeper.comm);
+            let concerned = |rule: &ProbeRule| rule.is_about(&sleeper.comm);
             watch.happened(&sighting, concerned).await?;
             watch.lasts(&sighting, concerned).await?;
         }
@@ -290,7 +290,7 @@ impl Tasks {
     async fn sighting(&mut self, sleeper: &Sleeper, asleep: Duration, path: &str) -> Sighting {
         let Sleeper { pid, comm, .. } = sleeper;
         // Numbers in another pid namespace are other tasks'.
-        let visible = !matches!(self.sight, Sight::None);
+        let visible = !matches!(self.sight, ScanResult::None);
         let waits = visible.then(|| about::wait_channel(&self.proc, *pid));
         Sighting {
             subject: Subject::Task(*pid),
@@ -303,8 +303,8 @@ impl Tasks {
 
 /// The tasks that anyone claims to hang: the kernel's log told of them at the start, or a checkpoint
 /// did.
-fn claimed(watch: &Watch) -> BTreeSet<u32> {
-    let shown = watch.reporter.board.read();
+fn claimed(watch: &ProbeContext) -> BTreeSet<u32> {
+    let shown = watch.reporter.status_page.read();
     let tasks = shown.unwell.iter().filter_map(|subject| match subject {
         Subject::Task(pid) => Some(*pid),
         _ => None,

@@ -37,11 +37,11 @@ fn show(on: &Stage, pid: u32, state: &str, wakes: u32) {
 }
 
 /// What khungtaskd tells of the task that [`thread`] shows.
-fn told(pid: u32, wakes: u64) -> HungTask {
+fn reported(pid: u32, wakes: u64) -> HungTask {
     let mut record = HungTask::new_zeroed();
     record.header.id = id::HUNG_TASK;
     record.task.pid = pid;
-    record.task.start = 4711 * super::look::TICK;
+    record.task.start = 4711 * super::scan::TICK;
     record.task.comm[..2].copy_from_slice(b"cp");
     record.switches = wakes;
     record
@@ -54,8 +54,8 @@ async fn a_look_finds_a_hung_task_and_its_recovery() {
     assert_eq!(stage.hear(29).await, ["Watching: Task"]);
     assert_eq!(stage.backend(), "poll");
     let message = "task cp:7 blocked for more than 30 seconds";
-    let told = [format!("Happened: {message}"), format!("Lasts: {message}")];
-    assert_eq!(stage.hear(10).await, told);
+    let reported = [format!("Happened: {message}"), format!("Lasts: {message}")];
+    assert_eq!(stage.hear(10).await, reported);
     assert_eq!(stage.hear(60).await, [""; 0]);
     show(&stage, 7, "D", 4);
     assert_eq!(stage.hear(2).await, ["Recovered: Task(7)"]);
@@ -67,13 +67,13 @@ async fn one_task_recovers_while_the_kernel_tells_of_another() {
     show(&stage, 7, "D", 3);
     show(&stage, 8, "D", 5);
     stage.hear(1).await;
-    stage.record(&told(7, 3)).await;
-    stage.record(&told(8, 5)).await;
+    stage.record(&reported(7, 3)).await;
+    stage.record(&reported(8, 5)).await;
     assert_eq!(stage.hear(1).await.len(), 4);
     show(&stage, 7, "S", 4);
     let mut heard = Vec::new();
     for _ in 0..3 {
-        stage.record(&told(8, 5)).await;
+        stage.record(&reported(8, 5)).await;
         heard.extend(stage.hear(1).await);
     }
     assert_eq!(heard, ["Recovered: Task(7)"]);
@@ -86,7 +86,9 @@ async fn what_others_claim_is_taken_back() {
     show(&stage, 8, "S", 5);
     stage.hear(1).await;
     let subjects = [7, 8, 9].map(Subject::Task);
-    stage.board.update(|shown| shown.unwell.extend(subjects));
+    stage
+        .status_page
+        .update(|shown| shown.unwell.extend(subjects));
     // Anything wakes the probe: a look every few seconds would.
     let heard = stage.hear(9).await;
     assert!(
@@ -113,7 +115,7 @@ async fn out_of_sight_recovery_is_silence() {
     show(&stage, 7, "S", 0);
     stage.hear(1).await;
     for turn in 0..3 {
-        stage.record(&told(7, 3)).await;
+        stage.record(&reported(7, 3)).await;
         let heard = stage.hear(4).await;
         assert_eq!(heard.len(), if turn == 0 { 2 } else { 0 }, "{heard:?}");
     }
@@ -125,7 +127,7 @@ async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
     let mut stage = host().start(&HUNG_TASK, &Ok(()));
     for pid in [7, 8, 9] {
         show(&stage, pid, "D", 3);
-        stage.record(&told(pid, 3)).await;
+        stage.record(&reported(pid, 3)).await;
     }
     stage.hear(1).await;
     let set = stage.end();
@@ -137,7 +139,7 @@ async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
     let claim = "Lasts: task cp:7 blocked for more than 30 seconds";
     let resumed = ["Resumed: Happened, Task(7)", claim, "Watching: Task"];
     assert_eq!(stage.hear(29).await, resumed);
-    stage.record(&told(7, 3)).await;
+    stage.record(&reported(7, 3)).await;
     let heard = stage.hear(20).await;
     let of_others = heard.iter().all(|line| !line.contains(":7 "));
     assert!(heard.len() == 4 && of_others, "{heard:?}");
@@ -151,11 +153,11 @@ async fn out_of_sight_what_an_earlier_agent_told_of_lasts_until_the_kernel_is_si
     set.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
     let mut stage = set.start(&HUNG_TASK, &Ok(()));
     stage.hear(1).await;
-    stage.record(&told(7, 3)).await;
+    stage.record(&reported(7, 3)).await;
     assert_eq!(stage.hear(4).await.len(), 2);
     let mut stage = stage.end().start(&HUNG_TASK, &Ok(()));
     assert_eq!(stage.hear(6).await.len(), 3);
-    stage.record(&told(7, 3)).await;
+    stage.record(&reported(7, 3)).await;
     assert_eq!(stage.hear(10).await, [""; 0]);
     assert_eq!(stage.hear(20).await, ["Recovered: Task(7)"]);
 }

@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep_until};
 
 use self::message::message;
 use self::victims::Victims;
-use super::probe::{self, Probe, Program, Record, Sighting, Watch};
+use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Sighting};
+use super::reconcile::{Reconciler, oom_kills};
 use super::task::cgroup_path;
-use super::truth::{Truth, oom_kills};
 use crate::cgroup::PodNames;
 use crate::monitor::Task;
 use crate::problem::{Forever, Subject, SubjectKind};
@@ -28,7 +28,7 @@ use crate::problem::{Forever, Subject, SubjectKind};
 pub(super) const PROBE: Probe = Probe {
     name: "oom",
     kind: SubjectKind::OomKill,
-    programs: &[Program {
+    programs: &[KernelProgram {
         name: "oom",
         tracepoint: "mark_victim",
         record: id::OOM,
@@ -43,13 +43,13 @@ const PACE_BUSY: Duration = Duration::from_secs(5);
 /// The same while there is no tracepoint.
 const PACE_BLIND: Duration = Duration::from_secs(1);
 
-fn run(watch: Watch) -> Task<'static> {
+fn run(watch: ProbeContext) -> Task<'static> {
     Box::pin(watch_kills(watch))
 }
 
-async fn watch_kills(mut watch: Watch) -> Forever {
+async fn watch_kills(mut watch: ProbeContext) -> Forever {
     let mut kills = Kills::new(&watch);
-    kills.say_how(&watch).await?;
+    kills.report_backend(&watch).await?;
     loop {
         tokio::select! {
             record = watch.records.recv() => {
@@ -58,7 +58,7 @@ async fn watch_kills(mut watch: Watch) -> Forever {
             }
             attached = watch.attached.changed() => {
                 attached.context("waiting for programs to be attached, which has ended")?;
-                kills.say_how(&watch).await?;
+                kills.report_backend(&watch).await?;
             }
             () = sleep_until(kills.due) => kills.count(&watch).await?,
         }
@@ -67,7 +67,7 @@ async fn watch_kills(mut watch: Watch) -> Forever {
 
 /// How kills are seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sight {
+enum OomView {
     Tracepoint,
     Text,
     Counter,
@@ -79,8 +79,8 @@ struct Kills {
     page_bytes: u64,
     names: PodNames,
     victims: Victims,
-    sight: Option<Sight>,
-    truth: Truth,
+    sight: Option<OomView>,
+    reconciler: Reconciler,
     /// What the counter stood at when it was last read.
     counter: Option<u64>,
     /// When it is read next.
@@ -88,7 +88,7 @@ struct Kills {
 }
 
 impl Kills {
-    fn new(watch: &Watch) -> Self {
+    fn new(watch: &ProbeContext) -> Self {
         let roots = &watch.reporter.node.roots;
         let counter = oom_kills(&roots.proc);
         watch.missed(0);
@@ -98,14 +98,14 @@ impl Kills {
             names: PodNames::new(&roots.log),
             victims: Victims::default(),
             sight: None,
-            truth: Truth::from(counter),
+            reconciler: Reconciler::from(counter),
             counter,
             due: Instant::now(),
         }
     }
 
     /// Takes in what the tracepoint told.
-    async fn take(&mut self, watch: &Watch, record: &Record) -> anyhow::Result<()> {
+    async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
         let Some(kill) = record.decode::<Oom>() else {
             watch.malformed();
             return Ok(());
@@ -117,7 +117,7 @@ impl Kills {
         // The first victim of a cgroup is killed and counted a second time with the rest of it, but
         // marked only once.
         let counted = if kill.group == group::FIRST { 2 } else { 1 };
-        self.truth.saw(counted);
+        self.reconciler.saw(counted);
         let path = cgroup_path(&kill.task.cgroup);
         let sighting = Sighting {
             subject: Subject::OomKill(kill.task.pid),
@@ -130,23 +130,23 @@ impl Kills {
     }
 
     /// Reads the kernel's counter.
-    async fn count(&mut self, watch: &Watch) -> anyhow::Result<()> {
+    async fn count(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let counter = oom_kills(&self.proc);
         let before = std::mem::replace(&mut self.counter, counter);
-        let missed = self.truth.missed(counter);
+        let missed = self.reconciler.missed(counter);
         match self.sight {
-            Some(Sight::Tracepoint) => watch.missed(missed),
-            Some(Sight::Counter) => {
+            Some(OomView::Tracepoint) => watch.missed(missed),
+            Some(OomView::Counter) => {
                 let news = counter.unwrap_or(0).saturating_sub(before.unwrap_or(0));
                 self.report_count(watch, news).await?;
             }
             _ => {}
         }
         // The kernel's log may have come or gone.
-        self.say_how(watch).await
+        self.report_backend(watch).await
     }
 
-    async fn report_count(&self, watch: &Watch, kills: u64) -> anyhow::Result<()> {
+    async fn report_count(&self, watch: &ProbeContext, kills: u64) -> anyhow::Result<()> {
         if kills == 0 {
             return Ok(());
         }
@@ -164,19 +164,19 @@ impl Kills {
     }
 
     /// Finds out how kills are seen now, and says so if that is news.
-    async fn say_how(&mut self, watch: &Watch) -> anyhow::Result<()> {
+    async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let refused = watch.refusals();
         let sight = if refused.is_none() {
-            Sight::Tracepoint
+            OomView::Tracepoint
         } else if watch.text_is_read() {
-            Sight::Text
+            OomView::Text
         } else if self.counter.is_some() {
-            Sight::Counter
+            OomView::Counter
         } else {
-            Sight::None
+            OomView::None
         };
         let pace = match sight {
-            Sight::Tracepoint => PACE,
+            OomView::Tracepoint => PACE,
             _ => PACE_BLIND,
         };
         self.due = Instant::now() + pace;
@@ -184,14 +184,14 @@ impl Kills {
             return Ok(());
         }
         let backend = match sight {
-            Sight::Tracepoint => "raw_tracepoint",
-            Sight::Text => "kmsg",
-            Sight::Counter => "counter",
-            Sight::None => "none",
+            OomView::Tracepoint => "raw_tracepoint",
+            OomView::Text => "kmsg",
+            OomView::Counter => "counter",
+            OomView::None => "none",
         };
-        watch.seen_by(backend, refused);
-        if sight == Sight::Tracepoint {
-            self.truth = Truth::from(self.counter);
+        watch.set_backend(backend, refused);
+        if sight == OomView::Tracepoint {
+            self.reconciler = Reconciler::from(self.counter);
             watch.answers().await?;
         }
         Ok(())

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, de};
 
-use self::rule::RuleConfig;
-use self::source::Plugin;
+use self::rule::LogRuleConfig;
+use self::source::LogPlugin;
 pub(super) use self::source::Source;
 use super::matcher::Matcher;
-use super::rule::Rule;
-use super::rule_set::{RuleSet, Window};
+use super::rule::LogRule;
+use super::rule_set::{ReadWindow, RuleSet};
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
 use crate::monitor::{ConditionConfig, ConfigFile};
@@ -22,7 +22,7 @@ use crate::monitor::{ConditionConfig, ConfigFile};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
-    plugin: Plugin,
+    plugin: LogPlugin,
     #[serde(default)]
     plugin_config: BTreeMap<String, String>,
     #[serde(default)]
@@ -40,7 +40,7 @@ struct Written {
     #[serde(default)]
     conditions: Vec<ConditionConfig>,
     #[serde(default)]
-    rules: Vec<RuleConfig>,
+    rules: Vec<LogRuleConfig>,
     #[serde(default = "yes")]
     metrics_reporting: bool,
 }
@@ -94,7 +94,7 @@ pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError>
     let healthy = config.conditions.into_iter().map(ConditionConfig::healthy);
     let conditions: Vec<_> = healthy.collect();
     let written = config.rules.iter().enumerate();
-    let rules: Vec<Rule> = written
+    let rules: Vec<LogRule> = written
         .map(|(index, rule)| rule.checked(file, index, &conditions, config.metrics_reporting))
         .collect::<Result<_, _>>()?;
     let mut patterns: Vec<_> = config
@@ -117,7 +117,7 @@ pub(super) fn parse(file: &ConfigFile) -> Result<(Source, RuleSet), ConfigError>
         rules,
         matcher: matcher.map_err(|error| file.error("rules", error))?,
         clears,
-        window: Window {
+        window: ReadWindow {
             lookback: config.lookback.0,
             delay: config.delay.0,
         },

@@ -10,14 +10,14 @@ use super::Nanoseconds;
 use crate::go::json::ConfigError;
 use crate::go::regex::compile_anchored;
 use crate::monitor::ConfigFile;
-use crate::monitor::log::rule::{Memory, Rule, Threshold};
+use crate::monitor::log::rule::{LogRule, RuleMemory, Threshold};
 use crate::problem::{Healthy, Problem};
 
 /// A rule as written. NPD does not know the last four keys.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RuleConfig {
-    r#type: RuleType,
+pub(super) struct LogRuleConfig {
+    r#type: LogRuleType,
     #[serde(default)]
     condition: String,
     #[serde(default)]
@@ -33,7 +33,7 @@ pub(super) struct RuleConfig {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum RuleType {
+enum LogRuleType {
     Temporary,
     Permanent,
 }
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-impl RuleConfig {
+impl LogRuleConfig {
     /// Checks what takes more than one value to see. This is rule `index` of `file`, which declares
     /// `conditions`.
     pub(super) fn checked(
@@ -62,10 +62,10 @@ impl RuleConfig {
         index: usize,
         conditions: &[Healthy],
         metrics: bool,
-    ) -> Result<Rule, ConfigError> {
+    ) -> Result<LogRule, ConfigError> {
         let wrong =
             |key: &str, message: &str| file.error(&format!("rules[{index}].{key}"), message);
-        let permanent = self.r#type == RuleType::Permanent;
+        let permanent = self.r#type == LogRuleType::Permanent;
         let declared = conditions
             .iter()
             .any(|known| *known.r#type == *self.condition);
@@ -98,7 +98,7 @@ impl RuleConfig {
             }
         };
         let clears = self.clear_pattern.is_some() || clear_after.is_some();
-        Ok(Rule {
+        Ok(LogRule {
             problem: Arc::new(Problem {
                 reason: Arc::from(&*self.reason),
                 condition: permanent.then(|| Arc::from(&*self.condition)),
@@ -114,7 +114,7 @@ impl RuleConfig {
             threshold,
             clear_after,
             pattern: self.pattern.written.clone(),
-            memory: Memory::default(),
+            memory: RuleMemory::default(),
         })
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::go::json::ConfigError;
-use crate::go::layout::Layout;
+use crate::go::layout::TimeLayout;
 use crate::go::regex::compile;
-use crate::journal::{Term, Wanted};
+use crate::journal::{EntryFilter, Term};
 use crate::monitor::ConfigFile;
-use crate::monitor::log::source::filelog::Translator;
+use crate::monitor::log::source::filelog::LineTranslator;
 
 /// Which log a config file reads.
 #[derive(Debug)]
@@ -18,14 +18,14 @@ pub(in crate::monitor::log) enum Source {
     /// The kernel's log. Always `/dev/kmsg`, as in NPD: `logPath` does not count.
     Kmsg,
     /// A file.
-    File(PathBuf, Translator),
+    File(PathBuf, LineTranslator),
     /// The journal in this folder, or the node's own.
-    Journal(Option<PathBuf>, Wanted),
+    Journal(Option<PathBuf>, EntryFilter),
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Plugin {
+pub(super) enum LogPlugin {
     Kmsg,
     Filelog,
     Journald,
@@ -34,20 +34,20 @@ pub(super) enum Plugin {
 /// Checks where `file` reads.
 pub(super) fn read(
     file: &ConfigFile,
-    plugin: Plugin,
+    plugin: LogPlugin,
     log_path: String,
     plugin_config: &BTreeMap<String, String>,
 ) -> Result<Source, ConfigError> {
     match plugin {
-        Plugin::Kmsg => Ok(Source::Kmsg),
-        Plugin::Filelog if log_path.is_empty() => {
+        LogPlugin::Kmsg => Ok(Source::Kmsg),
+        LogPlugin::Filelog if log_path.is_empty() => {
             Err(file.error("logPath", "which file to read is missing"))
         }
-        Plugin::Filelog => {
+        LogPlugin::Filelog => {
             let translator = translator(file, plugin_config)?;
             Ok(Source::File(PathBuf::from(log_path), translator))
         }
-        Plugin::Journald => {
+        LogPlugin::Journald => {
             let folder = Some(log_path).filter(|path| !path.is_empty());
             Ok(Source::Journal(
                 folder.map(PathBuf::from),
@@ -61,7 +61,7 @@ pub(super) fn read(
 fn wanted(
     file: &ConfigFile,
     plugin_config: &BTreeMap<String, String>,
-) -> Result<Wanted, ConfigError> {
+) -> Result<EntryFilter, ConfigError> {
     let key = |key: &str| {
         plugin_config
             .get(key)
@@ -92,7 +92,7 @@ fn wanted(
                 .collect(),
         );
     }
-    Ok(Wanted { groups })
+    Ok(EntryFilter { groups })
 }
 
 /// How bad a journal's entry is, from the worst.
@@ -111,7 +111,7 @@ const PRIORITIES: &[[&str; 2]] = &[
 fn translator(
     file: &ConfigFile,
     plugin_config: &BTreeMap<String, String>,
-) -> Result<Translator, ConfigError> {
+) -> Result<LineTranslator, ConfigError> {
     let required = |key: &str| {
         let path = format!("pluginConfig.{key}");
         match plugin_config.get(key).filter(|value| !value.is_empty()) {
@@ -123,9 +123,9 @@ fn translator(
         let (path, pattern) = required(key)?;
         compile(pattern).map_err(|error| file.error(&path, error))
     };
-    Ok(Translator {
+    Ok(LineTranslator {
         timestamp: pattern("timestamp")?,
         message: pattern("message")?,
-        layout: Layout::new(required("timestampFormat")?.1),
+        layout: TimeLayout::new(required("timestampFormat")?.1),
     })
 }

@@ -54,7 +54,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             r#"{"plugin": "kmsg", "rules": [null]}"#,
-            expect!["x.json:1:30: rules[0]: invalid type: null, expected struct RuleConfig"],
+            expect!["x.json:1:30: rules[0]: invalid type: null, expected struct LogRuleConfig"],
         ),
         (
             r#"{"plugin": "kmsg", "rules": [{"type": "temporay"}]}"#,
@@ -148,7 +148,7 @@ fn a_file_is_read_as_go_reads_it() {
     assert!(matches!(source, Source::Kmsg));
     assert_eq!(
         set.window,
-        Window {
+        ReadWindow {
             lookback: 0,
             delay: 0
         }

@@ -1,15 +1,15 @@
 //! Which patterns the newest entry of a log completes.
 
-mod literal;
-mod screen;
+mod inner_literal;
+mod prefilter;
 
 use aho_corasick::BuildError;
 use jiff::Timestamp;
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use self::screen::Screen;
-use super::buffer::{Matched, Ring};
+use self::prefilter::Screen;
+use super::buffer::{LogBuffer, Matched};
 
 /// Patterns, and the entries that they see.
 ///
@@ -25,10 +25,10 @@ pub(crate) struct Matcher {
     spanning: Vec<Spanning>,
     screen: Screen,
     /// Filled only if there are spanning patterns.
-    ring: Ring,
+    ring: LogBuffer,
     joined: String,
     /// The patterns to try on the newest entry.
-    asked: Vec<usize>,
+    candidates: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Spanning {
     pattern: usize,
     /// With how many of the next entries it can match, whatever they say: what it requires is in
     /// the ring for so long.
-    awake: usize,
+    armed: usize,
 }
 
 impl Matcher {
@@ -48,13 +48,13 @@ impl Matcher {
         let spanning = spanning.filter(|(_, pattern)| spans(pattern));
         Ok(Self {
             spanning: spanning
-                .map(|(pattern, _)| Spanning { pattern, awake: 0 })
+                .map(|(pattern, _)| Spanning { pattern, armed: 0 })
                 .collect(),
             screen: Screen::new(patterns.iter().map(Regex::as_str))?,
             patterns,
-            ring: Ring::new(capacity),
+            ring: LogBuffer::new(capacity),
             joined: String::new(),
-            asked: Vec::new(),
+            candidates: Vec::new(),
         })
     }
 
@@ -71,15 +71,15 @@ impl Matcher {
 
     /// Whether a pattern can match with the next entry, whatever it says.
     pub(crate) fn is_awake(&self) -> bool {
-        !self.screens() || self.spanning.iter().any(|spanning| spanning.awake > 0)
+        !self.screens() || self.spanning.iter().any(|spanning| spanning.armed > 0)
     }
 
     /// Whether an entry of this text has to be pushed. Where not, nothing would come of it.
     pub(crate) fn concerns(&mut self, text: &str) -> bool {
         self.spans() || {
             self.ask(text);
-            let mut asked = self.asked.iter();
-            asked.any(|&index| self.patterns[index].is_match(text))
+            let mut candidates = self.candidates.iter();
+            candidates.any(|&index| self.patterns[index].is_match(text))
         }
     }
 
@@ -104,7 +104,7 @@ impl Matcher {
             self.wake();
             self.ring.push(timestamp, text);
             for spanning in &mut self.spanning {
-                spanning.awake = spanning.awake.saturating_sub(1);
+                spanning.armed = spanning.armed.saturating_sub(1);
             }
         }
     }
@@ -119,7 +119,7 @@ impl Matcher {
         let mut found = Vec::new();
         self.ask(text);
         self.wake();
-        for &index in &self.asked {
+        for &index in &self.candidates {
             if self.patterns[index].is_match(text) {
                 let text = text.to_owned();
                 found.push((index, Matched { timestamp, text }));
@@ -134,19 +134,19 @@ impl Matcher {
 
     /// Sets down which patterns can match with an entry of this text, in their order.
     fn ask(&mut self, text: &str) {
-        self.asked.clear();
-        self.screen.patterns(text, &mut self.asked);
-        self.asked.sort_unstable();
-        self.asked.dedup();
+        self.candidates.clear();
+        self.screen.patterns(text, &mut self.candidates);
+        self.candidates.sort_unstable();
+        self.candidates.dedup();
     }
 
     /// Takes those patterns from the ones to ask that have to look at the ring.
     fn wake(&mut self) {
         let (spanning, capacity) = (&mut self.spanning, self.ring.capacity());
-        self.asked.retain(|asked| {
-            let slot = spanning.binary_search_by_key(asked, |spanning| spanning.pattern);
+        self.candidates.retain(|candidate| {
+            let slot = spanning.binary_search_by_key(candidate, |spanning| spanning.pattern);
             if let Ok(slot) = slot {
-                spanning[slot].awake = capacity;
+                spanning[slot].armed = capacity;
             }
             slot.is_err()
         });
@@ -154,28 +154,28 @@ impl Matcher {
 
     /// Adds to `found` what the spanning patterns find.
     fn span(&mut self, found: &mut Vec<(usize, Matched)>) {
-        let mut awake = self
+        let mut armed = self
             .spanning
             .iter_mut()
-            .filter(|spanning| spanning.awake > 0);
-        let mut next = awake.next();
+            .filter(|spanning| spanning.armed > 0);
+        let mut next = armed.next();
         if next.is_some() {
             self.ring.join(&mut self.joined);
         }
         while let Some(spanning) = next {
-            spanning.awake -= 1;
+            spanning.armed -= 1;
             let pattern = &self.patterns[spanning.pattern];
             if let Some(matched) = matched(&self.ring, &self.joined, pattern) {
                 found.push((spanning.pattern, matched));
             }
-            next = awake.next();
+            next = armed.next();
         }
         found.sort_by_key(|(index, _)| *index);
     }
 }
 
 /// NPD's way: what `pattern` matches in the joined text of `ring`.
-fn matched(ring: &Ring, joined: &str, pattern: &Regex) -> Option<Matched> {
+fn matched(ring: &LogBuffer, joined: &str, pattern: &Regex) -> Option<Matched> {
     let found = pattern.find(joined)?;
     ring.matched(found.start(), joined.len())
 }

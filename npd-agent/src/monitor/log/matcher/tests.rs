@@ -191,7 +191,7 @@ proptest! {
     ) {
         let compiled: Vec<_> = patterns.iter().map(|p| compile_anchored(p).unwrap()).collect();
         let mut matcher = Matcher::new(compiled.clone(), capacity).unwrap();
-        let mut ring = Ring::new(capacity);
+        let mut ring = LogBuffer::new(capacity);
         for (second, line) in (1..).zip(&lines) {
             ring.push(at(second), line);
             let mut joined = String::new();

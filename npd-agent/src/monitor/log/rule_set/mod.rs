@@ -8,12 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::matcher::Matcher;
-use super::rule::{Memory, Rule, Word};
+use super::rule::{LogRule, RuleMemory, RuleResult};
 use crate::monitor::Declaration;
 use crate::problem::{Finding, Healthy, Witness};
 
 /// What rules remember, by their patterns.
-type Memories = BTreeMap<String, Memory>;
+type Memories = BTreeMap<String, RuleMemory>;
 
 /// What rule sets remember, by the names of their files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,26 +44,26 @@ pub(super) struct RuleSet {
     /// Its `conditions`.
     pub(super) conditions: Vec<Healthy>,
     /// Its `rules`.
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<LogRule>,
     /// The patterns of the rules, and after them those that clear: those of these rules.
     pub(super) matcher: Matcher,
     pub(super) clears: Vec<usize>,
     /// Its `lookback` and `delay`.
-    pub(super) window: Window,
+    pub(super) window: ReadWindow,
     /// Its `skipList`: entries that contain one of these are not seen at all.
     pub(super) skip_list: Vec<String>,
 }
 
 /// From when on entries count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) struct ReadWindow {
     /// How far back from the start of the monitor, in nanoseconds; may be negative, as in Go.
     pub(crate) lookback: i64,
     /// How long after boot nothing counts, in nanoseconds.
     pub(crate) delay: i64,
 }
 
-impl Window {
+impl ReadWindow {
     /// The window of a monitor that goes on where it stopped: nothing since the boot is too old.
     pub(crate) fn resumed(self) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Window {
     }
 }
 
-impl Window {
+impl ReadWindow {
     /// From when on entries count, by the wall clock as it is set now.
     pub(crate) fn start_time(self, now: Timestamp, uptime: Duration) -> Timestamp {
         let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
@@ -121,16 +121,16 @@ impl RuleSet {
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (index, matched) in self.matcher.push(timestamp, text) {
-            let (index, words) = if let Some(rule) = self.rules.get_mut(index) {
+            let (index, results) = if let Some(rule) = self.rules.get_mut(index) {
                 (index, Vec::from_iter(rule.matched(matched, witness)))
             } else {
                 let index = self.clears[index - self.rules.len()];
                 (index, self.rules[index].cleared(&matched, witness))
             };
             findings.extend(
-                words
+                results
                     .into_iter()
-                    .map(|word| self.finding(index, word, witness)),
+                    .map(|result| self.finding(index, result, witness)),
             );
         }
         findings
@@ -140,33 +140,33 @@ impl RuleSet {
     pub(super) fn expired(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
         for index in 0..self.rules.len() {
-            let words = self.rules[index].expired(now).into_iter();
-            findings.extend(words.map(|word| self.finding(index, word, Witness::Other)));
+            let results = self.rules[index].expired(now).into_iter();
+            findings.extend(results.map(|result| self.finding(index, result, Witness::Other)));
         }
         findings
     }
 
     /// When [`RuleSet::expired`] may have something to say.
     pub(super) fn expiry(&self) -> Option<Timestamp> {
-        self.rules.iter().filter_map(Rule::expiry).min()
+        self.rules.iter().filter_map(LogRule::expiry).min()
     }
 
-    fn finding(&self, rule: usize, word: Word, witness: Witness) -> Finding {
-        let Rule {
+    fn finding(&self, rule: usize, result: RuleResult, witness: Witness) -> Finding {
+        let LogRule {
             problem, claimant, ..
         } = &self.rules[rule];
         Finding {
             monitor: Arc::clone(&self.monitor),
             source: Arc::clone(&self.source),
             problem: Arc::clone(problem),
-            present: word.present,
-            timestamp: word.timestamp,
-            message: word.message,
+            present: result.present,
+            timestamp: result.timestamp,
+            message: result.message,
             claimant: claimant.clone(),
-            subject: word.subject,
+            subject: result.subject,
             witness,
             pod: None,
-            mark: None,
+            occurrence: None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::problem::ConditionStatus;
 #[track_caller]
 fn check_start(lookback: i64, delay: i64, uptime: u64, expect: u64) {
     let second = 1_000_000_000;
-    let window = Window {
+    let window = ReadWindow {
         lookback: lookback * second,
         delay: delay * second,
     };
@@ -48,7 +48,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn tell(told: &mut String, findings: Vec<Finding>) {
+fn tell(reported: &mut String, findings: Vec<Finding>) {
     for Finding {
         present,
         timestamp,
@@ -59,14 +59,14 @@ fn tell(told: &mut String, findings: Vec<Finding>) {
     } in findings
     {
         let second = timestamp.as_second();
-        write!(told, "{second} {present} by {claimant:?}").unwrap();
+        write!(reported, "{second} {present} by {claimant:?}").unwrap();
         if let Some(subject) = subject {
-            write!(told, " about {subject:?}").unwrap();
+            write!(reported, " about {subject:?}").unwrap();
         }
         if present == ConditionStatus::True {
-            write!(told, ": {message}").unwrap();
+            write!(reported, ": {message}").unwrap();
         }
-        told.push('\n');
+        reported.push('\n');
     }
 }
 
@@ -74,17 +74,17 @@ fn tell(told: &mut String, findings: Vec<Finding>) {
 #[track_caller]
 fn check(rule: &str, messages: &[(i64, &str)], expect: &Expect) {
     let mut set = set(rule);
-    let mut told = String::new();
+    let mut reported = String::new();
     for &(second, message) in messages {
-        tell(&mut told, set.expired(at(second)));
+        tell(&mut reported, set.expired(at(second)));
         if !message.is_empty() {
             tell(
-                &mut told,
+                &mut reported,
                 set.take(at(second), message, Witness::KernelText),
             );
         }
     }
-    expect.assert_eq(&told);
+    expect.assert_eq(&reported);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_threshold_is_so_many_matches_within_the_window() {
 #[test]
 fn what_a_rule_remembers_survives_a_restart() {
     let rule = r#""type": "permanent", "condition": "Sick", "pattern": "bad.*", "threshold": 2, "window": "1m", "clearAfter": "1m""#;
-    let mut told = String::new();
+    let mut reported = String::new();
     let restarted = |before: &RuleSet| {
         let saved = serde_json::to_string(&Remembered::of([before])).unwrap();
         let mut after = set(rule);
@@ -218,16 +218,16 @@ fn what_a_rule_remembers_survives_a_restart() {
         after
     };
     let mut set = restarted(&set(rule));
-    tell(&mut told, set.take(at(1), "bad 1", Witness::Other));
+    tell(&mut reported, set.take(at(1), "bad 1", Witness::Other));
     let mut set = restarted(&set);
-    tell(&mut told, set.take(at(2), "bad 2", Witness::Other));
+    tell(&mut reported, set.take(at(2), "bad 2", Witness::Other));
     let mut set = restarted(&set);
-    tell(&mut told, set.expired(at(61)));
+    tell(&mut reported, set.expired(at(61)));
     assert_eq!(set.expiry(), Some(at(62)));
-    tell(&mut told, set.expired(at(62)));
+    tell(&mut reported, set.expired(at(62)));
     expect![[r#"
         2 True by "rules[0]": bad 2
         62 False by "rules[0]"
     "#]]
-    .assert_eq(&told);
+    .assert_eq(&reported);
 }

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::watch::{Changes, Watch};
+use super::watch::{FolderChanges, FolderWatch};
 use crate::monitor::log::report;
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node::Node;
@@ -37,22 +37,22 @@ pub(crate) trait Worker: Send + 'static {
 
     /// Reads what can be read at once, but not more than a bounded part of it. If all is read,
     /// `watch` is told what to watch for more.
-    fn look(&mut self, watch: Option<&mut Watch>) -> Look;
+    fn look(&mut self, watch: Option<&mut FolderWatch>) -> Look;
 }
 
 /// What a look has brought.
 pub(crate) struct Look {
-    pub(crate) step: io::Result<Step>,
+    pub(crate) step: io::Result<FollowStep>,
     pub(crate) findings: Vec<Finding>,
     /// Entries that made no sense.
     pub(crate) malformed: u64,
     /// The place that is reached, if that has to be said.
-    pub(crate) reached: Option<Value>,
+    pub(crate) progress: Option<Value>,
 }
 
 /// What came of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum FollowStep {
     /// There may be more to read.
     More,
     /// All is read.
@@ -72,7 +72,7 @@ pub(crate) struct Follower<W> {
 
 struct Tools<W> {
     worker: W,
-    watch: Option<Watch>,
+    watch: Option<FolderWatch>,
 }
 
 impl<W: Worker> Follower<W> {
@@ -97,16 +97,16 @@ impl<W: Worker> Follower<W> {
             malformed
                 .with_label_values(&[&self.name])
                 .inc_by(look.malformed);
-            if let Some(place) = look.reached {
-                reporter.reached(&self.name, place).await?;
+            if let Some(place) = look.progress {
+                reporter.progress(&self.name, place).await?;
             }
             match look
                 .step
                 .with_context(|| format!("reading {}", self.name))?
             {
-                Step::More => continue,
-                Step::End => reporter.source_up(&self.name, false),
-                Step::Absent => {
+                FollowStep::More => continue,
+                FollowStep::End => reporter.source_up(&self.name, false),
+                FollowStep::Absent => {
                     let reason = "there is no such file".to_owned();
                     reporter.source_down(&self.name, false, reason);
                 }
@@ -124,7 +124,7 @@ impl<W: Worker> Follower<W> {
     }
 
     /// Makes the worker ready; returns what tells of changes, if anything does.
-    fn start(&mut self, reporter: &Reporter) -> anyhow::Result<Option<Changes>> {
+    fn start(&mut self, reporter: &Reporter) -> anyhow::Result<Option<FolderChanges>> {
         let tools = self
             .tools
             .as_mut()
@@ -133,7 +133,7 @@ impl<W: Worker> Follower<W> {
             let place: Option<Value> = reporter.saved(&self.name);
             tools.worker.start(&reporter.node, place.as_ref());
         }
-        match Watch::new() {
+        match FolderWatch::new() {
             Ok((watch, changes)) => {
                 tools.watch = Some(watch);
                 Ok(Some(changes))

@@ -18,18 +18,18 @@ use crate::fd;
 /// It is not relied upon. It does not see what happens behind a symbolic link, nor in the lower
 /// layer of an overlay, and a node may have no watches left to give. So a reader looks by itself
 /// from time to time.
-pub(crate) struct Watch {
+pub(crate) struct FolderWatch {
     inotify: Inotify,
     watched: Vec<WatchDescriptor>,
 }
 
-/// The end of a [`Watch`] that waits.
-pub(super) struct Changes(AsyncFd<OwnedFd>);
+/// The end of a [`FolderWatch`] that waits.
+pub(super) struct FolderChanges(AsyncFd<OwnedFd>);
 
-impl Watch {
-    pub(super) fn new() -> io::Result<(Self, Changes)> {
+impl FolderWatch {
+    pub(super) fn new() -> io::Result<(Self, FolderChanges)> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let changes = Changes(fd::readable(inotify.as_fd().try_clone_to_owned()?)?);
+        let changes = FolderChanges(fd::readable(inotify.as_fd().try_clone_to_owned()?)?);
         let watched = Vec::new();
         Ok((Self { inotify, watched }, changes))
     }
@@ -50,7 +50,7 @@ impl Watch {
     }
 }
 
-impl Changes {
+impl FolderChanges {
     /// Waits until something has changed.
     pub(super) async fn wait(&self) -> io::Result<()> {
         let discard = |fd: &OwnedFd| {

@@ -16,8 +16,8 @@ use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
 use crate::problem::Problem;
 use crate::tools::builtin;
 
-use super::steady::Thresholds;
-use crate::exec::Program;
+use super::threshold::Thresholds;
+use crate::exec::ExternalProgram;
 
 /// A rule without `jitter` is moved by at most this part of its interval.
 const DEFAULT_JITTER: u32 = 10;
@@ -27,13 +27,13 @@ const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A config file that can be run.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub(super) struct CheckedPluginConfig {
     /// The file's name.
     pub(super) name: Arc<str>,
     /// What it may report.
     pub(super) declaration: Declaration,
     /// Its rules, in the file's order.
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<PluginRule>,
     /// How many bytes of a plugin's output are told.
     pub(super) max_output: usize,
     /// How many plugins may run at once.
@@ -42,11 +42,11 @@ pub(super) struct Checked {
 
 /// A rule that can be run.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct PluginRule {
     /// Its path as written.
     pub(super) path: String,
     /// What to run.
-    pub(super) program: Program,
+    pub(super) program: ExternalProgram,
     /// What it means when that fails.
     pub(super) problem: Arc<Problem>,
     /// How long it may run.
@@ -62,30 +62,30 @@ pub(super) struct Rule {
 /// The file as written.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Config {
+struct PluginConfig {
     #[serde(rename = "plugin")]
-    _plugin: Plugin,
+    _plugin: PluginName,
     #[serde(rename = "pluginConfig", default)]
-    settings: Settings,
+    settings: PluginSettings,
     #[serde(default)]
     source: String,
     #[serde(default)]
     conditions: Vec<ConditionConfig>,
     #[serde(default)]
-    rules: Vec<RuleConfig>,
+    rules: Vec<PluginRuleConfig>,
     #[serde(default = "yes")]
     metrics_reporting: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Plugin {
+enum PluginName {
     Custom,
 }
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct Settings {
+struct PluginSettings {
     invoke_interval: Positive,
     timeout: Positive,
     max_output_length: usize,
@@ -94,7 +94,7 @@ struct Settings {
     skip_initial_status: bool,
 }
 
-impl Default for Settings {
+impl Default for PluginSettings {
     fn default() -> Self {
         Self {
             invoke_interval: Positive(Duration::from_secs(30)),
@@ -109,8 +109,8 @@ impl Default for Settings {
 
 #[derive(Deserialize)]
 #[serde(expecting = "a rule")]
-struct RuleConfig {
-    r#type: RuleType,
+struct PluginRuleConfig {
+    r#type: PluginRuleType,
     #[serde(default)]
     condition: String,
     #[serde(default)]
@@ -133,7 +133,7 @@ struct RuleConfig {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum RuleType {
+enum PluginRuleType {
     Temporary,
     Permanent,
 }
@@ -222,8 +222,8 @@ fn yes() -> bool {
 }
 
 /// Reads and checks a file, in the order in which NPD does.
-pub(super) fn load(file: &ConfigFile) -> Result<Checked, ConfigError> {
-    let config: Config = file.decode()?;
+pub(super) fn load(file: &ConfigFile) -> Result<CheckedPluginConfig, ConfigError> {
+    let config: PluginConfig = file.decode()?;
     let fail = |rule: usize, field: &str, message: String| {
         Err(file.error(&format!("rules[{rule}].{field}"), message))
     };
@@ -253,7 +253,7 @@ pub(super) fn load(file: &ConfigFile) -> Result<Checked, ConfigError> {
     for (index, rule) in config.rules.iter().enumerate() {
         let condition = &rule.condition;
         let declared = config.conditions.iter().any(|of| of.r#type == *condition);
-        if rule.r#type == RuleType::Permanent && !declared {
+        if rule.r#type == PluginRuleType::Permanent && !declared {
             let message = format!("{condition:?} is not among the conditions of this file");
             return fail(index, "condition", message);
         }
@@ -277,15 +277,15 @@ fn missing(paths: Vec<String>) -> Option<(usize, String)> {
     answer.recv_timeout(DISK_PATIENCE).ok().flatten()
 }
 
-impl Config {
-    fn checked(self, name: &Arc<str>) -> Checked {
+impl PluginConfig {
+    fn checked(self, name: &Arc<str>) -> CheckedPluginConfig {
         let settings = &self.settings;
-        let rules: Vec<Rule> = self
+        let rules: Vec<PluginRule> = self
             .rules
             .into_iter()
             .map(|rule| rule.checked(settings, self.metrics_reporting))
             .collect();
-        Checked {
+        CheckedPluginConfig {
             name: Arc::clone(name),
             declaration: Declaration {
                 monitor: Arc::clone(name),
@@ -305,10 +305,10 @@ impl Config {
     }
 }
 
-impl RuleConfig {
-    fn checked(self, settings: &Settings, metrics: bool) -> Rule {
+impl PluginRuleConfig {
+    fn checked(self, settings: &PluginSettings, metrics: bool) -> PluginRule {
         let interval = self.invoke_interval.unwrap_or(settings.invoke_interval).0;
-        let permanent = self.r#type == RuleType::Permanent;
+        let permanent = self.r#type == PluginRuleType::Permanent;
         let (file, mut args) = match self.path.strip_prefix(builtin::PREFIX) {
             Some(name) => (
                 "/proc/self/exe".to_owned(),
@@ -317,9 +317,9 @@ impl RuleConfig {
             None => (self.path.clone(), Vec::new()),
         };
         args.extend(self.args);
-        Rule {
+        PluginRule {
             path: self.path,
-            program: Program {
+            program: ExternalProgram {
                 path: file,
                 args,
                 env: self

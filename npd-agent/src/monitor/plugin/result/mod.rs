@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use crate::exec::enter::NOT_STARTED;
-use crate::exec::{Over, RunError};
+use crate::exec::{Finished, RunError};
 use crate::go::quote::quote;
 use crate::problem::ConditionStatus;
 
@@ -13,14 +13,14 @@ pub(super) const OUTPUT_KEPT: usize = 4096;
 
 /// What a plugin says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct PluginResult {
     /// Whether the problem is there.
     pub(super) present: ConditionStatus,
     /// In the plugin's words, or in ours if it had none.
     pub(super) message: String,
 }
 
-impl Answer {
+impl PluginResult {
     /// An answer about the plugin itself rather than the node.
     fn failed(message: &str) -> Self {
         Self {
@@ -41,17 +41,21 @@ impl Answer {
 
 /// What the plugin at `path` says by the way it ended. The message has at most `max_output` bytes,
 /// except for NPD's fixed texts.
-pub(super) fn answer(outcome: &Result<Over, RunError>, path: &str, max_output: usize) -> Answer {
+pub(super) fn answer(
+    outcome: &Result<Finished, RunError>,
+    path: &str,
+    max_output: usize,
+) -> PluginResult {
     let over = match outcome {
         Ok(over) => over,
         Err(RunError::NotStarted(_)) => {
-            return Answer::failed(NOT_STARTED);
+            return PluginResult::failed(NOT_STARTED);
         }
         Err(RunError::Lost(_)) => {
-            return Answer::failed("Error in waiting for plugin. Please check the error log");
+            return PluginResult::failed("Error in waiting for plugin. Please check the error log");
         }
     };
-    let Over {
+    let Finished {
         status,
         timed_out,
         stdout,
@@ -59,14 +63,14 @@ pub(super) fn answer(outcome: &Result<Over, RunError>, path: &str, max_output: u
     } = over;
     if *timed_out && status.is_some_and(|status| status.success()) {
         // The plugin ended well, but left something behind that kept its output open.
-        return Answer::failed("Error in waiting for plugin. Please check the error log");
+        return PluginResult::failed("Error in waiting for plugin. Please check the error log");
     }
     let message = if *timed_out {
         timeout(path, &state(*status), stdout)
     } else {
         text(stdout)
     };
-    Answer {
+    PluginResult {
         present: match status.and_then(|status| status.code()) {
             Some(0) => ConditionStatus::False,
             Some(1) => ConditionStatus::True,

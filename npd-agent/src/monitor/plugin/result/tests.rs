@@ -2,14 +2,14 @@ use std::io;
 
 use super::*;
 
-type Outcome = Result<Over, RunError>;
+type RunResult = Result<Finished, RunError>;
 
-fn ended(raw: i32, timed_out: bool, stdout: &[u8]) -> Over {
+fn ended(raw: i32, timed_out: bool, stdout: &[u8]) -> Finished {
     over(Some(ExitStatus::from_raw(raw)), timed_out, stdout)
 }
 
-fn over(status: Option<ExitStatus>, timed_out: bool, stdout: &[u8]) -> Over {
-    Over {
+fn over(status: Option<ExitStatus>, timed_out: bool, stdout: &[u8]) -> Finished {
+    Finished {
         status,
         timed_out,
         stdout: stdout.to_vec(),
@@ -18,18 +18,18 @@ fn over(status: Option<ExitStatus>, timed_out: bool, stdout: &[u8]) -> Over {
     }
 }
 
-fn exit(code: i32, stdout: &[u8]) -> Over {
+fn exit(code: i32, stdout: &[u8]) -> Finished {
     ended(code << 8, false, stdout)
 }
 
 #[track_caller]
-fn check(over: Over, max_output: usize, expect: (ConditionStatus, &str)) {
+fn check(over: Finished, max_output: usize, expect: (ConditionStatus, &str)) {
     check_outcome(&Ok(over), max_output, expect);
 }
 
 #[track_caller]
-fn check_outcome(outcome: &Outcome, max_output: usize, expect: (ConditionStatus, &str)) {
-    let Answer { present, message } = answer(outcome, "./check.sh", max_output);
+fn check_outcome(outcome: &RunResult, max_output: usize, expect: (ConditionStatus, &str)) {
+    let PluginResult { present, message } = answer(outcome, "./check.sh", max_output);
     assert_eq!((present, message.as_str()), expect);
 }
 
@@ -107,7 +107,7 @@ fn a_plugin_that_cannot_be_started_or_waited_for() {
 fn a_plugin_that_is_no_longer_started() {
     let text = r#"CheckHung: plugin "./check.sh" was not started, 3 earlier runs survive SIGKILL"#;
     assert_eq!(
-        Answer::hung("./check.sh", 3, 80).message,
+        PluginResult::hung("./check.sh", 3, 80).message,
         text[..text.len().min(80)]
     );
 }

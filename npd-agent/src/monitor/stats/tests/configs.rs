@@ -65,7 +65,7 @@ fn a_section_without_metrics_is_not_collected() {
     let monitor = accepts(
         r#"{"cpu": {"metricsConfigs": {"cpu/load_1m": {"displayName": ""}}}, "disk": {"includeRootBlk": true}}"#,
     );
-    assert!(monitor.lanes.is_empty());
+    assert!(monitor.collectors.is_empty());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::node::Roots;
-use crate::page::{self, Printed};
+use crate::rendered::{self, RenderedFamilies};
 
 const SHIPPED: &str = include_str!("../../../../../deploy/config/system-stats-monitor.json");
 const SHIPPED_NET: &str =
@@ -81,7 +81,7 @@ fn whole(name: &str, metrics: &[Metric]) -> String {
 /// Monitors at work, without an agent around them.
 struct Running {
     monitors: Vec<StatsMonitor>,
-    printed: Printed,
+    rendered: RenderedFamilies,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -91,7 +91,7 @@ impl Running {
         let mut load = |text: &&str| config::load(&config("stats.json", text), &mut names).unwrap();
         Self {
             monitors: configs.iter().map(&mut load).collect(),
-            printed: Printed::default(),
+            rendered: RenderedFamilies::default(),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
@@ -100,21 +100,21 @@ impl Running {
     }
 
     /// The page after one more pass, and what could not be seen.
-    fn pass(&mut self, roots: &Roots) -> (String, Vec<String>) {
+    fn sample(&mut self, roots: &Roots) -> (String, Vec<String>) {
         let mut errors = Vec::new();
-        for lane in self.monitors.iter_mut().flat_map(|one| &mut one.lanes) {
-            let pass = self.runtime.block_on(lane.collect(roots)).unwrap();
-            exported::publish(&pass, &lane.wanted, &self.printed);
-            errors.extend(pass.error.map(|error| format!("{error:#}")));
+        for collector in self.monitors.iter_mut().flat_map(|one| &mut one.collectors) {
+            let sample = self.runtime.block_on(collector.collect(roots)).unwrap();
+            exported::publish(&sample, &collector.wanted, &self.rendered);
+            errors.extend(sample.error.map(|error| format!("{error:#}")));
         }
-        let page = page::page(&Registry::new(), &self.printed).unwrap();
+        let page = rendered::render(&Registry::new(), &self.rendered).unwrap();
         (page, errors)
     }
 }
 
 /// The page after one pass.
 fn page(roots: &Roots, configs: &[&str]) -> String {
-    Running::new(configs).pass(roots).0
+    Running::new(configs).sample(roots).0
 }
 
 /// The series whose names start with `prefix`.

@@ -19,7 +19,7 @@ fn contract() -> BTreeMap<&'static str, (&'static str, String, &'static str)> {
 }
 
 /// Name → type, labels and HELP, as a page tells them.
-fn told(page: &str) -> BTreeMap<&str, (&str, String, &str)> {
+fn reported(page: &str) -> BTreeMap<&str, (&str, String, &str)> {
     let mut families = BTreeMap::new();
     let mut help = "";
     for line in page.lines() {
@@ -46,11 +46,11 @@ fn told(page: &str) -> BTreeMap<&str, (&str, String, &str)> {
 #[test]
 fn the_shipped_configs_export_what_npd_does() {
     let mut running = Running::new(&[SHIPPED, SHIPPED_NET]);
-    running.pass(&recorded("vm-6.18"));
+    running.sample(&recorded("vm-6.18"));
     // The queue's length is known from the second pass on.
-    let (page, errors) = running.pass(&recorded("vm-6.18"));
+    let (page, errors) = running.sample(&recorded("vm-6.18"));
     assert_eq!(errors, [""; 0]);
-    assert_eq!(told(&page), contract());
+    assert_eq!(reported(&page), contract());
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn every_metric_of_npd_can_be_exported_under_another_name() {
         &recorded("vm-6.18"),
         &[&renamed(SHIPPED), &renamed(SHIPPED_NET)],
     );
-    for name in told(&page).keys() {
+    for name in reported(&page).keys() {
         let name = name.strip_prefix("node_").unwrap();
         assert!(contract().contains_key(name), "{name}");
     }
@@ -74,7 +74,7 @@ fn the_average_queue_is_that_of_the_time_between() {
     let mut after = |weighted: u64| {
         let stat = format!("8 0 sda 1 0 0 0 0 0 0 0 0 0 {weighted}\n");
         tree.file("proc/diskstats", &stat);
-        let (page, _) = running.pass(&tree.roots());
+        let (page, _) = running.sample(&tree.roots());
         let mut series = page.lines().filter_map(|line| line.split_once("} "));
         series
             .next()

@@ -79,7 +79,7 @@ fn pressure_comes_from_psi() {
         "pressure",
         &["pressure/stalled_seconds_total", "pressure/avg10"],
     );
-    let (page, errors) = Running::new(&[&config]).pass(&tree.roots());
+    let (page, errors) = Running::new(&[&config]).sample(&tree.roots());
     check_all(
         &page,
         &expect![[r#"
@@ -124,7 +124,7 @@ fn kills_of_pods_on_cgroup_v1_are_added_up() {
     };
     let mut running = Running::new(&[&whole("cgroup", cgroup::METRICS)]);
     let mut after = || {
-        let (page, _) = running.pass(&tree.roots());
+        let (page, _) = running.sample(&tree.roots());
         let values = page.lines().filter_map(|line| line.rsplit_once("} "));
         let values = values.map(|(_, value)| value.parse::<u64>().unwrap());
         // Of all pods, and of burstable ones.

@@ -20,7 +20,7 @@ fn odd_lines_and_missing_files_cost_their_own_series_only() {
     let memory = section("memory", &["memory/unevictable_used", "memory/bytes_used"]);
     let ids = ["cpu/load_1m", "cpu/usage_time", "system/processes_total"];
     let cpu = section("cpu", &ids);
-    let (page, errors) = Running::new(&[&net, &memory, &cpu]).pass(&tree.roots());
+    let (page, errors) = Running::new(&[&net, &memory, &cpu]).sample(&tree.roots());
     check_all(
         &page,
         &expect![[r#"
@@ -47,7 +47,7 @@ fn no_tree_at_all_shows_nothing() {
         .map(|section| whole(section.name, section.metrics))
         .collect();
     let configs: Vec<_> = configs.iter().map(String::as_str).collect();
-    let (page, _) = Running::new(&configs).pass(&roots(Path::new("/nowhere")));
+    let (page, _) = Running::new(&configs).sample(&roots(Path::new("/nowhere")));
     // The kernel's clock needs none.
     let clock = |line: &&str| line.trim_start_matches("# HELP ").starts_with("clock_");
     let shown = page
@@ -63,7 +63,7 @@ fn a_vanished_interface_takes_its_series_along() {
     let mut running = Running::new(&[&config]);
     let mut after = |dev: &str| {
         tree.file("proc/1/net/dev", dev);
-        let (page, _) = running.pass(&tree.roots());
+        let (page, _) = running.sample(&tree.roots());
         page.matches("interface_name").count()
     };
     assert_eq!(after("eth0: 1 1\nveth1: 2 2\n"), 2);
@@ -78,7 +78,7 @@ fn a_processor_that_is_taken_away_takes_its_series_along() {
     let mut running = Running::new(&[&config]);
     let mut after = |stat: &str| {
         tree.file("proc/stat", stat);
-        let (page, _) = running.pass(&tree.roots());
+        let (page, _) = running.sample(&tree.roots());
         let user = page.lines().filter(|line| line.contains("user"));
         user.map(str::to_owned).collect::<Vec<_>>()
     };

@@ -80,7 +80,7 @@ impl Connection {
             signature: "",
         };
         connection
-            .call_at("org.freedesktop.DBus", hello, &Writer::default())
+            .call_at("org.freedesktop.DBus", hello, &MessageWriter::default())
             .await?;
         Ok(connection)
     }
@@ -109,7 +109,7 @@ impl Connection {
     pub(super) async fn call(
         &mut self,
         method: Method<'_>,
-        arguments: &Writer,
+        arguments: &MessageWriter,
     ) -> anyhow::Result<Reader> {
         self.call_at("org.freedesktop.systemd1", method, arguments)
             .await
@@ -119,7 +119,7 @@ impl Connection {
         &mut self,
         destination: &str,
         method: Method<'_>,
-        arguments: &Writer,
+        arguments: &MessageWriter,
     ) -> anyhow::Result<Reader> {
         self.serial += 1;
         let message = message(self.serial, destination, method, arguments)?;
@@ -141,7 +141,7 @@ impl Connection {
         }
     }
 
-    async fn receive(&mut self) -> anyhow::Result<Answer> {
+    async fn receive(&mut self) -> anyhow::Result<BusReply> {
         let mut start = [0; 16];
         self.stream.read_exact(&mut start).await?;
         ensure!(start[0] == OURS, "an answer in another byte order");
@@ -160,7 +160,7 @@ impl Connection {
         let mut bytes = vec![0; body as usize];
         self.stream.read_exact(&mut bytes).await?;
         header.truncate(16 + fields as usize);
-        Answer::new(start[1], Reader::new(header, 16), Reader::new(bytes, 0))
+        BusReply::new(start[1], Reader::new(header, 16), Reader::new(bytes, 0))
     }
 }
 
@@ -168,9 +168,9 @@ fn message(
     serial: u32,
     destination: &str,
     method: Method<'_>,
-    arguments: &Writer,
+    arguments: &MessageWriter,
 ) -> anyhow::Result<Vec<u8>> {
-    let mut fields = Writer::default();
+    let mut fields = MessageWriter::default();
     fields.field(PATH, "o", |value| value.string(method.path))?;
     fields.field(INTERFACE, "s", |value| value.string(method.interface))?;
     fields.field(MEMBER, "s", |value| value.string(method.member))?;
@@ -179,7 +179,7 @@ fn message(
         fields.field(SIGNATURE, "g", |value| value.signature(method.signature))?;
     }
     // The fields begin at offset 16, so their alignment is the message's.
-    let mut message = Writer(vec![OURS, METHOD_CALL, 0, 1]);
+    let mut message = MessageWriter(vec![OURS, METHOD_CALL, 0, 1]);
     message.u32(u32::try_from(arguments.0.len())?);
     message.u32(serial);
     message.u32(u32::try_from(fields.0.len())?);
@@ -190,14 +190,14 @@ fn message(
 }
 
 /// A message from the bus.
-struct Answer {
+struct BusReply {
     kind: u8,
     replies_to: Option<u32>,
     error: String,
     body: Reader,
 }
 
-impl Answer {
+impl BusReply {
     fn new(kind: u8, mut fields: Reader, body: Reader) -> anyhow::Result<Self> {
         let mut answer = Self {
             kind,
@@ -223,9 +223,9 @@ impl Answer {
 
 /// Writes values one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Writer(Vec<u8>);
+pub(super) struct MessageWriter(Vec<u8>);
 
-impl Writer {
+impl MessageWriter {
     fn align(&mut self, to: usize) {
         self.0.resize(self.0.len().next_multiple_of(to), 0);
     }

@@ -23,8 +23,8 @@ const ERROR_REPLY: &[u8] = b"l\x03\x01\x01\x08\0\0\0\x01\0\0\0\x1a\0\0\0\
     \x05\x01u\0\x01\0\0\0\x04\x01s\0\x09\0\0\0NoSuchBus\0\0\0\0\0\0\0\
     \x03\0\0\0why\0";
 
-fn get_all() -> (Method<'static>, Writer) {
-    let mut arguments = Writer::default();
+fn get_all() -> (Method<'static>, MessageWriter) {
+    let mut arguments = MessageWriter::default();
     arguments.string("").unwrap();
     let method = Method {
         path: "/org/freedesktop/systemd1/unit/thing_2eservice",

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::super::{Correlator, Delivery, Next};
-use crate::exporter::kubernetes::event::{Event as Written, Object};
+use super::super::{Correlator, Delivery, NextWrite};
+use crate::exporter::kubernetes::event::{InvolvedObject, KubernetesEvent};
 use crate::problem::{Event, Severity};
 
 /// A correlator, a clock, and a server that takes everything at once.
@@ -15,7 +15,7 @@ pub(super) struct Desk {
     start: Instant,
     pub(super) now: Instant,
     /// What the server has, by name.
-    pub(super) server: Vec<Written>,
+    pub(super) server: Vec<KubernetesEvent>,
     pub(super) writes: usize,
 }
 
@@ -33,8 +33,8 @@ fn event(reason: &str, message: &str, second: i64) -> Event {
     }
 }
 
-pub(super) fn node() -> Object {
-    Object::Node(Arc::from("n1"))
+pub(super) fn node() -> InvolvedObject {
+    InvolvedObject::Node(Arc::from("n1"))
 }
 
 impl Desk {
@@ -60,7 +60,7 @@ impl Desk {
     pub(super) fn add_of(
         &mut self,
         source: &str,
-        object: Object,
+        object: InvolvedObject,
         reason: &str,
         message: &str,
     ) -> bool {
@@ -72,7 +72,7 @@ impl Desk {
 
     pub(super) fn take(&mut self) -> Option<Delivery> {
         match self.correlator.next(self.now) {
-            Next::Write(delivery) => Some(delivery),
+            NextWrite::Write(delivery) => Some(delivery),
             _ => None,
         }
     }
@@ -115,9 +115,9 @@ impl Desk {
         loop {
             self.deliver();
             match self.correlator.next(self.now) {
-                Next::At(due) if due <= end => self.now = due,
-                Next::At(_) | Next::Nothing => break,
-                Next::Write(_) => panic!("everything due was delivered"),
+                NextWrite::At(due) if due <= end => self.now = due,
+                NextWrite::At(_) | NextWrite::Nothing => break,
+                NextWrite::Write(_) => panic!("everything due was delivered"),
             }
         }
         self.now = end;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use self::desk::{Desk, clock, node};
 use super::MEMORY;
-use crate::exporter::kubernetes::event::Object;
+use crate::exporter::kubernetes::event::InvolvedObject;
 
 #[test]
 fn the_first_goes_out_at_once_and_repeats_are_counted() {
@@ -61,7 +61,7 @@ fn a_storm_costs_tens_of_writes_and_ends_with_the_exact_count() {
 #[test]
 fn kinds_are_counted_apart() {
     let mut desk = Desk::new();
-    let pod = |uid: &str| Object::Pod {
+    let pod = |uid: &str| InvolvedObject::Pod {
         namespace: "shop".to_owned(),
         name: "cart".to_owned(),
         uid: uid.to_owned(),
@@ -247,7 +247,7 @@ fn a_server_that_is_away_costs_bounded_memory() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum TestStep {
     Add(u8, u8),
     Pass(u16),
     Fail,
@@ -255,13 +255,13 @@ enum Step {
     ReplaceNode,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<TestStep>> {
     let step = prop_oneof![
-        6 => (0..3_u8, 0..14_u8).prop_map(|(reason, message)| Step::Add(reason, message)),
-        2 => (0..900_u16).prop_map(Step::Pass),
-        1 => Just(Step::Fail),
-        1 => Just(Step::LoseAnswer),
-        1 => Just(Step::ReplaceNode),
+        6 => (0..3_u8, 0..14_u8).prop_map(|(reason, message)| TestStep::Add(reason, message)),
+        2 => (0..900_u16).prop_map(TestStep::Pass),
+        1 => Just(TestStep::Fail),
+        1 => Just(TestStep::LoseAnswer),
+        1 => Just(TestStep::ReplaceNode),
     ];
     prop::collection::vec(step, 0..200)
 }
@@ -276,19 +276,19 @@ proptest! {
         let mut replaced = false;
         for step in steps {
             match step {
-                Step::Add(reason, message) => {
+                TestStep::Add(reason, message) => {
                     let taken = desk.add(&format!("R{reason}"), &format!("m{message}"));
                     happened += u64::from(taken);
                 }
-                Step::Pass(seconds) => desk.pass(Duration::from_secs(u64::from(seconds))),
-                Step::Fail => if let Some(delivery) = desk.take() {
+                TestStep::Pass(seconds) => desk.pass(Duration::from_secs(u64::from(seconds))),
+                TestStep::Fail => if let Some(delivery) = desk.take() {
                     desk.correlator.failed(&delivery, desk.now);
                 },
-                Step::LoseAnswer => if let Some(delivery) = desk.take() {
+                TestStep::LoseAnswer => if let Some(delivery) = desk.take() {
                     let _taken = desk.serve(&delivery);
                     desk.correlator.failed(&delivery, desk.now);
                 },
-                Step::ReplaceNode => {
+                TestStep::ReplaceNode => {
                     desk.correlator.node_replaced(clock(desk.second()));
                     replaced = true;
                 }
@@ -301,7 +301,7 @@ proptest! {
         } else {
             prop_assert_eq!(desk.total(), happened);
         }
-        let weights: usize = desk.correlator.folds.values().map(super::fold::Fold::weight).sum();
+        let weights: usize = desk.correlator.folds.values().map(super::counted_event::CountedEvent::weight).sum();
         prop_assert_eq!(desk.correlator.bytes, weights);
     }
 }

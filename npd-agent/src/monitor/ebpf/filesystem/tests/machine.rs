@@ -70,7 +70,7 @@ impl Machine {
     /// Someone claims that the file system is unwell: the kernel's log, or a checkpoint.
     pub(super) fn claimed(&self, name: &str) {
         let subject = Subject::Filesystem(name.to_owned());
-        self.stage.board.update(|shown| {
+        self.stage.status_page.update(|shown| {
             shown.unwell.insert(subject);
         });
     }
@@ -114,11 +114,11 @@ impl Machine {
 
     /// What is reported within the next `seconds`.
     pub(super) async fn hear(&mut self, seconds: u64) -> Vec<String> {
-        self.stage.hear_as(seconds, told).await
+        self.stage.hear_as(seconds, reported).await
     }
 }
 
-fn told(report: Report) -> String {
+fn reported(report: Report) -> String {
     match report {
         Report::Finding(finding) => {
             let kind = match &finding.problem.condition {
@@ -135,6 +135,6 @@ fn told(report: Report) -> String {
         Report::Watching { conditions, .. } => format!("Watching: {conditions:?}"),
         Report::NotWatching(_) => "Not watching".to_owned(),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
-        other @ Report::Reached { .. } => format!("{other:?}"),
+        other @ Report::Progress { .. } => format!("{other:?}"),
     }
 }

@@ -9,7 +9,7 @@ use std::fs;
 use npd_ebpf::id;
 
 use self::machine::Machine;
-use crate::monitor::ebpf::probe::Record;
+use crate::monitor::ebpf::probe::ProbeRecord;
 
 const ROOT: &str = "27 1 254:0 / / rw - ext4 /dev/vda rw\n";
 
@@ -325,7 +325,7 @@ async fn garbage_is_counted() {
     machine
         .stage
         .records
-        .send(Record(Box::from([1, 2, 3])))
+        .send(ProbeRecord(Box::from([1, 2, 3])))
         .await
         .unwrap();
     machine.check(1, &[]).await;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::super::mounts::{Device, Reading, Superblock, Table};
+use super::super::mounts::{BlockDevice, MountReading, MountTable, Superblock};
 
-fn read(lines: impl AsRef<[u8]>, paths: &[&str]) -> Table {
+fn read(lines: impl AsRef<[u8]>, paths: &[&str]) -> MountTable {
     let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
-    let mut reading = Reading::new(&paths);
+    let mut reading = MountReading::new(&paths);
     let mut lines = lines.as_ref();
     while reading.lines(&mut lines, 2).unwrap() {}
     reading.finish()
@@ -132,7 +132,11 @@ fn the_deepest_and_latest_mount_backs_a_path() {
         /var/log/pods 8:4"]]
     .assert_eq(&backing.join("\n"));
     // Without a device, only what backs a path is kept.
-    let anonymous = |minor| table.superblocks.contains_key(&Device { major: 0, minor });
+    let anonymous = |minor| {
+        table
+            .superblocks
+            .contains_key(&BlockDevice { major: 0, minor })
+    };
     assert!(anonymous(40) && !anonymous(41));
 }
 

@@ -56,8 +56,8 @@ async fn what_was_mounted_anew_meanwhile_is_well() {
 async fn who_made_it_read_only_is_remembered() {
     let mut machine = started(&srv("vfat", "rw", "rw")).await;
     machine.mounts(&srv("vfat", "rw", "ro"));
-    let told = "Event: loop1 (vfat on /srv) was made read-only by the kernel";
-    machine.check(10, &[told]).await;
+    let reported = "Event: loop1 (vfat on /srv) was made read-only by the kernel";
+    machine.check(10, &[reported]).await;
     let mut machine = machine.restart();
     machine
         .check(
@@ -101,8 +101,8 @@ async fn a_fault_after_the_one_that_was_resumed_is_news() {
     machine.mounts(&srv("vfat", "rw", "rw"));
     machine.hear(10).await;
     machine.mounts(&srv("vfat", "rw", "ro"));
-    let told = "Event: loop1 (vfat on /srv) was made read-only by the kernel";
-    machine.check(10, &[told]).await;
+    let reported = "Event: loop1 (vfat on /srv) was made read-only by the kernel";
+    machine.check(10, &[reported]).await;
 }
 
 #[tokio::test(start_paused = true)]

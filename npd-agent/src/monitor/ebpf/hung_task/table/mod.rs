@@ -24,24 +24,24 @@ pub(super) struct Sleeper {
 
 /// The sleeping tasks.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct TaskTable {
     threshold: Duration,
-    sleepers: BTreeMap<u32, Entry>,
+    sleepers: BTreeMap<u32, TrackedTask>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct TrackedTask {
     sleeper: Sleeper,
     /// When it was first seen asleep; it may have been for longer.
     since: Instant,
     hangs: bool,
     /// When the kernel last said that it hangs.
-    told: Instant,
+    reported: Instant,
 }
 
 /// What a look at the sleeping tasks has brought to light.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(super) struct TaskChanges {
     /// Tasks whose hanging is news, and for how long they have slept at least.
     pub(super) hung: Vec<(Sleeper, Duration)>,
     /// Numbers of tasks that hang no longer.
@@ -57,7 +57,7 @@ impl Sleeper {
     }
 }
 
-impl Table {
+impl TaskTable {
     /// A task hangs when it has slept for `threshold` without waking once.
     pub(super) fn new(threshold: Duration) -> Self {
         Self {
@@ -83,9 +83,9 @@ impl Table {
     }
 
     /// Takes in all tasks that sleep at `now`.
-    pub(super) fn saw_all(&mut self, found: Vec<Sleeper>, now: Instant) -> Changes {
+    pub(super) fn saw_all(&mut self, found: Vec<Sleeper>, now: Instant) -> TaskChanges {
         let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
-        let mut changes = Changes::default();
+        let mut changes = TaskChanges::default();
         self.sleepers.retain(|pid, entry| {
             let sleeps_on = asleep.contains(&entry.sleeper.identity());
             if entry.hangs && !sleeps_on {
@@ -129,21 +129,21 @@ impl Table {
     /// `patience` hangs no longer.
     pub(super) fn silent(&mut self, patience: Duration, now: Instant) -> Vec<u32> {
         let recovered = self.sleepers.extract_if(.., |_, entry| {
-            entry.hangs && now.duration_since(entry.told) > patience
+            entry.hangs && now.duration_since(entry.reported) > patience
         });
         recovered.map(|(pid, _)| pid).collect()
     }
 
     /// Takes in that a task hangs, as the kernel says.
-    pub(super) fn told(&mut self, sleeper: Sleeper, now: Instant) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn reported(&mut self, sleeper: Sleeper, now: Instant) -> TaskChanges {
+        let mut changes = TaskChanges::default();
         let known = self.sleepers.get_mut(&sleeper.pid);
         if let Some(entry) = known {
             let same = entry.sleeper.identity() == sleeper.identity();
             let hung = entry.hangs;
             if same {
                 entry.hangs = true;
-                entry.told = now;
+                entry.reported = now;
                 if !hung {
                     let asleep = now.duration_since(entry.since);
                     changes.hung.push((sleeper, asleep));
@@ -168,11 +168,11 @@ impl Table {
         if self.sleepers.len() >= MAX_SLEEPERS {
             return false;
         }
-        let entry = Entry {
+        let entry = TrackedTask {
             sleeper: sleeper.clone(),
             since: now,
             hangs,
-            told: now,
+            reported: now,
         };
         self.sleepers.insert(sleeper.pid, entry);
         true

@@ -1,18 +1,18 @@
 use std::time::{Duration, Instant};
 
-use super::{Changes, MAX_SLEEPERS, Sleeper, Table};
+use super::{MAX_SLEEPERS, Sleeper, TaskChanges, TaskTable};
 
 const THRESHOLD: Duration = Duration::from_secs(30);
 
 /// A table and a clock that starts at 0 seconds.
 struct Story {
-    table: Table,
+    table: TaskTable,
     start: Instant,
 }
 
 fn story() -> Story {
     Story {
-        table: Table::new(THRESHOLD),
+        table: TaskTable::new(THRESHOLD),
         start: Instant::now(),
     }
 }
@@ -31,20 +31,20 @@ impl Story {
         self.start + Duration::from_secs(seconds)
     }
 
-    fn saw(&mut self, seconds: u64, found: &[Sleeper]) -> Changes {
+    fn saw(&mut self, seconds: u64, found: &[Sleeper]) -> TaskChanges {
         let now = self.at(seconds);
         self.table.saw_all(found.to_vec(), now)
     }
 
-    fn told(&mut self, seconds: u64, sleeper: &Sleeper) -> Changes {
+    fn reported(&mut self, seconds: u64, sleeper: &Sleeper) -> TaskChanges {
         let now = self.at(seconds);
-        self.table.told(sleeper.clone(), now)
+        self.table.reported(sleeper.clone(), now)
     }
 }
 
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
-fn check(changes: Changes, hung: &[u32], recovered: &[u32]) {
+fn check(changes: TaskChanges, hung: &[u32], recovered: &[u32]) {
     let hangs: Vec<_> = changes
         .hung
         .iter()
@@ -104,12 +104,12 @@ fn a_thread_that_never_ran_does_not_hang() {
 fn the_kernel_may_say_so_first_and_often() {
     let mut story = story();
     let stuck = sleeper(7, 100, 5);
-    check(story.told(0, &stuck), &[7], &[]);
-    check(story.told(1, &stuck), &[], &[]);
+    check(story.reported(0, &stuck), &[7], &[]);
+    check(story.reported(1, &stuck), &[], &[]);
     check(story.saw(2, std::slice::from_ref(&stuck)), &[], &[]);
     check(story.saw(60, std::slice::from_ref(&stuck)), &[], &[]);
     check(story.saw(61, &[]), &[], &[7]);
-    check(story.told(90, &stuck), &[7], &[]);
+    check(story.reported(90, &stuck), &[7], &[]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn the_kernel_may_say_so_before_the_threshold() {
     let mut story = story();
     let stuck = sleeper(7, 100, 5);
     story.saw(0, std::slice::from_ref(&stuck));
-    let changes = story.told(4, &stuck);
+    let changes = story.reported(4, &stuck);
     assert_eq!(changes.hung[0].1, Duration::from_secs(4));
     check(changes, &[7], &[]);
     check(story.saw(40, std::slice::from_ref(&stuck)), &[], &[]);
@@ -126,16 +126,16 @@ fn the_kernel_may_say_so_before_the_threshold() {
 #[test]
 fn the_kernel_may_say_that_it_hangs_anew() {
     let mut story = story();
-    check(story.told(0, &sleeper(7, 100, 5)), &[7], &[]);
-    check(story.told(9, &sleeper(7, 100, 8)), &[7], &[7]);
+    check(story.reported(0, &sleeper(7, 100, 5)), &[7], &[]);
+    check(story.reported(9, &sleeper(7, 100, 8)), &[7], &[7]);
 }
 
 #[test]
 fn only_hanging_tasks_recover_between_looks() {
     let mut story = story();
     story.saw(0, &[sleeper(1, 1, 1), sleeper(2, 2, 2), sleeper(3, 3, 3)]);
-    story.told(1, &sleeper(1, 1, 1));
-    story.told(1, &sleeper(2, 2, 2));
+    story.reported(1, &sleeper(1, 1, 1));
+    story.reported(1, &sleeper(2, 2, 2));
     let hanging = story.table.hanging().map(|sleeper| sleeper.pid);
     assert_eq!(hanging.collect::<Vec<_>>(), [1, 2]);
     assert_eq!(story.table.saw_hanging(&[sleeper(2, 2, 2)]), [1]);
@@ -155,7 +155,7 @@ fn a_flood_of_sleepers_is_bounded_and_counted() {
     assert_eq!(story.saw(0, &flood).refused, 10);
     let changes = story.saw(30, &flood);
     assert_eq!((changes.hung.len(), changes.refused), (MAX_SLEEPERS, 10));
-    assert_eq!(story.told(31, &sleeper(limit + 1, 1, 1)).refused, 1);
+    assert_eq!(story.reported(31, &sleeper(limit + 1, 1, 1)).refused, 1);
     assert_eq!(story.saw(40, &[]).recovered.len(), MAX_SLEEPERS);
 }
 
@@ -163,10 +163,10 @@ fn a_flood_of_sleepers_is_bounded_and_counted() {
 fn what_the_kernel_is_silent_about_has_recovered() {
     let mut story = story();
     let patience = Duration::from_secs(9);
-    story.told(0, &sleeper(7, 100, 5));
-    story.told(4, &sleeper(7, 100, 5));
-    story.told(4, &sleeper(8, 100, 5));
-    story.told(8, &sleeper(8, 100, 5));
+    story.reported(0, &sleeper(7, 100, 5));
+    story.reported(4, &sleeper(7, 100, 5));
+    story.reported(4, &sleeper(8, 100, 5));
+    story.reported(8, &sleeper(8, 100, 5));
     let now = story.at(13);
     assert!(story.table.silent(patience, now).is_empty());
     let now = story.at(14);
@@ -180,9 +180,9 @@ fn a_task_that_an_earlier_agent_told_of_is_no_news_until_it_has_woken() {
     let stuck = sleeper(7, 100, 5);
     assert!(story.table.resume(&stuck, story.at(0)));
     assert_eq!(story.table.hanging().collect::<Vec<_>>(), [&stuck]);
-    check(story.told(1, &stuck), &[], &[]);
+    check(story.reported(1, &stuck), &[], &[]);
     check(story.saw(40, std::slice::from_ref(&stuck)), &[], &[]);
-    check(story.told(41, &sleeper(7, 100, 6)), &[7], &[7]);
+    check(story.reported(41, &sleeper(7, 100, 6)), &[7], &[7]);
     check(story.saw(42, &[]), &[], &[7]);
 }
 
@@ -193,7 +193,7 @@ fn a_task_out_of_sight_that_an_earlier_agent_told_of_hangs_until_the_kernel_is_s
     for pid in [7, 8] {
         assert!(story.table.resume(&sleeper(pid, 100, 5), story.at(0)));
     }
-    check(story.told(5, &sleeper(8, 100, 5)), &[], &[]);
+    check(story.reported(5, &sleeper(8, 100, 5)), &[], &[]);
     let now = story.at(10);
     assert_eq!(story.table.silent(patience, now), [7]);
     let now = story.at(15);

@@ -16,7 +16,7 @@ use super::worker::FileWorker;
 use crate::go::regex::compile_anchored;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::config::{self, Source};
-use crate::monitor::log::source::follow::{Step, Worker as _};
+use crate::monitor::log::source::follow::{FollowStep, Worker as _};
 
 /// What lines are looked for: patterns that require something and that do not, and that can tell
 /// what came before and that cannot.
@@ -79,7 +79,7 @@ fn agent(config: &serde_json::Value, path: &Path, pieces: &[&[u8]]) -> Vec<Match
                 let index = finding.problem.reason.trim_start_matches('R');
                 (index.parse().unwrap(), finding.timestamp, finding.message)
             }));
-            if look.step.unwrap() == Step::End {
+            if look.step.unwrap() == FollowStep::End {
                 break;
             }
         }

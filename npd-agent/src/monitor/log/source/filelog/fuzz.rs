@@ -4,14 +4,14 @@ use crate::fuzz::{now, zones};
 use crate::monitor::ConfigFile;
 use crate::monitor::log::config::{self, Source};
 
-use super::Translator;
+use super::LineTranslator;
 
 /// The lines of a log file, as every shipped config reads them.
 ///
 /// # Panics
 /// If a message is not a part of its line.
 pub fn filelog_translator(bytes: &[u8]) {
-    static TRANSLATORS: LazyLock<Vec<Translator>> = LazyLock::new(shipped);
+    static TRANSLATORS: LazyLock<Vec<LineTranslator>> = LazyLock::new(shipped);
     for line in bytes.split(|&byte| byte == b'\n') {
         let line = String::from_utf8_lossy(line);
         for translator in &*TRANSLATORS {
@@ -24,7 +24,7 @@ pub fn filelog_translator(bytes: &[u8]) {
     }
 }
 
-fn shipped() -> Vec<Translator> {
+fn shipped() -> Vec<LineTranslator> {
     let configs = [
         include_str!("../../../../../../deploy/config/disk-log-message-filelog.json"),
         include_str!("../../../../../../deploy/config/docker-monitor-filelog.json"),

@@ -5,7 +5,7 @@ use std::io;
 
 use jiff::Timestamp;
 
-use super::mark::read_at;
+use super::fingerprint::read_at;
 
 /// How much is looked at before it is believed that older lines are too old, in bytes. Clocks jump,
 /// and so may the times of the lines.

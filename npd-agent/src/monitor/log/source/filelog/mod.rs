@@ -3,10 +3,10 @@
 //! One reader feeds every rule set on the file. It follows the file through rotation and truncation
 //! ([`tail`]), and looks closely only at lines that can matter ([`rules`]).
 
+mod fingerprint;
 #[cfg(any(test, fuzzing))]
 pub(in crate::monitor::log) mod fuzz;
 mod lookback;
-mod mark;
 mod rotation;
 mod rules;
 mod tail;
@@ -15,7 +15,7 @@ mod worker;
 
 use std::path::PathBuf;
 
-pub(crate) use self::translate::Translator;
+pub(crate) use self::translate::LineTranslator;
 use self::worker::FileWorker;
 use super::follow::Follower;
 use crate::monitor::log::rule_set::RuleSet;
@@ -24,7 +24,7 @@ use crate::monitor::log::rule_set::RuleSet;
 pub(crate) type LogFile = Follower<FileWorker>;
 
 impl LogFile {
-    pub(crate) fn new(path: PathBuf, sets: Vec<(RuleSet, Translator)>) -> Self {
+    pub(crate) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> Self {
         let name = format!("filelog:{}", path.display());
         let declarations = sets.iter().map(|(set, _)| set.declaration()).collect();
         Self::of(name, declarations, FileWorker::new(path, sets))

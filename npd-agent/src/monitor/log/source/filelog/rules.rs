@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::translate::Translator;
+use super::translate::LineTranslator;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::problem::{Finding, Witness};
 
 /// The rules of one config file, and how they read a line.
 pub(super) struct FileRules {
     pub(super) set: RuleSet,
-    translator: Translator,
+    translator: LineTranslator,
     /// From when on lines count. Fixed when first run.
     start: Option<Timestamp>,
     /// Where in the lines is what a rule requires.
@@ -30,7 +30,7 @@ pub(super) struct Circumstances {
 }
 
 impl FileRules {
-    pub(super) fn new(set: RuleSet, translator: Translator) -> Self {
+    pub(super) fn new(set: RuleSet, translator: LineTranslator) -> Self {
         Self {
             set,
             translator,

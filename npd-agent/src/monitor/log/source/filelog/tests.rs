@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::rules::{Circumstances, FileRules};
-use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::{config, load};
 use crate::node::{Node, Roots};
 use crate::reporter::{Report, Reporter};
+use crate::status_page::StatusPage;
 
 fn config_file(name: &str, json: &str) -> ConfigFile {
     ConfigFile {
@@ -47,9 +47,9 @@ fn reporter() -> (Reporter, mpsc::Receiver<Report>) {
         roots: Roots::from_env(|_| None),
         boot_id: String::new(),
     });
-    let board = Board::new("n".to_owned(), Timestamp::UNIX_EPOCH);
+    let status_page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
     (
-        Reporter::new(node, Metrics::new().unwrap(), board, sender),
+        Reporter::new(node, Metrics::new().unwrap(), status_page, sender),
         reports,
     )
 }
@@ -59,7 +59,7 @@ async fn next(reports: &mut mpsc::Receiver<Report>) -> String {
     loop {
         match reports.recv().await.unwrap() {
             Report::Finding(finding) => break format!("{}: {}", finding.monitor, finding.message),
-            Report::Reached { .. } => {}
+            Report::Progress { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -107,7 +107,13 @@ async fn an_absent_file_is_waited_for() {
     let (reporter, mut reports) = reporter();
     let down = reporter.clone();
     let script = async {
-        while !down.board.read().sources.values().any(|source| !source.up) {
+        while !down
+            .status_page
+            .read()
+            .sources
+            .values()
+            .any(|source| !source.up)
+        {
             tokio::task::yield_now().await;
         }
         fs::write(&path, stamped("bad at last")).unwrap();
@@ -140,7 +146,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
         Err(error) = monitors[0].run(&reporter) => panic!("{error:#}"),
         () = read => {}
     }
-    let Some(Report::Reached { source, place }) = place else {
+    let Some(Report::Progress { source, place }) = place else {
         panic!("{place:?}");
     };
     let reporter = reporter.with_saved([(source, place)].into());

@@ -4,20 +4,20 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use regex::Regex;
 
-use crate::go::layout::Layout;
+use crate::go::layout::TimeLayout;
 
 /// Finds the time and the message in a line; a config file's `pluginConfig`.
 #[derive(Clone, Debug)]
-pub(crate) struct Translator {
+pub(crate) struct LineTranslator {
     /// Where the time stands: the last group, or the whole match if there is none.
     pub(crate) timestamp: Regex,
     /// Where the message stands, likewise.
     pub(crate) message: Regex,
     /// How the time is written.
-    pub(crate) layout: Layout,
+    pub(crate) layout: TimeLayout,
 }
 
-impl Translator {
+impl LineTranslator {
     /// The message of a line.
     pub(super) fn message<'l>(&self, line: &'l str) -> Option<&'l str> {
         last_group(&self.message, line)
@@ -52,16 +52,16 @@ mod tests {
     use super::*;
     use crate::go::regex::compile;
 
-    fn translator(timestamp: &str, message: &str, layout: &str) -> Translator {
-        Translator {
+    fn translator(timestamp: &str, message: &str, layout: &str) -> LineTranslator {
+        LineTranslator {
             timestamp: compile(timestamp).unwrap(),
             message: compile(message).unwrap(),
-            layout: Layout::new(layout),
+            layout: TimeLayout::new(layout),
         }
     }
 
     #[track_caller]
-    fn check(translator: &Translator, line: &str, expect: &Expect) {
+    fn check(translator: &LineTranslator, line: &str, expect: &Expect) {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         let time = translator.time(line, &TimeZone::UTC, now);
         let time = time.map_or_else(|| "no time".to_owned(), |time| time.to_string());

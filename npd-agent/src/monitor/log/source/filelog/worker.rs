@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
+use super::fingerprint::read_at;
 use super::lookback;
-use super::mark::read_at;
 use super::rules::{Circumstances, FileRules};
 use super::tail::{Places, Sink, Tail};
-use super::translate::Translator;
+use super::translate::LineTranslator;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
-use crate::monitor::log::source::follow::{Look, Step, Worker};
-use crate::monitor::log::source::watch::{AddWatchFlags, Watch};
+use crate::monitor::log::source::follow::{FollowStep, Look, Worker};
+use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
 use crate::node::{self, Node};
 use crate::problem::Finding;
 
@@ -36,18 +36,18 @@ pub(crate) struct FileWorker {
     /// Whether it has been said that lines cannot be read.
     warned: bool,
     /// When it was last said how far the file is read, and how far that was.
-    reached: (Instant, Place),
+    progress: (Instant, FilePosition),
 }
 
 /// Where an agent that is started again goes on.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct FilePosition {
     places: Places,
     rules: Remembered,
 }
 
 impl FileWorker {
-    pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, Translator)>) -> Self {
+    pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> Self {
         let rules = sets
             .into_iter()
             .map(|(set, translator)| FileRules::new(set, translator));
@@ -56,7 +56,7 @@ impl FileWorker {
             path,
             rules: rules.collect(),
             warned: false,
-            reached: (Instant::now(), Place::default()),
+            progress: (Instant::now(), FilePosition::default()),
         }
     }
 
@@ -73,26 +73,26 @@ impl FileWorker {
     }
 
     fn news_of_places(&mut self, now: bool) -> Option<Value> {
-        let (when, reached) = &mut self.reached;
+        let (when, progress) = &mut self.progress;
         if !now && when.elapsed() < SAVE {
             return None;
         }
-        let place = Place {
+        let place = FilePosition {
             places: self.tail.places(),
             rules: Remembered::of(self.rules.iter().map(|rules| &rules.set)),
         };
         *when = Instant::now();
-        if place == *reached {
+        if place == *progress {
             return None;
         }
-        reached.clone_from(&place);
+        progress.clone_from(&place);
         serde_json::to_value(place).ok()
     }
 }
 
 impl Worker for FileWorker {
     fn start(&mut self, _: &Node, place: Option<&Value>) {
-        let Some(place) = place.map(Place::deserialize) else {
+        let Some(place) = place.map(FilePosition::deserialize) else {
             return;
         };
         let Ok(place) = place else {
@@ -105,7 +105,7 @@ impl Worker for FileWorker {
         self.tail = Tail::new(self.path.clone(), place.places);
     }
 
-    fn look(&mut self, watch: Option<&mut Watch>) -> Look {
+    fn look(&mut self, watch: Option<&mut FolderWatch>) -> Look {
         let mut reading = Reading {
             rules: &mut self.rules,
             at: Circumstances {
@@ -126,17 +126,17 @@ impl Worker for FileWorker {
                 .iter_mut()
                 .flat_map(|rules| rules.set.expired(now)),
         );
-        if let Ok(Step::End | Step::Absent) = step
+        if let Ok(FollowStep::End | FollowStep::Absent) = step
             && let Some(watch) = watch
             && watch.renew(&watched(&self.path))
         {
             // All is read only if the file that was read is the one that is watched.
-            step = Ok(Step::More);
+            step = Ok(FollowStep::More);
         }
         Look {
             step,
             malformed: self.malformed(),
-            reached: self.news_of_places(!findings.is_empty()),
+            progress: self.news_of_places(!findings.is_empty()),
             findings,
         }
     }

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use self::worker::JournalWorker;
 use super::follow::Follower;
-use crate::journal::Wanted;
+use crate::journal::EntryFilter;
 use crate::monitor::log::rule_set::RuleSet;
 
 /// Follows a journal for all rule sets that want the same of its entries.
 pub(crate) type JournalLog = Follower<JournalWorker>;
 
 impl JournalLog {
-    pub(crate) fn new(folder: Option<PathBuf>, wanted: Wanted, sets: Vec<RuleSet>) -> Self {
+    pub(crate) fn new(folder: Option<PathBuf>, wanted: EntryFilter, sets: Vec<RuleSet>) -> Self {
         let place = folder
             .as_ref()
             .map_or_else(String::new, |folder| format!("{}:", folder.display()));

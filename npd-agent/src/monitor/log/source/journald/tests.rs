@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::board::Board;
 use crate::journal::tests::lab::{can_run, export, remote};
 use crate::metrics::Metrics;
 use crate::monitor::log::load;
 use crate::monitor::{ConfigFile, Monitor};
 use crate::node::{Node, Roots};
 use crate::reporter::{Report, Reporter};
+use crate::status_page::StatusPage;
 
 fn reporter() -> (Reporter, mpsc::Receiver<Report>) {
     let (sender, reports) = mpsc::channel(100_000);
@@ -21,9 +21,9 @@ fn reporter() -> (Reporter, mpsc::Receiver<Report>) {
         roots: Roots::from_env(|_| None),
         boot_id: String::new(),
     });
-    let board = Board::new("n".to_owned(), jiff::Timestamp::UNIX_EPOCH);
+    let status_page = StatusPage::new("n".to_owned(), jiff::Timestamp::UNIX_EPOCH);
     (
-        Reporter::new(node, Metrics::new().unwrap(), board, sender),
+        Reporter::new(node, Metrics::new().unwrap(), status_page, sender),
         reports,
     )
 }
@@ -53,7 +53,7 @@ async fn next(reports: &mut mpsc::Receiver<Report>, count: usize) -> (Vec<String
                 found.push(format!("{}: {}", finding.problem.reason, finding.message));
                 place = None;
             }
-            report @ Report::Reached { .. } => place = Some(report),
+            report @ Report::Progress { .. } => place = Some(report),
             other => panic!("{other:?}"),
         }
     }
@@ -82,7 +82,7 @@ async fn entries_are_followed_through_rotation_and_a_restart() {
     let mut first = monitor(folder.path());
     let script = async {
         // At first there is nothing at all.
-        while reporter.board.read().sources.is_empty() {
+        while reporter.status_page.read().sources.is_empty() {
             tokio::task::yield_now().await;
         }
         std::fs::create_dir(&machine).unwrap();
@@ -99,7 +99,7 @@ async fn entries_are_followed_through_rotation_and_a_restart() {
         Err(error) = first.run(&reporter) => panic!("{error:#}"),
         place = script => place,
     };
-    let Some(Report::Reached { source, place }) = place else {
+    let Some(Report::Progress { source, place }) = place else {
         panic!("no place");
     };
     remote(&system, true, &bad(5..6)).await;

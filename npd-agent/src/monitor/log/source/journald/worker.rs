@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
-use crate::journal::{Entry, Journal, Reached, Wanted};
+use crate::journal::{EntryFilter, Journal, JournalEntry, JournalProgress};
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
-use crate::monitor::log::source::follow::{Look, Step, Worker};
-use crate::monitor::log::source::watch::{AddWatchFlags, Watch};
+use crate::monitor::log::source::follow::{FollowStep, Look, Worker};
+use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
 use crate::node::{self, Node};
 use crate::problem::{Finding, Witness};
 
@@ -26,36 +26,36 @@ const SAVE: Duration = Duration::from_secs(1);
 pub(crate) struct JournalWorker {
     /// The folder that the config names; `None` for the node's own journal.
     folder: Option<PathBuf>,
-    wanted: Wanted,
+    wanted: EntryFilter,
     /// The rule sets, and from when on entries count for each.
     sets: Vec<(RuleSet, Timestamp)>,
     journal: Option<Journal>,
-    said: (Instant, Place),
+    said: (Instant, JournalPosition),
     /// Entries of an impossible time.
     malformed: u64,
 }
 
 /// Where an agent that is started again goes on.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct JournalPosition {
     #[serde(flatten)]
-    reached: Reached,
+    progress: JournalProgress,
     rules: Remembered,
 }
 
 impl JournalWorker {
-    pub(super) fn new(folder: Option<PathBuf>, wanted: Wanted, sets: Vec<RuleSet>) -> Self {
+    pub(super) fn new(folder: Option<PathBuf>, wanted: EntryFilter, sets: Vec<RuleSet>) -> Self {
         Self {
             folder,
             wanted,
             sets: sets.into_iter().map(|set| (set, Timestamp::MAX)).collect(),
             journal: None,
-            said: (Instant::now(), Place::default()),
+            said: (Instant::now(), JournalPosition::default()),
             malformed: 0,
         }
     }
 
-    fn take(&mut self, entry: &Entry, found: &mut Vec<Finding>) {
+    fn take(&mut self, entry: &JournalEntry, found: &mut Vec<Finding>) {
         let micros = i64::try_from(entry.realtime).ok();
         let Some(time) = micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()) else {
             self.malformed += 1;
@@ -81,9 +81,13 @@ impl JournalWorker {
     }
 
     /// Reads a batch of entries, and watches for more if there are none.
-    fn step(&mut self, watch: Option<&mut Watch>, found: &mut Vec<Finding>) -> io::Result<Step> {
+    fn step(
+        &mut self,
+        watch: Option<&mut FolderWatch>,
+        found: &mut Vec<Finding>,
+    ) -> io::Result<FollowStep> {
         let Some(mut journal) = self.journal.take() else {
-            return Ok(Step::Absent);
+            return Ok(FollowStep::Absent);
         };
         journal.scan();
         let mut entries = 0;
@@ -96,16 +100,16 @@ impl JournalWorker {
         let settled = journal.settle();
         let journal = self.journal.insert(journal);
         if entries == BATCH || !settled? {
-            return Ok(Step::More);
+            return Ok(FollowStep::More);
         }
         let folders = journal.folders();
         let watched: Vec<_> = folders.iter().map(|folder| (&**folder, CHANGES)).collect();
         Ok(if watch.is_some_and(|watch| watch.renew(&watched)) {
-            Step::More
+            FollowStep::More
         } else if journal.is_absent() {
-            Step::Absent
+            FollowStep::Absent
         } else {
-            Step::End
+            FollowStep::End
         })
     }
 
@@ -115,8 +119,8 @@ impl JournalWorker {
             return None;
         }
         *when = Instant::now();
-        let place = Place {
-            reached: self.journal.as_ref()?.reached().clone(),
+        let place = JournalPosition {
+            progress: self.journal.as_ref()?.progress().clone(),
             rules: Remembered::of(self.sets.iter().map(|(set, _)| set)),
         };
         if place == *said {
@@ -129,7 +133,7 @@ impl JournalWorker {
 
 impl Worker for JournalWorker {
     fn start(&mut self, node: &Node, place: Option<&Value>) {
-        let place = place.map(Place::deserialize);
+        let place = place.map(JournalPosition::deserialize);
         if let Some(Err(error)) = &place {
             warn!(%error, "Ignoring the place in the journal that a checkpoint gives");
         }
@@ -151,12 +155,12 @@ impl Worker for JournalWorker {
         };
         if let Some(place) = resumed {
             let recalled = self.sets.iter().map(|(set, _)| set.matcher.recalls()).max();
-            journal = journal.resumed(place.reached, recalled.unwrap_or_default());
+            journal = journal.resumed(place.progress, recalled.unwrap_or_default());
         }
         self.journal = Some(journal);
     }
 
-    fn look(&mut self, watch: Option<&mut Watch>) -> Look {
+    fn look(&mut self, watch: Option<&mut FolderWatch>) -> Look {
         let mut findings = Vec::new();
         let step = self.step(watch, &mut findings);
         let now = Timestamp::now();
@@ -165,7 +169,7 @@ impl Worker for JournalWorker {
         Look {
             step,
             malformed: std::mem::take(&mut self.malformed) + unread.unwrap_or_default(),
-            reached: self.news_of_place(!findings.is_empty()),
+            progress: self.news_of_place(!findings.is_empty()),
             findings,
         }
     }

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use crate::fd;
 
 /// Where records are read: `/dev/kmsg`, or a test's list.
-pub(super) trait Device: Send {
+pub(super) trait KmsgDevice: Send {
     /// Waits for a record and reads it, with the errors of `devkmsg_read` (`EPIPE`, `EINVAL`).
     fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
 }
@@ -34,7 +34,7 @@ impl Kmsg {
     }
 }
 
-impl Device for Kmsg {
+impl KmsgDevice for Kmsg {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = |fd: &OwnedFd| loop {
             match read(fd, buffer) {

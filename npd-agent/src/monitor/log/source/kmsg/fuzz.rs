@@ -1,4 +1,4 @@
-use super::record::Record;
+use super::record::KmsgRecord;
 use crate::monitor::log::subject;
 
 /// What a read of `/dev/kmsg` returned.
@@ -6,7 +6,7 @@ use crate::monitor::log::subject;
 /// # Panics
 /// If the record is not what its documentation says.
 pub fn kmsg_record(bytes: &[u8]) {
-    if let Some(record) = Record::parse(bytes) {
+    if let Some(record) = KmsgRecord::parse(bytes) {
         assert_eq!(
             record.text.trim(),
             record.text,

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
-use self::device::{Device, Kmsg};
-pub(crate) use self::record::Record;
+use self::device::{Kmsg, KmsgDevice};
+pub(crate) use self::record::KmsgRecord;
 use super::super::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::monitor::{Declaration, Monitor, Task};
@@ -62,7 +62,7 @@ pub(crate) struct KernelLog {
 
 /// Where an agent that is started again goes on.
 #[derive(Serialize, Deserialize)]
-struct Place {
+struct KmsgPosition {
     /// The number of the record to come.
     next: u64,
     rules: Remembered,
@@ -96,11 +96,11 @@ impl KernelLog {
     }
 
     /// Settles where to begin, unless it is settled: at the record `saved`, or else by the windows.
-    fn start(&mut self, now: Duration, saved: Option<Place>) {
+    fn start(&mut self, now: Duration, saved: Option<KmsgPosition>) {
         if !self.starts.is_empty() {
             return;
         }
-        if let Some(Place { rules, .. }) = &saved {
+        if let Some(KmsgPosition { rules, .. }) = &saved {
             self.sets.iter_mut().for_each(|set| set.remember(rules));
         }
         let saved = saved.map(|place| place.next);
@@ -116,7 +116,7 @@ impl KernelLog {
     /// Reads until the device has to be opened anew.
     async fn follow(
         &mut self,
-        device: &mut impl Device,
+        device: &mut impl KmsgDevice,
         reporter: &Reporter,
     ) -> anyhow::Result<Reopen> {
         loop {
@@ -164,15 +164,15 @@ impl KernelLog {
             self.reached = Instant::now();
             if let Some(next) = self.next {
                 let rules = Remembered::of(&self.sets);
-                let place = serde_json::to_value(Place { next, rules })?;
-                reporter.reached(NAME, place).await?;
+                let place = serde_json::to_value(KmsgPosition { next, rules })?;
+                reporter.progress(NAME, place).await?;
             }
         }
         Ok(())
     }
 
     /// Reads a record, unless a condition is over before one comes.
-    async fn read(&mut self, device: &mut impl Device) -> Option<io::Result<usize>> {
+    async fn read(&mut self, device: &mut impl KmsgDevice) -> Option<io::Result<usize>> {
         let read = device.read(&mut self.buffer);
         let Some(expiry) = self.sets.iter().filter_map(RuleSet::expiry).min() else {
             return Some(read.await);
@@ -191,7 +191,7 @@ impl KernelLog {
             buffer,
             ..
         } = self;
-        let Some(record) = Record::parse(&buffer[..length]) else {
+        let Some(record) = KmsgRecord::parse(&buffer[..length]) else {
             let malformed = reporter
                 .metrics
                 .records_malformed

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What one read returned.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Record<'a> {
+pub(crate) struct KmsgRecord<'a> {
     /// Facility times 8, plus level.
     pub(crate) priority: u64,
     /// Counts every record since boot, without gaps.
@@ -23,7 +23,7 @@ pub(crate) struct Record<'a> {
     pub(crate) text: Cow<'a, str>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> KmsgRecord<'a> {
     /// Reads a record, or says `None` if this is not one. Unknown fields before the semicolon are
     /// for later kernels to add.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
@@ -95,7 +95,7 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], expect: &Expect) {
-        let shown = Record::parse(bytes).map_or_else(
+        let shown = KmsgRecord::parse(bytes).map_or_else(
             || "malformed".to_owned(),
             |record| {
                 let by = if record.is_from_kernel() {
@@ -103,7 +103,7 @@ mod tests {
                 } else {
                     "user space"
                 };
-                let Record {
+                let KmsgRecord {
                     priority,
                     sequence,
                     stamp,
@@ -199,7 +199,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            let _record = Record::parse(&bytes);
+            let _record = KmsgRecord::parse(&bytes);
         }
 
         #[test]
@@ -213,7 +213,7 @@ mod tests {
                 }
             }
             record.push(b'\n');
-            prop_assert_eq!(Record::parse(&record).unwrap().text, text);
+            prop_assert_eq!(KmsgRecord::parse(&record).unwrap().text, text);
         }
     }
 }

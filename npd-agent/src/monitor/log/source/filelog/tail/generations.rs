@@ -8,9 +8,9 @@ use std::io;
 use std::ops::RangeBounds;
 use std::time::Instant;
 
-use super::super::mark::Mark;
+use super::super::fingerprint::Fingerprint;
 use super::super::rotation::{Rotated, generations, written};
-use super::open::{Open, open, open_listed};
+use super::open::{OpenFile, open, open_listed};
 use super::{Retired, Tail};
 
 /// How often the generations are looked at anew because rotation has renamed them meanwhile.
@@ -33,7 +33,7 @@ impl Tail {
     }
 
     /// The earlier generation in which `mark` is now.
-    pub(super) fn find(&self, mark: &Mark) -> io::Result<Option<Open>> {
+    pub(super) fn find(&self, mark: &Fingerprint) -> io::Result<Option<OpenFile>> {
         self.stable(|generations| {
             let renamed = generations
                 .iter()
@@ -46,7 +46,7 @@ impl Tail {
                     return Ok(None);
                 };
                 if let Some(mark) = mark.found_in(&file)? {
-                    return Ok(Some(Some(Open { file, mark })));
+                    return Ok(Some(Some(OpenFile { file, mark })));
                 }
             }
             Ok(Some(None))
@@ -60,9 +60,11 @@ impl Tail {
     }
 
     /// The file that bears the name, unless it is open.
-    pub(super) fn open_named(&self) -> io::Result<Option<Open>> {
+    pub(super) fn open_named(&self) -> io::Result<Option<OpenFile>> {
         match open(&self.path)? {
-            Some(file) if !self.is_open(&file.metadata()?) => Open::at_beginning(file).map(Some),
+            Some(file) if !self.is_open(&file.metadata()?) => {
+                OpenFile::at_beginning(file).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -72,7 +74,7 @@ impl Tail {
     fn enqueue_generations(
         &mut self,
         then: impl RangeBounds<(i64, i64)>,
-        mut named: Option<Open>,
+        mut named: Option<OpenFile>,
     ) -> io::Result<()> {
         let is_named = |metadata: &Metadata| {
             named
@@ -89,7 +91,7 @@ impl Tail {
         for file in listed {
             let mark = self.past_mark(&file)?;
             if let Some(mark) = mark.filter(|mark| !mark.is_unknown()) {
-                self.queue.push_back(Open { file, mark });
+                self.queue.push_back(OpenFile { file, mark });
                 continue;
             }
             // A copy was made, and the file is not yet truncated: it is left to the file. If that is
@@ -100,7 +102,7 @@ impl Tail {
                 named.mark.expect(&end);
                 continue;
             }
-            self.queue.push_back(Open::at_beginning(file)?);
+            self.queue.push_back(OpenFile::at_beginning(file)?);
         }
         self.queue.extend(named);
         Ok(())
@@ -122,7 +124,7 @@ impl Tail {
                     && rotated.metadata.len() > mark.position
                     && !(mark.is_unknown() && self.is_copy(&file)?)
                 {
-                    grown.push(Open { file, mark });
+                    grown.push(OpenFile { file, mark });
                 }
             }
             Ok(Some(grown))
@@ -160,8 +162,8 @@ impl Tail {
 }
 
 /// The end of a copy, if all that it holds stands in the file that it is a copy of.
-fn copied(copy: &File, file: &File) -> io::Result<Option<Mark>> {
+fn copied(copy: &File, file: &File) -> io::Result<Option<Fingerprint>> {
     let length = copy.metadata()?.len();
-    let end = Mark::at(copy, length)?;
+    let end = Fingerprint::at(copy, length)?;
     Ok((length > 0 && end.holds_in(file)?).then_some(end))
 }

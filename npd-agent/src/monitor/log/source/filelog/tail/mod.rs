@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use self::open::{Open, open, reserve, stat};
-use super::mark::{Mark, read_at};
+use self::open::{OpenFile, open, reserve, stat};
+use super::fingerprint::{Fingerprint, read_at};
 use super::rotation::written;
-use crate::monitor::log::source::follow::Step;
+use crate::monitor::log::source::follow::FollowStep;
 
 /// How much is read at once. Enough to make the cost of a read small.
 const CHUNK: usize = 256 << 10;
@@ -51,13 +51,13 @@ pub(super) trait Sink {
 pub(super) struct Tail {
     path: PathBuf,
     /// The file being read, and those to be read after it: the last one bears the name.
-    queue: VecDeque<Open>,
+    queue: VecDeque<OpenFile>,
     /// Files that were read before and may still grow.
     retired: VecDeque<Retired>,
     /// Where reading ended in files that were read before.
-    past: VecDeque<Mark>,
+    past: VecDeque<Fingerprint>,
     /// Where reading stopped before the agent was started.
-    saved: Option<Mark>,
+    saved: Option<Fingerprint>,
     buffer: Vec<u8>,
     /// Lines that were too long.
     pub(super) cut: u64,
@@ -66,12 +66,12 @@ pub(super) struct Tail {
 /// The places up to which a log and its earlier generations have been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Places {
-    current: Option<Mark>,
-    past: VecDeque<Mark>,
+    current: Option<Fingerprint>,
+    past: VecDeque<Fingerprint>,
 }
 
 struct Retired {
-    open: Open,
+    open: OpenFile,
     grown: Instant,
 }
 
@@ -113,7 +113,7 @@ impl Tail {
     }
 
     /// Hands out what can be read at once, a chunk at most from each file.
-    pub(super) fn step(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<Step> {
+    pub(super) fn step(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<FollowStep> {
         self.drain_retired(now, sink)?;
         // First the name, then the file: what was written before the name moved on is not missed.
         let named = stat(&self.path)?;
@@ -124,15 +124,15 @@ impl Tail {
         };
         reserve(&mut self.buffer);
         match current.read(&mut self.buffer, &mut self.cut, sink)? {
-            Read::Lines => Ok(Step::More),
+            Read::Lines => Ok(FollowStep::More),
             Read::Replaced => {
                 let mark = current.mark.clone();
                 self.resume(&mark)?;
-                Ok(Step::More)
+                Ok(FollowStep::More)
             }
             Read::End if !newest => {
                 self.retire(now, sink)?;
-                Ok(Step::More)
+                Ok(FollowStep::More)
             }
             Read::End => {
                 self.buffer = Vec::new(); // Nothing to read soon.
@@ -140,40 +140,40 @@ impl Tail {
                     Some(named) if !current.mark.is_of(&named) => {
                         let last = written(&current.file.metadata()?);
                         self.enqueue(last..)?;
-                        Ok(Step::More)
+                        Ok(FollowStep::More)
                     }
-                    _ => Ok(Step::End),
+                    _ => Ok(FollowStep::End),
                 }
             }
         }
     }
 
     /// Opens the file for the first time.
-    fn begin(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<Step> {
+    fn begin(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<FollowStep> {
         if let Some(mark) = self.saved.take() {
             self.resume(&mark)?;
             self.reopen_past(now)?;
             if let Some(current) = self.queue.front() {
                 sink.resumed(&current.file, current.mark.position)?;
             }
-            return Ok(Step::More);
+            return Ok(FollowStep::More);
         }
         let Some(file) = open(&self.path)? else {
-            return Ok(Step::Absent);
+            return Ok(FollowStep::Absent);
         };
-        let mark = Mark::at(&file, sink.beginning(&file)?)?;
-        self.queue.push_back(Open { file, mark });
-        Ok(Step::More)
+        let mark = Fingerprint::at(&file, sink.beginning(&file)?)?;
+        self.queue.push_back(OpenFile { file, mark });
+        Ok(FollowStep::More)
     }
 
     /// Reads on from `mark`, wherever its content is now.
-    fn resume(&mut self, mark: &Mark) -> io::Result<()> {
+    fn resume(&mut self, mark: &Fingerprint) -> io::Result<()> {
         self.queue.clear();
         if let Some(file) = open(&self.path)?
             && mark.is_of(&file.metadata()?)
             && mark.holds_in(&file)?
         {
-            self.queue.push_back(Open {
+            self.queue.push_back(OpenFile {
                 file,
                 mark: mark.clone(),
             });
@@ -198,7 +198,7 @@ impl Tail {
             .any(|open| open.mark.is_of(metadata))
     }
 
-    fn past_mark(&self, file: &File) -> io::Result<Option<Mark>> {
+    fn past_mark(&self, file: &File) -> io::Result<Option<Fingerprint>> {
         let metadata = file.metadata()?;
         for mark in self.past.iter().rev().filter(|mark| mark.is_of(&metadata)) {
             if mark.holds_in(file)? {

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use nix::libc::O_NONBLOCK;
 
-use super::super::mark::{Mark, read_at};
+use super::super::fingerprint::{Fingerprint, read_at};
 use super::super::rotation::Rotated;
 use super::{CHUNK, MAX_LINE, Read, Sink};
 
 /// An open log file, and how far it has been read.
-pub(super) struct Open {
+pub(super) struct OpenFile {
     pub(super) file: File,
-    pub(super) mark: Mark,
+    pub(super) mark: Fingerprint,
 }
 
 /// Makes room for a chunk; a buffer that has grown for a long line stays as it is.
@@ -24,9 +24,9 @@ pub(super) fn reserve(buffer: &mut Vec<u8>) {
     }
 }
 
-impl Open {
+impl OpenFile {
     pub(super) fn at_beginning(file: File) -> io::Result<Self> {
-        let mark = Mark::beginning(&file.metadata()?);
+        let mark = Fingerprint::beginning(&file.metadata()?);
         Ok(Self { file, mark })
     }
 

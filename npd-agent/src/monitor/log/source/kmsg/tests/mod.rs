@@ -11,20 +11,20 @@ use expect_test::{Expect, expect};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::device::Device;
+use super::device::KmsgDevice;
 use super::*;
-use crate::board::Board;
 use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::config;
 use crate::node::{Node, Roots};
 use crate::reporter::Report;
+use crate::status_page::StatusPage;
 
 /// Returns what it was given, one entry a read, as the kernel does; then fails like a device that
 /// has gone.
 struct Recorded(VecDeque<io::Result<Vec<u8>>>);
 
-impl Device for Recorded {
+impl KmsgDevice for Recorded {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let record = self.0.pop_front().unwrap_or(Err(Errno::ENODEV.into()))?;
         if record.len() > buffer.len() {
@@ -59,21 +59,21 @@ fn sets(configs: &[&str]) -> Vec<RuleSet> {
     named.map(set).collect()
 }
 
-fn place(next: u64) -> Place {
-    Place {
+fn place(next: u64) -> KmsgPosition {
+    KmsgPosition {
         next,
         rules: Remembered::default(),
     }
 }
 
 /// A kernel log monitor whose reports are kept.
-struct Bench {
+struct KmsgBench {
     log: KernelLog,
     reporter: Reporter,
     reports: mpsc::Receiver<Report>,
 }
 
-impl Bench {
+impl KmsgBench {
     fn new(configs: &[&str]) -> Self {
         let mut log = KernelLog::new(sets(configs));
         log.start(Duration::from_secs(1000), None);
@@ -83,8 +83,8 @@ impl Bench {
             roots: Roots::from_env(|_| None),
             boot_id: String::new(),
         });
-        let board = Board::new("n".to_owned(), Timestamp::UNIX_EPOCH);
-        let reporter = Reporter::new(node, Metrics::new().unwrap(), board, sender);
+        let status_page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
+        let reporter = Reporter::new(node, Metrics::new().unwrap(), status_page, sender);
         Self {
             log,
             reporter,
@@ -144,7 +144,7 @@ fn check(found: &str, expect: &Expect) {
 
 #[tokio::test]
 async fn an_overrun_is_survived_and_counted_exactly() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     let result = bench.read(recorded("6,7,1,-;bad one\nEPIPE\n6,1007,2,-;bad two\n6,1008,3,-;bad three\nEPIPE\nEPIPE\n6,1011,4,-;x"));
     assert!(result.await.is_err());
     check(
@@ -160,7 +160,7 @@ async fn an_overrun_is_survived_and_counted_exactly() {
 
 #[tokio::test]
 async fn a_log_opened_anew_is_read_on_from_where_it_was_left() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     let _gone = bench
         .read(recorded("6,1,1,-;bad one\n6,2,2,-;bad two"))
         .await;
@@ -190,7 +190,7 @@ async fn a_log_opened_anew_is_read_on_from_where_it_was_left() {
 #[tokio::test]
 async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
     let pair = BAD.replace(r"bad \\w+", r"first\\nsecond");
-    let mut bench = Bench::new(&[]);
+    let mut bench = KmsgBench::new(&[]);
     bench.log = KernelLog::new(sets(&[BAD, &pair]));
     bench.log.start(Duration::from_secs(1000), Some(place(3)));
     let log = "6,1,1,-;bad one\n6,2,2,-;first\n6,3,3,-;second\n6,4,4,-;bad four";
@@ -202,7 +202,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
             one.json Bad -: "bad four"
         "#]],
     );
-    let mut bench = Bench::new(&[]);
+    let mut bench = KmsgBench::new(&[]);
     bench.log = KernelLog::new(sets(&[BAD]));
     bench.log.start(Duration::from_secs(1000), Some(place(3)));
     let _gone = bench.read(recorded("6,7,1,-;bad seven")).await;
@@ -211,7 +211,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
 
 #[tokio::test]
 async fn a_record_larger_than_the_buffer_is_read_by_a_larger_one() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     let blanks = " ".repeat(20_000);
     let log = format!("6,1,1,-;bad one\n6,2,1,-;{blanks}bad two\n6,3,1,-;bad three");
     for _ in 0..2 {
@@ -234,7 +234,7 @@ async fn a_record_larger_than_the_buffer_is_read_by_a_larger_one() {
 
 #[tokio::test]
 async fn a_record_too_large_for_any_buffer_is_skipped_and_counted() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     bench.log.buffer = vec![0; LARGEST_BUFFER];
     let blanks = " ".repeat(LARGEST_BUFFER);
     let log = format!("6,1,1,-;bad one\n6,2,1,-;{blanks}bad two\n6,3,1,-;bad three");
@@ -251,7 +251,7 @@ async fn a_record_too_large_for_any_buffer_is_skipped_and_counted() {
 
 #[tokio::test]
 async fn what_is_no_record_is_skipped_and_counted() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     let _gone = bench
         .read(recorded(
             "6,1,1,-;bad one\nrubbish\n6,three,1,-;bad\n6,4,1,-;bad four",
@@ -271,7 +271,7 @@ async fn what_is_no_record_is_skipped_and_counted() {
 async fn each_config_has_its_own_start_in_the_logs_own_clock() {
     // The monitor starts 1000 s after boot.
     let with = |window: &str| BAD.replace(r#""lookback": "1h""#, window);
-    let mut bench = Bench::new(&[&with(r#""lookback": "5m""#), &with(r#""delay": "10m""#)]);
+    let mut bench = KmsgBench::new(&[&with(r#""lookback": "5m""#), &with(r#""delay": "10m""#)]);
     let log = "6,1,699999999,-;bad early\n6,2,700000000,-;bad late\n6,3,999999999,-;bad last\n6,4,1000000000,-;bad now";
     let _gone = bench.read(recorded(log)).await;
     check(
@@ -287,7 +287,7 @@ async fn each_config_has_its_own_start_in_the_logs_own_clock() {
 
 #[tokio::test]
 async fn only_the_kernels_own_words_are_about_a_subject() {
-    let mut bench = Bench::new(&[r#"{"plugin": "kmsg", "lookback": "1h",
+    let mut bench = KmsgBench::new(&[r#"{"plugin": "kmsg", "lookback": "1h",
         "rules": [{"type": "temporary", "reason": "Killed", "pattern": "Killed process .*"}]}"#]);
     let _gone = bench
         .read(recorded(
@@ -305,7 +305,7 @@ async fn only_the_kernels_own_words_are_about_a_subject() {
 
 #[tokio::test]
 async fn a_match_carries_its_suffix_and_every_rule_reports() {
-    let mut bench = Bench::new(&[
+    let mut bench = KmsgBench::new(&[
         r#"{"plugin": "kmsg", "lookback": "1h", "skipList": ["debug"],
         "conditions": [{"type": "Sick", "reason": "Well", "message": "all is well"}],
         "rules": [{"type": "permanent", "condition": "Sick", "reason": "Two", "pattern": "first\nsecond",
@@ -325,7 +325,7 @@ async fn a_match_carries_its_suffix_and_every_rule_reports() {
 
 #[tokio::test]
 async fn a_log_that_is_not_there_is_down_and_said_to_be() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     let mut node = (*bench.reporter.node).clone();
     node.roots.dev = "/nowhere".into();
     bench.reporter.node = Arc::new(node);
@@ -334,7 +334,7 @@ async fn a_log_that_is_not_there_is_down_and_said_to_be() {
         &format!("{error:#}"),
         &expect!["opening the kernel log /nowhere/kmsg: No such file or directory (os error 2)"],
     );
-    let complaints = bench.reporter.board.read().complaints();
+    let complaints = bench.reporter.status_page.read().complaints();
     assert!(
         complaints[0].ends_with(
             "opening the kernel log /nowhere/kmsg: No such file or directory (os error 2)"
@@ -344,7 +344,7 @@ async fn a_log_that_is_not_there_is_down_and_said_to_be() {
 
 #[tokio::test]
 async fn a_flood_does_not_keep_the_others_from_running() {
-    let mut bench = Bench::new(&[BAD]);
+    let mut bench = KmsgBench::new(&[BAD]);
     let flood = (0..100_000)
         .map(|n| Ok(format!("6,{n},1,-;nothing\n").into_bytes()))
         .collect();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use expect_test::expect;
 
-use super::{Bench, check, recorded};
+use super::{KmsgBench, check, recorded};
 
 /// What NPD's own config files find in what a kernel has really written.
 async fn shipped(records: &str) -> String {
-    let mut bench = Bench::new(&[
+    let mut bench = KmsgBench::new(&[
         include_str!("../../../../../../../deploy/config/kernel-monitor.json"),
         include_str!("../../../../../../../deploy/config/readonly-monitor.json"),
     ]);
@@ -69,7 +69,7 @@ async fn what_a_program_writes_is_read_as_it_was_written() {
     let records = include_str!("../../../../../../../tests/fixtures/kmsg/user-space.txt");
     let any = r#"{"plugin": "kmsg", "lookback": "1h",
         "rules": [{"type": "temporary", "reason": "Any", "pattern": "(?s).*"}], "bufferSize": 1}"#;
-    let mut bench = Bench::new(&[any]);
+    let mut bench = KmsgBench::new(&[any]);
     let _gone = bench.read(recorded(records)).await;
     check(
         &bench.found(),

@@ -29,7 +29,7 @@ impl Sink for Lines {
 }
 
 /// A folder with a log that is written, rotated and read.
-struct Bench {
+struct TailBench {
     folder: TempDir,
     tail: Tail,
     lines: Lines,
@@ -41,7 +41,7 @@ struct Bench {
     clock: SystemTime,
 }
 
-impl Bench {
+impl TailBench {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let tail = Tail::new(folder.path().join("log"), Places::default());
@@ -133,16 +133,16 @@ impl Bench {
     }
 
     /// Reads until there is no more.
-    fn read(&mut self) -> Step {
+    fn read(&mut self) -> FollowStep {
         loop {
             match self.step() {
-                Step::More => {}
+                FollowStep::More => {}
                 step => return step,
             }
         }
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> FollowStep {
         self.tail.step(self.now, &mut self.lines).unwrap()
     }
 
@@ -171,9 +171,9 @@ impl Bench {
 
 #[test]
 fn a_line_is_handed_out_when_its_newline_comes() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write("line ");
-    assert_eq!(bench.read(), Step::End);
+    assert_eq!(bench.read(), FollowStep::End);
     assert!(bench.lines.0.is_empty());
     bench.write("0\nline 1\nline");
     bench.read();
@@ -184,9 +184,9 @@ fn a_line_is_handed_out_when_its_newline_comes() {
 
 #[test]
 fn a_file_may_be_absent_at_first_and_come_later() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     fs::remove_file(bench.path("log")).unwrap();
-    assert_eq!(bench.read(), Step::Absent);
+    assert_eq!(bench.read(), FollowStep::Absent);
     bench.reopen();
     bench.write_lines(2);
     bench.check_all_lines_once();
@@ -194,7 +194,7 @@ fn a_file_may_be_absent_at_first_and_come_later() {
 
 #[test]
 fn a_renamed_file_is_read_to_its_end_also_when_its_writer_is_late() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(2);
     bench.read();
     bench.write_lines(2);
@@ -212,7 +212,7 @@ fn a_renamed_file_is_read_to_its_end_also_when_its_writer_is_late() {
 
 #[test]
 fn generations_that_came_and_went_between_two_looks_are_read() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(2);
     bench.read();
     for _ in 0..3 {
@@ -226,7 +226,7 @@ fn generations_that_came_and_went_between_two_looks_are_read() {
 
 #[test]
 fn a_truncated_file_is_read_on_in_its_copy() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(2);
     bench.read();
     for _ in 0..3 {
@@ -240,7 +240,7 @@ fn a_truncated_file_is_read_on_in_its_copy() {
 
 #[test]
 fn lines_read_between_copying_and_truncating_are_not_looked_for() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(20);
     fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
     bench.write_lines(2);
@@ -254,7 +254,7 @@ fn lines_read_between_copying_and_truncating_are_not_looked_for() {
 
 #[test]
 fn an_empty_file_that_is_filled_and_truncated_between_two_looks_is_read() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.read();
     bench.write_lines(2);
     bench.copy_truncate();
@@ -267,7 +267,7 @@ fn an_empty_file_that_is_filled_and_truncated_between_two_looks_is_read() {
 
 #[test]
 fn a_file_that_is_truncated_without_a_copy_is_read_anew() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(3);
     bench.read();
     bench.writer.as_ref().unwrap().set_len(0).unwrap();
@@ -277,7 +277,7 @@ fn a_file_that_is_truncated_without_a_copy_is_read_anew() {
 
 #[test]
 fn a_removed_file_is_read_to_its_end() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(1);
     bench.read();
     bench.write_lines(1);
@@ -290,7 +290,7 @@ fn a_removed_file_is_read_to_its_end() {
 
 #[test]
 fn the_last_line_of_an_old_file_needs_no_newline() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write("line 0");
     bench.read();
     bench.rename();
@@ -305,7 +305,7 @@ fn the_last_line_of_an_old_file_needs_no_newline() {
 
 #[test]
 fn an_old_file_is_not_read_again_when_it_is_closed() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write_lines(1);
     bench.read();
     bench.rename();
@@ -326,7 +326,7 @@ fn an_old_file_is_not_read_again_when_it_is_closed() {
 
 #[test]
 fn a_line_too_long_is_cut_and_counted() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.write(&"x".repeat(3 * MAX_LINE));
     bench.read();
     bench.write("the end\nshort\n");
@@ -337,7 +337,7 @@ fn a_line_too_long_is_cut_and_counted() {
 
 #[test]
 fn a_symbolic_link_is_followed_where_it_leads() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     fs::create_dir(bench.path("pod")).unwrap();
     fs::rename(bench.path("log"), bench.path("pod/0.log")).unwrap();
     std::os::unix::fs::symlink(bench.path("pod/0.log"), bench.path("log")).unwrap();
@@ -354,7 +354,7 @@ fn a_symbolic_link_is_followed_where_it_leads() {
 
 #[test]
 fn a_replaced_folder_is_noticed() {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     fs::create_dir(bench.path("a")).unwrap();
     fs::create_dir(bench.path("b")).unwrap();
     fs::write(bench.path("a/log"), "line 0\n").unwrap();
@@ -370,7 +370,7 @@ fn a_replaced_folder_is_noticed() {
 
 #[test]
 fn what_is_no_file_is_an_error() {
-    let bench = Bench::new();
+    let bench = TailBench::new();
     let mut tail = Tail::new(bench.folder.path().to_owned(), Places::default());
     let error = tail.step(bench.now, &mut Lines::default()).unwrap_err();
     assert_eq!(error.to_string(), "not a regular file");

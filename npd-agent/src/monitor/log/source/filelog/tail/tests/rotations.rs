@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::GRACE;
-use super::Bench;
+use super::TailBench;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -12,7 +12,7 @@ enum Act {
     /// Copy, or if that is done, truncate. In between the writer is silent: what it would write
     /// logrotate would lose.
     CopyTruncate,
-    Step,
+    FollowStep,
     Read,
     Restart,
     Wait,
@@ -22,7 +22,7 @@ fn act(rotations: Vec<Act>) -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (1_usize..5).prop_map(Act::Write),
         2 => prop::sample::select(rotations),
-        3 => Just(Act::Step),
+        3 => Just(Act::FollowStep),
         1 => Just(Act::Read),
         1 => Just(Act::Restart),
         1 => Just(Act::Wait),
@@ -31,7 +31,7 @@ fn act(rotations: Vec<Act>) -> impl Strategy<Value = Act> {
 
 /// Whatever happens, every line comes once, as long as at most two rotations come between two looks.
 fn perform(acts: &[Act]) {
-    let mut bench = Bench::new();
+    let mut bench = TailBench::new();
     bench.read();
     let mut unseen = 0;
     let mut copied = false;
@@ -54,7 +54,7 @@ fn perform(acts: &[Act]) {
                 copied = true;
                 unseen += 1;
             }
-            Act::Step => {
+            Act::FollowStep => {
                 bench.step();
             }
             Act::Read => {
@@ -70,7 +70,7 @@ fn perform(acts: &[Act]) {
 
 #[test]
 fn a_copy_is_read_once_whether_the_file_is_truncated_yet_or_not() {
-    use Act::{CopyTruncate, Read, Restart, Step, Write};
+    use Act::{CopyTruncate, FollowStep, Read, Restart, Write};
     // Not yet.
     perform(&[
         CopyTruncate,
@@ -93,11 +93,11 @@ fn a_copy_is_read_once_whether_the_file_is_truncated_yet_or_not() {
                 Write(3),
                 CopyTruncate,
             ][..],
-            &vec![Step; steps],
+            &vec![FollowStep; steps],
             &[CopyTruncate, Write(4), Read],
         ];
         perform(&acts.concat());
-        let acts = [acts[0], &[Restart], &vec![Step; steps], acts[2]];
+        let acts = [acts[0], &[Restart], &vec![FollowStep; steps], acts[2]];
         perform(&acts.concat());
     }
 }

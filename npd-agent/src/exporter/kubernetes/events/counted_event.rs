@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::super::event::{Event as Written, Object};
+use super::super::event::{InvolvedObject, KubernetesEvent};
 use crate::problem::{Event, bounded};
 
 /// The pause between two writes of one Event's count: this at first, doubled up to the second.
@@ -17,17 +17,17 @@ const OVERHEAD: usize = 512;
 
 /// What is counted together.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kind {
+pub(super) struct EventGroup {
     pub(super) source: Arc<str>,
-    pub(super) object: Object,
+    pub(super) object: InvolvedObject,
     pub(super) reason: Arc<str>,
     pub(super) warning: bool,
 }
 
 /// One Event and its count.
 #[derive(Debug)]
-pub(super) struct Fold {
-    pub(super) kind: Arc<Kind>,
+pub(super) struct CountedEvent {
+    pub(super) kind: Arc<EventGroup>,
     /// Whether it counts different messages.
     combined: bool,
     pub(super) name: String,
@@ -36,19 +36,19 @@ pub(super) struct Fold {
     last: Timestamp,
     pub(super) count: u64,
     /// How many of them the server knows of.
-    pub(super) told: u64,
+    pub(super) acknowledged: u64,
     /// Whether the server has an Event of this name.
     pub(super) created: bool,
-    pub(super) place: Place,
+    pub(super) place: WriteStage,
     pace: Duration,
     written: Option<Instant>,
     /// When it last happened.
     pub(super) seen: Instant,
 }
 
-/// Where a [`Fold`] is on its way.
+/// Where a [`CountedEvent`] is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum WriteStage {
     /// The server knows all.
     Settled,
     /// Among those to be created.
@@ -59,17 +59,17 @@ pub(super) enum Place {
     InFlight,
 }
 
-impl Kind {
+impl EventGroup {
     /// What an Event of this kind costs to remember, in bytes.
     pub(super) fn weight(&self, message: &str) -> usize {
         OVERHEAD + self.reason.len() + self.object.name().len() + message.len()
     }
 }
 
-impl Fold {
+impl CountedEvent {
     /// Something that has happened once and is to be told.
     pub(super) fn new(
-        kind: Arc<Kind>,
+        kind: Arc<EventGroup>,
         combined: bool,
         name: String,
         event: &Event,
@@ -83,9 +83,9 @@ impl Fold {
             first: event.timestamp,
             last: event.timestamp,
             count: 1,
-            told: 0,
+            acknowledged: 0,
             created: false,
-            place: Place::Fresh,
+            place: WriteStage::Fresh,
             pace: FIRST_PACE,
             written: None,
             seen: now,
@@ -111,7 +111,7 @@ impl Fold {
     /// The server knows of `count`. Its pace widens while it keeps happening.
     pub(super) fn delivered(&mut self, count: u64, now: Instant) {
         self.created = true;
-        self.told = count;
+        self.acknowledged = count;
         let calm = self
             .written
             .is_none_or(|written| now - written >= self.pace * 2);
@@ -130,14 +130,14 @@ impl Fold {
     }
 
     /// How it is to stand at the server.
-    pub(super) fn to_written(&self) -> Written {
+    pub(super) fn to_kubernetes_event(&self) -> KubernetesEvent {
         let message = if self.combined {
             // client-go's words.
             bounded(format!("(combined from similar events): {}", self.message))
         } else {
             self.message.clone()
         };
-        Written {
+        KubernetesEvent {
             name: self.name.clone(),
             object: self.kind.object.clone(),
             source: Arc::clone(&self.kind.source),

@@ -13,7 +13,7 @@ pub(super) struct Thresholds {
 
 /// Keeps a single odd result from moving a condition.
 #[derive(Debug)]
-pub(super) struct Steady {
+pub(super) struct Debounce {
     thresholds: Thresholds,
     /// What is believed now; nothing before enough results have agreed.
     settled: Option<ConditionStatus>,
@@ -21,7 +21,7 @@ pub(super) struct Steady {
     streak: Option<(ConditionStatus, u32)>,
 }
 
-impl Steady {
+impl Debounce {
     pub(super) fn new(thresholds: Thresholds) -> Self {
         Self {
             thresholds,
@@ -56,7 +56,7 @@ mod tests {
     /// `results` and the answer are a letter each: `o`k, `n`ot ok, `u`nknown; what is not reported is `.`.
     #[track_caller]
     fn check(failure: u32, success: u32, results: &str, expect: &str) {
-        let mut steady = Steady::new(Thresholds { failure, success });
+        let mut steady = Debounce::new(Thresholds { failure, success });
         let reported = results.chars().map(|result| {
             let status = match result {
                 'o' => ConditionStatus::False,

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Entry, Ledger, Outcome};
+use super::{Claim, ConditionEntry, Ledger, Outcome};
 use crate::problem::{Condition, ConditionStatus, Subject, SubjectKind};
 
 /// A claim that a condition is true, as a checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptClaim {
+pub struct SavedClaim {
     /// The condition's type.
     pub condition: Arc<str>,
     /// The config file of who claims it.
@@ -29,13 +29,13 @@ pub struct KeptClaim {
 
 impl Ledger {
     /// The claims to keep, each condition's in the order of their beginning.
-    pub fn kept(&self) -> impl Iterator<Item = KeptClaim> {
-        self.entries.iter().flat_map(Entry::kept)
+    pub fn saved(&self) -> impl Iterator<Item = SavedClaim> {
+        self.entries.iter().flat_map(ConditionEntry::saved)
     }
 
     /// Takes in a claim that was made before the agent was started. Returns the condition, if that
     /// was declared; nothing about it is news.
-    pub fn restore(&mut self, claim: KeptClaim) -> Option<Condition> {
+    pub fn restore(&mut self, claim: SavedClaim) -> Option<Condition> {
         let entry = self.entry(&claim.condition)?;
         entry.claims.push(Claim {
             monitor: claim.monitor,
@@ -78,7 +78,7 @@ impl Ledger {
             .entries
             .iter_mut()
             .filter(|entry| conditions.contains(&entry.shown.r#type));
-        let withdraw = |entry: &mut Entry| {
+        let withdraw = |entry: &mut ConditionEntry| {
             let outdated = |claim: &Claim| {
                 claim.restored && claim.subject.as_ref().map(Subject::kind) == Some(kind)
             };
@@ -93,10 +93,10 @@ impl Ledger {
     }
 }
 
-impl Entry {
-    fn kept(&self) -> impl Iterator<Item = KeptClaim> {
+impl ConditionEntry {
+    fn saved(&self) -> impl Iterator<Item = SavedClaim> {
         let lasting = |claim: &&Claim| claim.status == ConditionStatus::True;
-        self.claims.iter().filter(lasting).map(|claim| KeptClaim {
+        self.claims.iter().filter(lasting).map(|claim| SavedClaim {
             condition: Arc::clone(&self.shown.r#type),
             monitor: Arc::clone(&claim.monitor),
             reason: Arc::clone(&claim.reason),

@@ -19,7 +19,7 @@ const REMEMBERED: usize = 64;
 /// it is now in a copy. So the content counts: the beginning of the file, and what stands before
 /// the place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(super) struct Fingerprint {
     device: u64,
     inode: u64,
     /// Bytes from the file's beginning.
@@ -34,7 +34,7 @@ pub(super) struct Mark {
     tail: Vec<u8>,
 }
 
-impl Mark {
+impl Fingerprint {
     /// The beginning of a file.
     pub(super) fn beginning(metadata: &Metadata) -> Self {
         Self {

@@ -12,12 +12,12 @@ const KEYS_KEPT: usize = 256;
 
 /// Folds repeats of things, told apart by their key.
 #[derive(Debug)]
-pub struct Fold<K> {
-    open: BTreeMap<K, Window>,
+pub struct Aggregate<K> {
+    open: BTreeMap<K, AggregateWindow>,
 }
 
 #[derive(Debug)]
-struct Window {
+struct AggregateWindow {
     until: Instant,
     repeats: u64,
 }
@@ -31,7 +31,7 @@ pub enum Telling<K> {
     Again(K, u64),
 }
 
-impl<K: Ord + Clone> Fold<K> {
+impl<K: Ord + Clone> Aggregate<K> {
     /// Takes note that `key` happened so many times.
     pub fn note(&mut self, key: K, times: u64, now: Instant) -> Vec<Telling<K>> {
         if let Some(window) = self.open.get_mut(&key) {
@@ -41,12 +41,12 @@ impl<K: Ord + Clone> Fold<K> {
         let mut tellings = Vec::new();
         if self.open.len() >= KEYS_KEPT
             && let Some(oldest) = self.oldest()
-            && let Some(Window { repeats, .. }) = self.open.remove(&oldest)
+            && let Some(AggregateWindow { repeats, .. }) = self.open.remove(&oldest)
             && repeats > 0
         {
             tellings.push(Telling::Again(oldest, repeats));
         }
-        let window = Window {
+        let window = AggregateWindow {
             until: now + WINDOW,
             repeats: times.saturating_sub(1),
         };
@@ -93,7 +93,7 @@ impl<K: Ord + Clone> Fold<K> {
     }
 }
 
-impl<K> Default for Fold<K> {
+impl<K> Default for Aggregate<K> {
     fn default() -> Self {
         Self {
             open: BTreeMap::new(),
@@ -109,7 +109,7 @@ mod tests {
     fn repeats_are_told_once_a_window_and_a_quiet_key_is_news_again() {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
-        let mut fold = Fold::default();
+        let mut fold = Aggregate::default();
         assert_eq!(fold.note('a', 3, start), [Telling::First('a')]);
         assert_eq!(fold.note('b', 1, later(1)), [Telling::First('b')]);
         assert_eq!(fold.note('a', 1, later(2)), []);
@@ -125,19 +125,19 @@ mod tests {
     #[test]
     fn no_more_keys_are_kept_than_there_is_room_for_and_nothing_goes_untold() {
         let start = Instant::now();
-        let mut fold = Fold::default();
-        let mut told = 0;
+        let mut fold = Aggregate::default();
+        let mut reported = 0;
         for key in 0..10_000 {
             let now = start + Duration::from_millis(key);
             for telling in [fold.note(key, 2, now), fold.note(key, 1, now)].concat() {
-                told += match telling {
+                reported += match telling {
                     Telling::First(_) => 1,
                     Telling::Again(_, times) => times,
                 };
             }
             assert!(fold.open.len() <= KEYS_KEPT);
         }
-        told += fold.open.values().map(|window| window.repeats).sum::<u64>();
-        assert_eq!(told, 30_000);
+        reported += fold.open.values().map(|window| window.repeats).sum::<u64>();
+        assert_eq!(reported, 30_000);
     }
 }

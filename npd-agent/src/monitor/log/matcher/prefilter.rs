@@ -7,7 +7,7 @@ use aho_corasick::dfa::DFA;
 use aho_corasick::packed::Searcher;
 use aho_corasick::{Anchored, BuildError};
 
-use super::literal::{Literal, required};
+use super::inner_literal::{Literal, required};
 
 /// How much of a literal is looked for. A longer one would not tell much more.
 const LOOKED_FOR: usize = 16;

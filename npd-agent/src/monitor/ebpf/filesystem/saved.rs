@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::kernel::Identity;
-use super::mounts::Access;
-use super::state::{Fault, Filesystem, State};
+use super::mounts::MountAccess;
+use super::state::{Fault, FilesystemState, WatchedFilesystem};
 
 /// A file system at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct SavedFilesystem {
     pub(super) identity: Identity,
     fault: Fault,
     error: Option<String>,
@@ -18,23 +18,26 @@ pub struct Kept {
     turned: Option<Fault>,
 }
 
-impl State {
+impl FilesystemState {
     /// The file systems at fault, also those out of sight.
-    pub fn kept(&self) -> Vec<Kept> {
-        self.known.values().filter_map(Filesystem::kept).collect()
+    pub fn saved(&self) -> Vec<SavedFilesystem> {
+        self.known
+            .values()
+            .filter_map(WatchedFilesystem::saved)
+            .collect()
     }
 
     /// Knows what an earlier agent reported of the file systems that will come into sight.
     #[must_use]
-    pub fn with_kept(mut self, kept: Vec<Kept>) -> Self {
-        self.kept = kept;
+    pub fn with_saved(mut self, saved: Vec<SavedFilesystem>) -> Self {
+        self.saved = saved;
         self
     }
 }
 
-impl Filesystem {
-    fn kept(&self) -> Option<Kept> {
-        Some(Kept {
+impl WatchedFilesystem {
+    fn saved(&self) -> Option<SavedFilesystem> {
+        Some(SavedFilesystem {
             identity: self.identity.clone(),
             fault: self.fault()?,
             error: self.error.clone(),
@@ -45,20 +48,20 @@ impl Filesystem {
     }
 
     /// Goes on with what an earlier agent knew of this very file system.
-    pub(super) fn resume(&mut self, kept: Kept) {
+    pub(super) fn resume(&mut self, saved: SavedFilesystem) {
         // Without an instance, another file system on the device looks the same.
         let surely = self.identity.instance.is_some();
         // One that someone mounted read-only on purpose is so everywhere.
         let superblock = &self.superblock;
         let writable_mounts = superblock.read_only_mounts < superblock.mounts;
         let lasts = |turned: &Fault| {
-            superblock.access == Access::ReadOnly
+            superblock.access == MountAccess::ReadOnly
                 && (surely || writable_mounts || *turned == Fault::RemountedReadOnly)
         };
-        self.turned = kept.turned.filter(lasts).or(self.turned);
-        self.unseen_read_only = surely && kept.unseen_read_only;
-        self.shutdown = kept.shutdown.filter(|_| surely);
-        self.error = kept.error.filter(|_| surely);
-        self.resumed = self.fault() == Some(kept.fault);
+        self.turned = saved.turned.filter(lasts).or(self.turned);
+        self.unseen_read_only = surely && saved.unseen_read_only;
+        self.shutdown = saved.shutdown.filter(|_| surely);
+        self.error = saved.error.filter(|_| surely);
+        self.resumed = self.fault() == Some(saved.fault);
     }
 }

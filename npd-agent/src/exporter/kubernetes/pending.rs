@@ -10,13 +10,13 @@ use tokio::sync::{Notify, watch};
 
 use super::api::lock;
 use super::conditions::Conditions;
-use super::event::{Object, is_name};
+use super::event::{InvolvedObject, is_name};
 use super::events::Correlator;
-use crate::exporter::{Exporter, Told};
-use crate::problem::{Event, Status};
+use crate::exporter::{Acknowledged, Exporter};
+use crate::problem::{Event, Update};
 
 /// What is to be written.
-pub(super) struct Inbox {
+pub(super) struct Pending {
     /// The conditions.
     pub conditions: Mutex<Conditions>,
     /// Rung when they change.
@@ -31,13 +31,13 @@ pub(super) struct Inbox {
     pub written: Notify,
     /// The number of the last status.
     given: AtomicU64,
-    told: watch::Sender<u64>,
+    acknowledged: watch::Sender<u64>,
 }
 
-/// The hub's end of the [`Inbox`].
-pub(super) struct Slot {
+/// The hub's end of the [`Pending`].
+pub(super) struct KubernetesExporter {
     /// The other end.
-    pub inbox: Arc<Inbox>,
+    pub pending: Arc<Pending>,
     /// The Node's name.
     pub node: Arc<str>,
     /// `--k8s-exporter-update-node-conditions`.
@@ -48,7 +48,7 @@ pub(super) struct Slot {
     pub dropped: IntCounter,
 }
 
-impl Inbox {
+impl Pending {
     /// Empty, but for what is known of `conditions`.
     pub(super) fn new(conditions: Conditions) -> Self {
         Self {
@@ -59,20 +59,20 @@ impl Inbox {
             events_came: Notify::new(),
             written: Notify::new(),
             given: AtomicU64::new(0),
-            told: watch::Sender::new(0),
+            acknowledged: watch::Sender::new(0),
         }
     }
 
     /// The number of the last status whose Event the server has, as have all before.
-    pub(super) fn told(&self) -> Told {
-        self.told.subscribe()
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.subscribe()
     }
 
     /// Says so if the server now has every Event. Counts may wait for their pace: a restart does
     /// not count again.
     pub(super) fn tell(&self, events: &Correlator) {
         if events.is_created() {
-            self.told.send_replace(self.given.load(Relaxed));
+            self.acknowledged.send_replace(self.given.load(Relaxed));
         }
     }
 
@@ -91,13 +91,13 @@ impl Inbox {
     }
 }
 
-impl Slot {
+impl KubernetesExporter {
     fn take_event(&self, source: &Arc<str>, event: &Event) {
-        let node = Object::Node(Arc::clone(&self.node));
+        let node = InvolvedObject::Node(Arc::clone(&self.node));
         let pod = event.pod.as_ref().and_then(|pod| {
             let name = pod.name.as_ref()?;
             // They become parts of a path.
-            (is_name(&name.namespace) && is_name(&name.name)).then(|| Object::Pod {
+            (is_name(&name.namespace) && is_name(&name.name)).then(|| InvolvedObject::Pod {
                 namespace: name.namespace.clone(),
                 name: name.name.clone(),
                 uid: pod.uid.clone(),
@@ -108,32 +108,32 @@ impl Slot {
         if let Some(pod) = pod {
             self.take(source, pod, event, now, clock);
         }
-        self.inbox.events_came.notify_one();
-        self.inbox.anything_came.notify_one();
+        self.pending.events_came.notify_one();
+        self.pending.anything_came.notify_one();
     }
 
     fn take(
         &self,
         source: &Arc<str>,
-        object: Object,
+        object: InvolvedObject,
         event: &Event,
         now: Instant,
         clock: Timestamp,
     ) {
-        if !lock(&self.inbox.events).add(source, object, event, now, clock) {
+        if !lock(&self.pending.events).add(source, object, event, now, clock) {
             self.dropped.inc();
         }
     }
 }
 
-impl Exporter for Slot {
-    fn export(&mut self, status: &Status) {
+impl Exporter for KubernetesExporter {
+    fn export(&mut self, status: &Update) {
         if self.write_conditions && !status.conditions.is_empty() {
-            let mut conditions = lock(&self.inbox.conditions);
+            let mut conditions = lock(&self.pending.conditions);
             let changed = status.conditions.iter().filter(|c| conditions.set(c));
             if changed.count() > 0 {
-                self.inbox.conditions_changed.notify_one();
-                self.inbox.anything_came.notify_one();
+                self.pending.conditions_changed.notify_one();
+                self.pending.anything_came.notify_one();
             }
         }
         if self.write_events
@@ -141,7 +141,7 @@ impl Exporter for Slot {
         {
             self.take_event(&status.source, event);
         }
-        self.inbox.given.store(status.number, Relaxed);
-        self.inbox.tell(&lock(&self.inbox.events));
+        self.pending.given.store(status.number, Relaxed);
+        self.pending.tell(&lock(&self.pending.events));
     }
 }

@@ -8,9 +8,9 @@ use prometheus::{Registry, TextEncoder};
 /// Families that are printed when they change and not when they are scraped: a scrape of tens of
 /// thousands of series is a copy. Clones show the same.
 #[derive(Clone, Debug, Default)]
-pub struct Printed(Arc<Mutex<BTreeMap<String, String>>>);
+pub struct RenderedFamilies(Arc<Mutex<BTreeMap<String, String>>>);
 
-impl Printed {
+impl RenderedFamilies {
     /// Prints the family `name` anew. `print` is given an empty text, and room in it; a family
     /// whose text stays empty is not shown.
     pub fn print(&self, name: &str, print: impl FnOnce(&mut String)) {
@@ -31,17 +31,17 @@ impl Printed {
 }
 
 /// The families of `registry` and the printed ones, sorted by name as NPD's are.
-pub fn page(registry: &Registry, printed: &Printed) -> prometheus::Result<String> {
-    let printed = printed.lock();
-    let mut page = String::with_capacity(printed.values().map(String::len).sum());
-    let mut printed = printed.iter().peekable();
+pub fn render(registry: &Registry, rendered: &RenderedFamilies) -> prometheus::Result<String> {
+    let rendered = rendered.lock();
+    let mut page = String::with_capacity(rendered.values().map(String::len).sum());
+    let mut rendered = rendered.iter().peekable();
     for family in registry.gather() {
-        while let Some((_, text)) = printed.next_if(|(name, _)| &***name < family.name()) {
+        while let Some((_, text)) = rendered.next_if(|(name, _)| &***name < family.name()) {
             page.push_str(text);
         }
         TextEncoder::new().encode_utf8(&[family], &mut page)?;
     }
-    page.extend(printed.map(|(_, text)| &**text));
+    page.extend(rendered.map(|(_, text)| &**text));
     Ok(page)
 }
 
@@ -53,15 +53,15 @@ mod tests {
 
     #[test]
     fn families_are_sorted_whoever_prints_them() {
-        let (registry, printed) = (Registry::new(), Printed::default());
+        let (registry, rendered) = (Registry::new(), RenderedFamilies::default());
         let gauge = IntGauge::new("m", "Help.").unwrap();
         registry.register(Box::new(gauge)).unwrap();
         for text in ["z 1\n", "b 2\n", "n 3\n", "o 4\n"] {
-            printed.print(&text[..1], |page| page.push_str(text));
+            rendered.print(&text[..1], |page| page.push_str(text));
         }
-        printed.print("n", |_| ());
-        printed.print("b", |page| page.push_str("b 5\n"));
+        rendered.print("n", |_| ());
+        rendered.print("b", |page| page.push_str("b 5\n"));
         let expected = "b 5\n# HELP m Help.\n# TYPE m gauge\nm 0\no 4\nz 1\n";
-        assert_eq!(page(&registry, &printed).unwrap(), expected);
+        assert_eq!(render(&registry, &rendered).unwrap(), expected);
     }
 }

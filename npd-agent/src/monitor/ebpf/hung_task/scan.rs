@@ -5,12 +5,12 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use npd_ebpf::Sleeper as Record;
+use npd_ebpf::Sleeper as ProbeRecord;
 use tokio::task::spawn_blocking;
 use zerocopy::FromBytes as _;
 
 use super::table::Sleeper;
-use crate::monitor::ebpf::load::Shared;
+use crate::monitor::ebpf::load::ProgramsHandle;
 use crate::monitor::ebpf::probe::text;
 
 /// How many sleepers a look returns at most: more than the table holds, so that it can count.
@@ -27,18 +27,18 @@ const FROZEN: u64 = 0x0001_0000;
 const INITIAL_NAMESPACE: &str = "pid:[4026531836]";
 
 /// How the host's tasks are seen.
-pub(super) enum Sight {
+pub(super) enum ScanResult {
     /// By an iterator in the kernel: one walk, tens of nanoseconds a task.
-    Iterator(Shared),
+    Iterator(ProgramsHandle),
     /// By every thread in `/proc`: some ten microseconds a thread.
     Proc,
     /// Not at all.
     None,
 }
 
-impl Sight {
+impl ScanResult {
     /// The best way there is, and why there is no better one.
-    pub(super) fn best(kernel: Option<&Shared>, proc: &Path) -> (Self, Option<String>) {
+    pub(super) fn best(kernel: Option<&ProgramsHandle>, proc: &Path) -> (Self, Option<String>) {
         match iterator(kernel, proc) {
             Ok(kernel) => (Self::Iterator(kernel), None),
             Err(reason) => Self::without_iterator(proc, &reason),
@@ -85,7 +85,7 @@ impl Sight {
     }
 }
 
-fn iterator(kernel: Option<&Shared>, proc: &Path) -> Result<Shared, String> {
+fn iterator(kernel: Option<&ProgramsHandle>, proc: &Path) -> Result<ProgramsHandle, String> {
     let kernel = kernel.ok_or("the programs are not loaded")?;
     kernel.lock().iterator.clone()?;
     // It walks the namespace of whoever reads it.
@@ -97,13 +97,13 @@ fn iterator(kernel: Option<&Shared>, proc: &Path) -> Result<Shared, String> {
     }
 }
 
-fn by_iterator(kernel: &Shared) -> anyhow::Result<Vec<Sleeper>> {
+fn by_iterator(kernel: &ProgramsHandle) -> anyhow::Result<Vec<Sleeper>> {
     let mut bytes = Vec::new();
-    let limit = (MAX_FOUND * size_of::<Record>()) as u64;
+    let limit = (MAX_FOUND * size_of::<ProbeRecord>()) as u64;
     kernel.walk()?.take(limit).read_to_end(&mut bytes)?;
-    let records = bytes.chunks_exact(size_of::<Record>());
-    let records = records.filter_map(|bytes| Record::read_from_bytes(bytes).ok());
-    let sleeper = |record: Record| Sleeper {
+    let records = bytes.chunks_exact(size_of::<ProbeRecord>());
+    let records = records.filter_map(|bytes| ProbeRecord::read_from_bytes(bytes).ok());
+    let sleeper = |record: ProbeRecord| Sleeper {
         pid: record.pid,
         start: record.start / TICK,
         switches: record.switches,
@@ -214,7 +214,7 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         thread(&proc.path().join("11"), 11, "worker", "D", 0);
         thread(&proc.path().join("12"), 12, "worker", "R", 0);
-        let found = Sight::Proc
+        let found = ScanResult::Proc
             .these(proc.path(), [11, 12, 13].into_iter())
             .unwrap();
         assert_eq!(found, [asleep(11, "worker")]);
@@ -223,13 +223,13 @@ mod tests {
     #[test]
     fn without_the_hosts_tasks_it_says_so() {
         let proc = tempfile::tempdir().unwrap();
-        let sight = || Sight::best(None, proc.path());
-        assert!(matches!(sight(), (Sight::None, Some(_))));
+        let sight = || ScanResult::best(None, proc.path());
+        assert!(matches!(sight(), (ScanResult::None, Some(_))));
         fs::create_dir(proc.path().join("2")).unwrap();
         fs::write(proc.path().join("2/comm"), "nginx\n").unwrap();
-        assert!(matches!(sight(), (Sight::None, Some(_))));
+        assert!(matches!(sight(), (ScanResult::None, Some(_))));
         fs::write(proc.path().join("2/comm"), "kthreadd\n").unwrap();
-        assert!(matches!(sight(), (Sight::Proc, Some(_))));
+        assert!(matches!(sight(), (ScanResult::Proc, Some(_))));
     }
 
     #[test]

@@ -7,23 +7,23 @@ use std::path::Path;
 /// The kernel counts a moment before it tells, so only a shortage that two readings in a row agree
 /// on counts.
 #[derive(Debug)]
-pub(super) struct Truth {
+pub(super) struct Reconciler {
     /// What the counter stood at when the probe began to see; `None` if there is none.
     start: Option<u64>,
     seen: u64,
     /// How much was short at the last reading.
     short: u64,
-    told: u64,
+    reported: u64,
 }
 
-impl Truth {
+impl Reconciler {
     /// The probe sees from now on.
     pub(super) fn from(counter: Option<u64>) -> Self {
         Self {
             start: counter,
             seen: 0,
             short: 0,
-            told: 0,
+            reported: 0,
         }
     }
 
@@ -39,8 +39,8 @@ impl Truth {
         };
         let short = counter.saturating_sub(start).saturating_sub(self.seen);
         let sure = short.min(std::mem::replace(&mut self.short, short));
-        let news = sure.saturating_sub(self.told);
-        self.told += news;
+        let news = sure.saturating_sub(self.reported);
+        self.reported += news;
         news
     }
 }
@@ -66,22 +66,26 @@ mod tests {
 
     #[test]
     fn a_shortage_counts_when_two_readings_agree() {
-        let mut truth = Truth::from(Some(10));
-        truth.saw(2);
-        assert_eq!(truth.missed(Some(12)), 0);
-        assert_eq!(truth.missed(Some(15)), 0, "three are perhaps on their way");
-        truth.saw(1);
-        assert_eq!(truth.missed(Some(15)), 2, "one was");
-        assert_eq!(truth.missed(Some(15)), 0, "told");
-        truth.saw(2);
+        let mut reconciler = Reconciler::from(Some(10));
+        reconciler.saw(2);
+        assert_eq!(reconciler.missed(Some(12)), 0);
         assert_eq!(
-            truth.missed(Some(15)),
+            reconciler.missed(Some(15)),
+            0,
+            "three are perhaps on their way"
+        );
+        reconciler.saw(1);
+        assert_eq!(reconciler.missed(Some(15)), 2, "one was");
+        assert_eq!(reconciler.missed(Some(15)), 0, "told");
+        reconciler.saw(2);
+        assert_eq!(
+            reconciler.missed(Some(15)),
             0,
             "too late, but never less than told"
         );
-        assert_eq!(truth.missed(Some(16)), 0);
+        assert_eq!(reconciler.missed(Some(16)), 0);
         assert_eq!(
-            truth.missed(Some(16)),
+            reconciler.missed(Some(16)),
             0,
             "one of the two late ones made up for it"
         );
@@ -89,16 +93,16 @@ mod tests {
 
     #[test]
     fn more_seen_than_counted_is_no_shortage() {
-        let mut truth = Truth::from(Some(0));
-        truth.saw(3);
-        assert_eq!(truth.missed(Some(1)), 0);
-        assert_eq!(truth.missed(Some(1)), 0);
+        let mut reconciler = Reconciler::from(Some(0));
+        reconciler.saw(3);
+        assert_eq!(reconciler.missed(Some(1)), 0);
+        assert_eq!(reconciler.missed(Some(1)), 0);
     }
 
     #[test]
     fn without_a_counter_nothing_is_missed() {
-        assert_eq!(Truth::from(None).missed(Some(9)), 0);
-        assert_eq!(Truth::from(Some(9)).missed(None), 0);
+        assert_eq!(Reconciler::from(None).missed(Some(9)), 0);
+        assert_eq!(Reconciler::from(Some(9)).missed(None), 0);
     }
 
     #[test]

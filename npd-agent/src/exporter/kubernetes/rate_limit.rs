@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Lets `burst` through at once, and then `rate` a second.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct RateLimit {
     rate: f64,
     burst: f64,
     /// What is left; below zero when somebody already waits.
@@ -12,7 +12,7 @@ pub(super) struct Bucket {
     filled: Instant,
 }
 
-impl Bucket {
+impl RateLimit {
     /// A full bucket. `rate` and `burst` must be positive.
     pub(super) fn new(rate: f64, burst: f64, now: Instant) -> Self {
         Self {
@@ -61,19 +61,19 @@ impl Bucket {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::Bucket;
+    use super::RateLimit;
 
     #[test]
     fn a_burst_passes_and_the_rest_is_paced() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(2.0, 3.0, start);
+        let mut rate_limit = RateLimit::new(2.0, 3.0, start);
         let waits: Vec<u128> = (0..6)
-            .map(|_| (bucket.take(start) - start).as_millis())
+            .map(|_| (rate_limit.take(start) - start).as_millis())
             .collect();
         assert_eq!(waits, [0, 0, 0, 500, 1000, 1500]);
         let later = start + Duration::from_mins(1);
         let waits: Vec<u128> = (0..4)
-            .map(|_| (bucket.take(later) - later).as_millis())
+            .map(|_| (rate_limit.take(later) - later).as_millis())
             .collect();
         assert_eq!(waits, [0, 0, 0, 500], "a pause fills it to the burst only");
     }
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn flags_mean_what_client_go_makes_of_them() {
         let now = Instant::now();
-        assert!(Bucket::from_flags(-1.0, 10, now).is_none());
-        assert!(Bucket::from_flags(f32::NAN, 10, now).is_none());
-        let bucket = Bucket::from_flags(0.0, 0, now).unwrap();
-        assert_eq!((bucket.rate, bucket.burst), (5.0, 10.0));
+        assert!(RateLimit::from_flags(-1.0, 10, now).is_none());
+        assert!(RateLimit::from_flags(f32::NAN, 10, now).is_none());
+        let rate_limit = RateLimit::from_flags(0.0, 0, now).unwrap();
+        assert_eq!((rate_limit.rate, rate_limit.burst), (5.0, 10.0));
     }
 }

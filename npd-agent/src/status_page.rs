@@ -12,13 +12,13 @@ use crate::problem::{Condition, ConditionStatus, Event, Subject};
 /// How many events `/events` shows.
 const EVENTS_SHOWN: usize = 256;
 
-/// The board; clone it freely, all clones show the same.
+/// The status page; clone it freely, all clones show the same.
 #[derive(Clone, Debug)]
-pub struct Board(watch::Sender<Shown>);
+pub struct StatusPage(watch::Sender<StatusModel>);
 
-/// What stands on the board.
+/// What stands on the status page.
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct StatusModel {
     /// The node's name.
     pub node: String,
     /// The agent's version.
@@ -44,7 +44,7 @@ pub struct Shown {
     pub conditions: Vec<Condition>,
     /// For `/events`, oldest first.
     #[serde(skip)]
-    pub events: VecDeque<ShownEvent>,
+    pub events: VecDeque<EventRecord>,
 }
 
 /// A monitor, as `/status` shows it.
@@ -102,7 +102,7 @@ pub struct ProbeState {
 
 /// An event, as `/events` shows it.
 #[derive(Clone, Debug, Serialize)]
-pub struct ShownEvent {
+pub struct EventRecord {
     /// Who reported it.
     pub source: Arc<str>,
     /// The event.
@@ -110,10 +110,10 @@ pub struct ShownEvent {
     pub event: Event,
 }
 
-impl Board {
-    /// An empty board.
+impl StatusPage {
+    /// An empty status page.
     pub fn new(node: String, started: Timestamp) -> Self {
-        Self(watch::Sender::new(Shown {
+        Self(watch::Sender::new(StatusModel {
             node,
             version: env!("CARGO_PKG_VERSION"),
             started,
@@ -128,13 +128,13 @@ impl Board {
         }))
     }
 
-    /// Reads the board. Do not hold the guard across an await.
-    pub fn read(&self) -> watch::Ref<'_, Shown> {
+    /// Reads the status page. Do not hold the guard across an await.
+    pub fn read(&self) -> watch::Ref<'_, StatusModel> {
         self.0.borrow()
     }
 
-    /// Changes the board.
-    pub fn update(&self, change: impl FnOnce(&mut Shown)) {
+    /// Changes the status page.
+    pub fn update(&self, change: impl FnOnce(&mut StatusModel)) {
         self.0.send_modify(change);
     }
 
@@ -159,7 +159,7 @@ impl Board {
     }
 }
 
-impl Shown {
+impl StatusModel {
     /// Why the agent is not healthy: a line for each mandatory source that is down.
     pub fn complaints(&self) -> Vec<String> {
         let down = self
@@ -178,7 +178,7 @@ impl Shown {
         if self.events.len() == EVENTS_SHOWN {
             self.events.pop_front();
         }
-        self.events.push_back(ShownEvent {
+        self.events.push_back(EventRecord {
             source: Arc::clone(source),
             event: event.clone(),
         });

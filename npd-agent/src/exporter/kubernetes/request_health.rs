@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::api::{Cause, Failure, Right};
+use super::api::{Cause, Failure, Permission};
 use super::backoff::{Backoff, jittered};
-use crate::board::Board;
+use crate::status_page::StatusPage;
 
 /// The pause when only somebody's action can help: a permission, a valid name.
 const SLOW: Duration = Duration::from_mins(1);
@@ -21,22 +21,22 @@ const SILENCE: Duration = Duration::from_mins(10);
 
 /// What goes wrong in one line of work, and since when.
 #[derive(Debug)]
-pub(super) struct Trouble {
-    board: Board,
+pub(super) struct RequestHealth {
+    status_page: StatusPage,
     /// The line of work, as `/status` names it.
     name: &'static str,
     random: fn() -> f64,
     backoff: Backoff,
     since: Option<Timestamp>,
     complained: bool,
-    complaints: Vec<(Right, Cause, Instant)>,
+    complaints: Vec<(Permission, Cause, Instant)>,
 }
 
-impl Trouble {
+impl RequestHealth {
     /// Nothing has been tried yet.
-    pub(super) fn new(board: Board, name: &'static str, random: fn() -> f64) -> Self {
-        let trouble = Self {
-            board,
+    pub(super) fn new(status_page: StatusPage, name: &'static str, random: fn() -> f64) -> Self {
+        let health = Self {
+            status_page,
             name,
             random,
             backoff: Backoff::default(),
@@ -44,12 +44,12 @@ impl Trouble {
             complained: false,
             complaints: Vec::new(),
         };
-        trouble.show("nothing written yet".to_owned());
-        trouble
+        health.show("nothing written yet".to_owned());
+        health
     }
 
     /// A request has failed. Returns how long to wait before the next.
-    pub(super) fn failed(&mut self, right: Right, failure: &Failure) -> Duration {
+    pub(super) fn failed(&mut self, right: Permission, failure: &Failure) -> Duration {
         let since = *self.since.get_or_insert_with(Timestamp::now);
         self.show(format!("failing since {since:.0}: {right}: {failure}"));
         self.complain(right, failure);
@@ -79,10 +79,10 @@ impl Trouble {
         self.show("well".to_owned());
     }
 
-    fn complain(&mut self, right: Right, failure: &Failure) {
+    fn complain(&mut self, right: Permission, failure: &Failure) {
         self.complaints
             .retain(|(.., when)| when.elapsed() < SILENCE);
-        let known = |(r, c, _): &(Right, Cause, Instant)| (*r, *c) == (right, failure.cause);
+        let known = |(r, c, _): &(Permission, Cause, Instant)| (*r, *c) == (right, failure.cause);
         if self.complaints.iter().any(known) {
             return;
         }
@@ -94,7 +94,7 @@ impl Trouble {
                 verb, resource, error = %failure,
                 "Permission is missing; bind the ClusterRole system:node-problem-detector to the agent"
             ),
-            (Cause::Missing, Right::GetNode | Right::PatchNodeStatus) => warn!(
+            (Cause::Missing, Permission::GetNode | Permission::PatchNodeStatus) => warn!(
                 error = %failure,
                 "The API server has no Node of this name; is it NODE_NAME or --hostname-override"
             ),
@@ -114,7 +114,7 @@ impl Trouble {
     }
 
     fn show(&self, text: String) {
-        self.board.update(|shown| {
+        self.status_page.update(|shown| {
             shown.exporters.insert(self.name.to_owned(), text);
         });
     }

@@ -12,7 +12,7 @@ const REMEMBERED: usize = 256;
 
 /// How far a journal has been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reached {
+pub struct JournalProgress {
     /// The number of the last entry that was read of each file, by the file's id.
     files: BTreeMap<String, u64>,
     /// The last entry that was read where journald writes until the disk is there.
@@ -27,7 +27,7 @@ struct Moment {
     monotonic: u64,
 }
 
-impl Reached {
+impl JournalProgress {
     /// The number of the last entry that was read of a file; `None` if the file is not known.
     pub(super) fn of(&self, file: &str) -> Option<u64> {
         self.files.get(file).copied()
@@ -35,9 +35,9 @@ impl Reached {
 
     /// An entry of this number has been read. Whether it was not before.
     pub(super) fn take(&mut self, file: &str, sequence: u64) -> bool {
-        if let Some(reached) = self.files.get_mut(file) {
-            let is_new = sequence > *reached;
-            *reached = sequence.max(*reached);
+        if let Some(progress) = self.files.get_mut(file) {
+            let is_new = sequence > *progress;
+            *progress = sequence.max(*progress);
             return is_new;
         }
         self.files.insert(file.to_owned(), sequence);
