@@ -5,6 +5,7 @@ mod dependencies;
 mod deploy;
 mod docs;
 mod manifests;
+mod names;
 mod rules;
 mod sources;
 
