@@ -30,6 +30,18 @@ fn a_type_name_stands_for_one_thing() {
     );
 }
 
+/// `git grep bufferSize` has to hit the line that defines the key.
+#[test]
+fn config_keys_are_spelled_out() {
+    let files = files().unwrap();
+    let monitors = files
+        .iter()
+        .filter(|file| file.path.starts_with("npd-agent/src/monitor/"));
+    let renamed = monitors.filter(|file| file.text.contains("rename_all"));
+    let renamed = renamed.map(|file| file.path.clone());
+    assert_none("a search for a config key finds its definition", renamed);
+}
+
 /// The types that a file defines, with their lines. An associated type has the name that its
 /// trait gives it; those are indented, as no other alias is.
 fn types(file: &File) -> impl Iterator<Item = (usize, &str)> {

@@ -22,14 +22,17 @@ const DEFAULT_INTERVAL: GoDuration = GoDuration::from_secs(60);
 /// As written. The fields up to `net` are NPD's; further sections, `source`, `conditions` and
 /// `rules` are ours, and NPD ignores them.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct StatsConfig {
+    #[serde(rename = "invokeInterval")]
     invoke_interval: Option<GoDuration>,
+    #[serde(rename = "procPath")]
     proc_path: PathBuf,
     pub(super) cpu: SectionConfig,
     pub(super) disk: SectionConfig,
     pub(super) host: SectionConfig,
     pub(super) memory: SectionConfig,
+    #[serde(rename = "osFeature")]
     pub(super) os_feature: SectionConfig,
     pub(super) net: SectionConfig,
     pub(super) pressure: SectionConfig,
@@ -45,24 +48,31 @@ pub struct StatsConfig {
 
 /// A section. Each understands the options that are its own.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct SectionConfig {
+    #[serde(rename = "metricsConfigs")]
     metrics_configs: BTreeMap<String, MetricConfig>,
     /// `disk`: show whole disks.
+    #[serde(rename = "includeRootBlk")]
     pub include_root_blk: bool,
     /// `disk`: show the devices of mounted file systems.
+    #[serde(rename = "includeAllAttachedBlk")]
     pub include_all_attached_blk: bool,
     /// `disk`: NPD's limit for a command that is not run here. A bad one is an error all the same.
+    #[serde(rename = "lsblkTimeout")]
     lsblk_timeout: Option<GoDuration>,
     /// `osFeature`: the file that lists the modules known to be harmless.
+    #[serde(rename = "knownModulesConfigPath")]
     pub known_modules_config_path: PathBuf,
     /// `net`: interfaces to leave out.
+    #[serde(rename = "excludeInterfaceRegexp")]
     pub exclude_interface_regexp: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct MetricConfig {
+    #[serde(rename = "displayName")]
     display_name: String,
 }
 

@@ -50,8 +50,9 @@ pub fn new(config: &SectionConfig, dir: Option<&Path>) -> Box<dyn Collect> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct KnownModule {
+    #[serde(rename = "moduleName")]
     module_name: String,
 }
 

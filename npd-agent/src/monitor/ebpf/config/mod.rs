@@ -27,11 +27,10 @@ pub(super) struct CheckedEbpfConfig {
 
 /// The file as written.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct EbpfConfig {
     #[serde(rename = "plugin")]
     _plugin: EbpfPluginName,
-    #[serde(default)]
+    #[serde(rename = "pluginConfig", default)]
     plugin_config: Knobs,
     #[serde(default)]
     source: String,
@@ -39,19 +38,20 @@ struct EbpfConfig {
     conditions: Vec<ConditionConfig>,
     #[serde(default)]
     rules: Vec<ProbeRuleConfig>,
-    #[serde(default = "yes")]
+    #[serde(rename = "metricsReporting", default = "yes")]
     metrics_reporting: bool,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
 enum EbpfPluginName {
+    #[serde(rename = "ebpf")]
     Ebpf,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Knobs {
+    #[serde(rename = "hungTaskThreshold")]
     hung_task_threshold: PositiveDuration,
 }
 
@@ -64,7 +64,6 @@ impl Default for Knobs {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct ProbeRuleConfig {
     r#type: ProbeRuleType,
     #[serde(default)]
@@ -73,14 +72,15 @@ struct ProbeRuleConfig {
     reason: String,
     probe: ProbeName,
     comm: Option<Comm>,
-    #[serde(default)]
+    #[serde(rename = "mountPoints", default)]
     mount_points: Vec<MountPoint>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
 enum ProbeRuleType {
+    #[serde(rename = "temporary")]
     Temporary,
+    #[serde(rename = "permanent")]
     Permanent,
 }
 

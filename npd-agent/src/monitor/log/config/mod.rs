@@ -20,20 +20,19 @@ use crate::monitor::{ConditionConfig, ConfigFile};
 
 /// The file as written.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Written {
     plugin: LogPlugin,
-    #[serde(default)]
+    #[serde(rename = "pluginConfig", default)]
     plugin_config: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(rename = "logPath", default)]
     log_path: String,
     #[serde(default)]
     lookback: Nanoseconds,
     #[serde(default)]
     delay: Nanoseconds,
-    #[serde(default)]
+    #[serde(rename = "skipList", default)]
     skip_list: Vec<String>,
-    #[serde(default)]
+    #[serde(rename = "bufferSize", default)]
     buffer_size: BufferSize,
     #[serde(default)]
     source: String,
@@ -41,7 +40,7 @@ struct Written {
     conditions: Vec<ConditionConfig>,
     #[serde(default)]
     rules: Vec<LogRuleConfig>,
-    #[serde(default = "yes")]
+    #[serde(rename = "metricsReporting", default = "yes")]
     metrics_reporting: bool,
 }
 

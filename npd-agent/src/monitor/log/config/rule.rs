@@ -15,7 +15,6 @@ use crate::problem::{Healthy, Problem};
 
 /// A rule as written. NPD does not know the last four keys.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct LogRuleConfig {
     r#type: LogRuleType,
     #[serde(default)]
@@ -23,18 +22,21 @@ pub(super) struct LogRuleConfig {
     #[serde(default)]
     reason: String,
     pub(super) pattern: Pattern,
-    #[serde(default)]
+    #[serde(rename = "patternGeneratedMessageSuffix", default)]
     pattern_generated_message_suffix: String,
+    #[serde(rename = "clearPattern")]
     pub(super) clear_pattern: Option<Pattern>,
+    #[serde(rename = "clearAfter")]
     clear_after: Option<Nanoseconds>,
     threshold: Option<i64>,
     window: Option<Nanoseconds>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
 enum LogRuleType {
+    #[serde(rename = "temporary")]
     Temporary,
+    #[serde(rename = "permanent")]
     Permanent,
 }
 

@@ -24,10 +24,12 @@ pub(in crate::monitor::log) enum Source {
 }
 
 #[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub(super) enum LogPlugin {
+    #[serde(rename = "kmsg")]
     Kmsg,
+    #[serde(rename = "filelog")]
     Filelog,
+    #[serde(rename = "journald")]
     Journald,
 }
 

@@ -61,7 +61,6 @@ pub(super) struct PluginRule {
 
 /// The file as written.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct PluginConfig {
     #[serde(rename = "plugin")]
     _plugin: PluginName,
@@ -73,13 +72,13 @@ struct PluginConfig {
     conditions: Vec<ConditionConfig>,
     #[serde(default)]
     rules: Vec<PluginRuleConfig>,
-    #[serde(default = "yes")]
+    #[serde(rename = "metricsReporting", default = "yes")]
     metrics_reporting: bool,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
 enum PluginName {
+    #[serde(rename = "custom")]
     Custom,
 }
 
@@ -132,9 +131,10 @@ struct PluginRuleConfig {
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
 enum PluginRuleType {
+    #[serde(rename = "temporary")]
     Temporary,
+    #[serde(rename = "permanent")]
     Permanent,
 }
 
