@@ -25,7 +25,9 @@ pub struct Metrics {
     pub records_lost: IntCounterVec,
     /// `npd_records_malformed_total{source}`: records that were skipped because they made no sense.
     pub records_malformed: IntCounterVec,
-    /// `npd_rule_matches_total{monitor,reason}`: how often a rule matched, before any folding.
+    /// `npd_rule_matches_total{monitor,reason}`: how often a rule of any kind of monitor found its
+    /// problem, before anything is folded. A probe's, a plugin's and a threshold's count when they
+    /// report: a plugin's on each run that is believed, a threshold's when it is crossed.
     pub rule_matches: IntCounterVec,
     /// `npd_probe_backend{probe,backend}`: 1 for the way in which a probe sees now.
     pub probe_backend: IntGaugeVec,
@@ -94,7 +96,7 @@ impl Metrics {
             )?,
             rule_matches: int_counter(
                 "npd_rule_matches_total",
-                "How often a rule matched, before any folding.",
+                "How often a rule found its problem, before repeats are folded.",
                 &["monitor", "reason"],
             )?,
             probe_backend: int_gauge(

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::problem::{Finding, Subject, SubjectKind};
+use crate::problem::{ConditionStatus, Finding, Subject, SubjectKind};
 use crate::status_page::StatusPage;
 
 /// What a monitor may tell the hub.
@@ -113,8 +113,13 @@ impl Reporter {
             .context("reporting to the hub, which has stopped")
     }
 
-    /// Reports what was seen.
+    /// Reports what was seen, and counts it as a match of its rule if the problem is there. Every
+    /// kind of monitor reports here, so every rule is counted here.
     pub async fn found(&self, finding: Finding) -> anyhow::Result<()> {
+        if finding.present == ConditionStatus::True {
+            let labels = [&*finding.monitor, &*finding.problem.reason];
+            self.metrics.rule_matches.with_label_values(&labels).inc();
+        }
         self.send(Report::Finding(Box::new(finding))).await
     }
 
@@ -128,5 +133,54 @@ impl Reporter {
     pub fn source_down(&self, name: &str, mandatory: bool, reason: String) {
         self.metrics.source_up.with_label_values(&[name]).set(0);
         self.status_page.source(name, mandatory, Some(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Roots;
+    use crate::problem::{Problem, Witness};
+
+    #[tokio::test]
+    async fn every_kind_of_monitor_has_its_matches_counted() {
+        let (sender, mut reports) = mpsc::channel(8);
+        let metrics = Metrics::new().unwrap();
+        let node = Arc::new(Node {
+            name: "n1".to_owned(),
+            boot_id: String::new(),
+            roots: Roots::from_env(|_| None),
+        });
+        let page = StatusPage::new("n1".to_owned(), Timestamp::UNIX_EPOCH);
+        let reporter = Reporter::new(node, metrics.clone(), page, sender);
+        for present in [
+            ConditionStatus::True,
+            ConditionStatus::False,
+            ConditionStatus::Unknown,
+            ConditionStatus::True,
+        ] {
+            let finding = Finding {
+                monitor: Arc::from("plugin.json"),
+                source: Arc::from("doctor"),
+                problem: Arc::new(Problem {
+                    reason: Arc::from("Sick"),
+                    condition: None,
+                    message_is_news: false,
+                    metrics: true,
+                }),
+                present,
+                timestamp: Timestamp::UNIX_EPOCH,
+                message: String::new(),
+                claimant: String::new(),
+                subject: None,
+                witness: Witness::Other,
+                pod: None,
+                occurrence: None,
+            };
+            reporter.found(finding).await.unwrap();
+            assert!(matches!(reports.recv().await, Some(Report::Finding(_))));
+        }
+        let labels = ["plugin.json", "Sick"];
+        assert_eq!(metrics.rule_matches.with_label_values(&labels).get(), 2);
     }
 }

@@ -226,12 +226,6 @@ impl ProbeContext {
                 pod: sighting.pod.clone(),
                 occurrence: None,
             };
-            let labels = [&*rule.monitor, &*rule.problem.reason];
-            self.reporter
-                .metrics
-                .rule_matches
-                .with_label_values(&labels)
-                .inc();
             self.reporter.found(finding).await?;
         }
         Ok(())

@@ -23,7 +23,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use crate::monitor::{ConfigFile, MonitorKind, Monitors};
-use crate::problem::{ConditionStatus, Finding, OccurrenceId};
+use crate::problem::{Finding, OccurrenceId};
 use crate::reporter::Reporter;
 
 use self::config::Source;
@@ -83,11 +83,6 @@ async fn report(
             source: Arc::clone(source),
             found: hash(&finding, entry),
         });
-        if finding.present == ConditionStatus::True {
-            let labels = [&*finding.monitor, &*finding.problem.reason];
-            let matches = reporter.metrics.rule_matches.with_label_values(&labels);
-            matches.inc();
-        }
         reporter.found(finding).await?;
     }
     Ok(())
