@@ -26,7 +26,7 @@ use crate::problem::Forever;
 const FILE: &str = "checkpoint.json";
 
 /// Changes when older checkpoints can no longer be read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the agent needs to go on where it stopped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -328,7 +328,7 @@ mod tests {
                 .is_empty()
         );
         for boot_id in ["b", ""] {
-            let unknown = r#"{"version": 1, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "claims": []}"#;
+            let unknown = r#"{"version": 2, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "claims": []}"#;
             fs::write(folder.path().join(FILE), unknown).unwrap();
             let found = load(folder.path(), &node("n", boot_id));
             assert!(found.places.is_empty());
@@ -337,7 +337,7 @@ mod tests {
             "",
             "{",
             "[]",
-            r#"{"version": 2, "node": "n", "boot_id": "b", "places": {}, "claims": []}"#,
+            r#"{"version": 1, "node": "n", "boot_id": "b", "places": {}, "claims": []}"#,
         ] {
             fs::write(folder.path().join(FILE), corrupt).unwrap();
             assert_eq!(load(folder.path(), &node("n", "b")).boot_id, "b");

@@ -17,8 +17,7 @@ use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node;
 use crate::problem::{
-    Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, SubjectKind,
-    Update,
+    Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, Update, Watched,
 };
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
@@ -74,9 +73,9 @@ impl Hub {
     }
 
     /// Has the kernel's log wait for what a monitor's probes say; see [`Incidents::expect`].
-    pub fn expect(&mut self, kinds: &[SubjectKind], now: Instant) {
-        for kind in kinds {
-            self.incidents.expect(*kind, now);
+    pub fn expect(&mut self, probes: &[Watched], now: Instant) {
+        for watched in probes {
+            self.incidents.expect(*watched, now);
         }
     }
 
@@ -171,13 +170,13 @@ impl Hub {
                     }
                 }
             }
-            Report::Watching { kind, conditions } => {
-                let outcomes = self.ledger.supersede(kind, &conditions, Timestamp::now());
+            Report::Watching { probe, conditions } => {
+                let outcomes = self.ledger.supersede(probe, &conditions, Timestamp::now());
                 self.withdrawn(&Arc::from("npd-agent"), outcomes);
-                self.incidents.watch(kind, conditions);
+                self.incidents.watch(probe, conditions);
             }
             Report::Resumed { subject, reason } => self.incidents.resume(subject, reason),
-            Report::NotWatching(kind) => self.incidents.unwatch(kind),
+            Report::NotWatching(probe) => self.incidents.unwatch(probe),
             Report::Progress { source, place } => {
                 self.held_back.insert(source, place);
             }

@@ -1,6 +1,7 @@
 //! The node problem detector, from the inside out:
 //!
 //! * the vocabulary ([`problem`]), what is true now ([`ledger`]), who reports what ([`incident`]);
+//! * the words of the kernel's log ([`kernel_text`]);
 //! * what looks at the node ([`monitor`]) and hands findings over ([`reporter`]);
 //! * what makes news of findings ([`hub`]) and tells others ([`exporter`], [`server`]);
 //! * what runs other programs ([`exec`]);
@@ -13,6 +14,8 @@ pub mod go;
 
 pub mod incident;
 pub mod ledger;
+
+pub mod kernel_text;
 
 pub mod cgroup;
 pub mod checkpoint;

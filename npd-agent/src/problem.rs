@@ -1,5 +1,6 @@
 //! The vocabulary: what a monitor finds, and what the cluster is told about it.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -137,34 +138,36 @@ pub struct Problem {
 
 /// The thing that a fault is about, so that two witnesses of one fault are not taken for two faults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Subject {
-    /// The OOM kill of this thread id, in the initial pid namespace.
-    OomKill(u32),
-    /// The hanging task of this thread id, in the initial pid namespace.
-    Task(u32),
-    /// The file system on this block device, by its kernel name, for example `dm-0`.
-    Filesystem(String),
+pub struct Subject {
+    /// The name of the probe that watches such things, whether it runs or not.
+    pub probe: Cow<'static, str>,
+    /// Which of these things it is, in the probe's terms: a task's number, a device's name.
+    pub key: String,
 }
 
-/// The kind of a [`Subject`]; each is watched by the probe of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SubjectKind {
-    /// OOM kills.
-    OomKill,
-    /// Hanging tasks.
-    Task,
-    /// File systems.
-    Filesystem,
+/// What a probe will report on, as the hub has to know before the probe runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The probe's name; the first half of a [`Subject`].
+    pub probe: &'static str,
+    /// Whether what it reports lasts until the probe says that it is over. Otherwise it is over at
+    /// once, like a kill.
+    pub lasts: bool,
 }
 
 impl Subject {
-    /// Which probe watches this subject.
-    pub fn kind(&self) -> SubjectKind {
-        match self {
-            Self::OomKill(_) => SubjectKind::OomKill,
-            Self::Task(_) => SubjectKind::Task,
-            Self::Filesystem(_) => SubjectKind::Filesystem,
+    /// The thing `key` that `probe` watches.
+    pub fn new(probe: &'static str, key: impl fmt::Display) -> Self {
+        Self {
+            probe: Cow::Borrowed(probe),
+            key: key.to_string(),
         }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.probe, self.key)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::problem::{ConditionStatus, Finding, Subject, SubjectKind};
+use crate::problem::{ConditionStatus, Finding, Subject};
 use crate::status_page::StatusPage;
 
 /// What a monitor may tell the hub.
@@ -19,10 +19,10 @@ use crate::status_page::StatusPage;
 pub enum Report {
     /// Something was seen.
     Finding(Box<Finding>),
-    /// A probe now answers for these incidents and conditions: kernel text only confirms them.
+    /// A probe now answers for its incidents and these conditions: kernel text only confirms them.
     Watching {
-        /// The incidents.
-        kind: SubjectKind,
+        /// Its name.
+        probe: &'static str,
         /// The conditions that follow the kernel's live state.
         conditions: BTreeSet<Arc<str>>,
     },
@@ -33,8 +33,8 @@ pub enum Report {
         /// For which reason.
         reason: Arc<str>,
     },
-    /// The probe is gone: kernel text reports again.
-    NotWatching(SubjectKind),
+    /// The probe of this name is gone: kernel text reports again.
+    NotWatching(&'static str),
     /// Everything that a source held up to this place has been reported: a checkpoint may say so.
     Progress {
         /// The source's name.

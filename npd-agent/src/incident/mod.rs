@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::problem::{ConditionStatus, Finding, Subject, SubjectKind, Witness};
+use crate::problem::{ConditionStatus, Finding, Subject, Watched, Witness};
 
 /// How long text waits for the probe, and how long a probe's report answers for later text.
 /// The kernel prints within milliseconds; a flooded log reaches us seconds late.
@@ -26,12 +26,21 @@ const MAX_INCIDENTS: usize = 4096;
 /// Which incidents the probes have reported, and which texts wait for them.
 #[derive(Debug, Default)]
 pub struct Incidents {
-    /// Kinds whose probe is about to say whether it can be attached, and until when to wait for it.
-    expected: BTreeMap<SubjectKind, Instant>,
-    /// Kinds whose probe is attached, and the conditions that it answers for.
-    watched: BTreeMap<SubjectKind, BTreeSet<Arc<str>>>,
+    /// The probes, by name.
+    probes: BTreeMap<&'static str, ProbeClaim>,
     reported: BTreeMap<Subject, Reported>,
     held: VecDeque<(Instant, Finding)>,
+}
+
+/// What is known of a probe.
+#[derive(Debug, Default)]
+struct ProbeClaim {
+    /// Whether what it reports lasts until it recovers.
+    lasts: bool,
+    /// Until when texts wait for the probe to say whether it is attached.
+    expected: Option<Instant>,
+    /// The conditions that it answers for; `None` if it is not attached.
+    answers_for: Option<BTreeSet<Arc<str>>>,
 }
 
 /// What a probe has reported about a subject.
@@ -56,23 +65,31 @@ pub enum Verdict {
 }
 
 impl Incidents {
-    /// A probe of `kind` will soon [watch](Self::watch) or [not](Self::unwatch). Texts wait for that:
-    /// what the log tells at the start may be long over, and the probe knows.
-    pub fn expect(&mut self, kind: SubjectKind, now: Instant) {
-        self.expected.insert(kind, now + PATIENCE);
+    /// A probe will soon [watch](Self::watch) or [not](Self::unwatch). Texts wait for that: what the
+    /// log tells at the start may be long over, and the probe knows.
+    pub fn expect(&mut self, watched: Watched, now: Instant) {
+        let claim = ProbeClaim {
+            lasts: watched.lasts,
+            expected: Some(now + PATIENCE),
+            answers_for: None,
+        };
+        self.probes.insert(watched.probe, claim);
     }
 
-    /// A probe of `kind` now answers for the kind's incidents and for `conditions`.
-    pub fn watch(&mut self, kind: SubjectKind, conditions: BTreeSet<Arc<str>>) {
-        self.expected.remove(&kind);
-        self.watched.insert(kind, conditions);
+    /// The probe now answers for its incidents and for `conditions`.
+    pub fn watch(&mut self, probe: &'static str, conditions: BTreeSet<Arc<str>>) {
+        let claim = self.probes.entry(probe).or_default();
+        claim.expected = None;
+        claim.answers_for = Some(conditions);
     }
 
-    /// The probe of `kind` is gone: text reports again.
-    pub fn unwatch(&mut self, kind: SubjectKind) {
-        self.expected.remove(&kind);
-        self.watched.remove(&kind);
-        self.reported.retain(|subject, _| subject.kind() != kind);
+    /// The probe is gone: text reports again.
+    pub fn unwatch(&mut self, probe: &'static str) {
+        if let Some(claim) = self.probes.get_mut(probe) {
+            claim.expected = None;
+            claim.answers_for = None;
+        }
+        self.reported.retain(|subject, _| subject.probe != probe);
     }
 
     /// A probe reported the subject before the agent was started, for this reason, and it lasts.
@@ -91,7 +108,7 @@ impl Incidents {
                 verdicts.push(Verdict::Report(finding));
                 verdicts
             }
-            (Some(subject), Witness::KernelText) if self.is_seen(subject.kind(), now) => {
+            (Some(subject), Witness::KernelText) if self.is_seen(subject, now) => {
                 let subject = subject.clone();
                 vec![self.text(&subject, finding, now)]
             }
@@ -122,20 +139,22 @@ impl Incidents {
             .collect()
     }
 
-    /// Whether a probe sees incidents of this kind, or may in a moment.
-    fn is_seen(&self, kind: SubjectKind, now: Instant) -> bool {
-        self.watched.contains_key(&kind) || self.is_expected(kind, now)
+    fn probe(&self, subject: &Subject) -> Option<&ProbeClaim> {
+        self.probes.get(&*subject.probe)
     }
 
-    fn is_expected(&self, kind: SubjectKind, now: Instant) -> bool {
-        self.expected.get(&kind).is_some_and(|until| now < *until)
+    /// Whether a probe sees what happens to `subject`, or may in a moment.
+    fn is_seen(&self, subject: &Subject, now: Instant) -> bool {
+        let probe = self.probe(subject);
+        probe.is_some_and(|probe| probe.answers_for.is_some() || probe.is_expected(now))
     }
 
     /// Whether a probe answers for the condition of a text: it knows better, and knows when it is
     /// over.
     fn is_answered(&self, text: &Finding) -> bool {
         let subject = text.subject.as_ref();
-        let answered = subject.and_then(|subject| self.watched.get(&subject.kind()));
+        let probe = subject.and_then(|subject| self.probe(subject));
+        let answered = probe.and_then(|probe| probe.answers_for.as_ref());
         let condition = text.problem.condition.as_ref();
         condition
             .zip(answered)
@@ -147,7 +166,8 @@ impl Incidents {
             return Verdict::Known;
         }
         if finding.problem.condition.is_some() {
-            return if self.is_expected(subject.kind(), now) {
+            let probe = self.probe(subject);
+            return if probe.is_some_and(|probe| probe.is_expected(now)) {
                 self.hold(finding, now)
             } else {
                 Verdict::Report(finding)
@@ -196,14 +216,19 @@ impl Incidents {
         if self.reported.len() >= MAX_INCIDENTS {
             self.reported.pop_first();
         }
-        // A kill is over at once; a hanging task or a broken file system lasts until it recovers.
-        let lasts = subject.kind() != SubjectKind::OomKill;
+        let lasts = self.probe(&subject).is_some_and(|probe| probe.lasts);
         let reported = self.reported.entry(subject).or_default();
         reported.reasons.insert(Arc::clone(&finding.problem.reason));
         reported.until = match finding.present {
             ConditionStatus::True if lasts => None,
             _ => Some(now + ANSWERS),
         };
+    }
+}
+
+impl ProbeClaim {
+    fn is_expected(&self, now: Instant) -> bool {
+        self.expected.is_some_and(|until| now < until)
     }
 }
 

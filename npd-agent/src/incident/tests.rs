@@ -38,7 +38,27 @@ fn probe(reason: &str, subject: Subject) -> Finding {
 }
 
 fn sda() -> Subject {
-    Subject::Filesystem("sda".to_owned())
+    Subject::new("filesystem", "sda")
+}
+
+const KILL: Watched = Watched {
+    probe: "oom",
+    lasts: false,
+};
+const TASK: Watched = Watched {
+    probe: "hung_task",
+    lasts: true,
+};
+const FILESYSTEM: Watched = Watched {
+    probe: "filesystem",
+    lasts: true,
+};
+
+/// A probe starts, and answers for these conditions.
+fn watch(incidents: &mut Incidents, watched: Watched, conditions: &[&str], now: Instant) {
+    incidents.expect(watched, now);
+    let conditions = conditions.iter().copied().map(Arc::from);
+    incidents.watch(watched.probe, conditions.collect());
 }
 
 /// Watches everything, and tells what becomes of each finding, at its second.
@@ -46,15 +66,9 @@ fn sda() -> Subject {
 fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
     let start = Instant::now();
     let mut incidents = Incidents::default();
-    incidents.watch(SubjectKind::OomKill, BTreeSet::new());
-    incidents.watch(
-        SubjectKind::Task,
-        BTreeSet::from([Arc::from("KernelDeadlock")]),
-    );
-    incidents.watch(
-        SubjectKind::Filesystem,
-        BTreeSet::from([Arc::from("ReadonlyFilesystem")]),
-    );
+    watch(&mut incidents, KILL, &[], start);
+    watch(&mut incidents, TASK, &["KernelDeadlock"], start);
+    watch(&mut incidents, FILESYSTEM, &["ReadonlyFilesystem"], start);
     let mut reported = String::new();
     let tell = |reported: &mut String, at, what: &str, finding: &Finding| {
         let Finding {
@@ -86,10 +100,10 @@ fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
 fn one_kill_is_reported_once_whoever_sees_it_first() {
     check(
         [
-            (0, probe("OOMKilling", Subject::OomKill(7))),
-            (1, text("OOMKilling", Subject::OomKill(7))),
-            (2, text("OOMKilling", Subject::OomKill(8))),
-            (3, probe("OOMKilling", Subject::OomKill(8))),
+            (0, probe("OOMKilling", Subject::new("oom", 7))),
+            (1, text("OOMKilling", Subject::new("oom", 7))),
+            (2, text("OOMKilling", Subject::new("oom", 8))),
+            (3, probe("OOMKilling", Subject::new("oom", 8))),
         ],
         &expect![[r"
             0 report Kernel OOMKilling
@@ -104,8 +118,8 @@ fn one_kill_is_reported_once_whoever_sees_it_first() {
 fn text_reports_when_the_probe_saw_nothing() {
     check(
         [
-            (0, text("OOMKilling", Subject::OomKill(7))),
-            (4, text("OOMKilling", Subject::OomKill(8))),
+            (0, text("OOMKilling", Subject::new("oom", 7))),
+            (4, text("OOMKilling", Subject::new("oom", 8))),
         ],
         &expect![[r"
             0 held
@@ -120,9 +134,9 @@ fn text_reports_when_the_probe_saw_nothing() {
 fn a_pid_used_again_later_is_another_kill() {
     check(
         [
-            (0, probe("OOMKilling", Subject::OomKill(7))),
-            (60, text("OOMKilling", Subject::OomKill(7))),
-            (70, text("OOMKilling", Subject::OomKill(9))),
+            (0, probe("OOMKilling", Subject::new("oom", 7))),
+            (60, text("OOMKilling", Subject::new("oom", 7))),
+            (70, text("OOMKilling", Subject::new("oom", 9))),
         ],
         &expect![[r"
             0 report Kernel OOMKilling
@@ -170,7 +184,7 @@ fn a_condition_that_the_probe_answers_for_is_not_left_to_text() {
 fn without_a_probe_text_reports_at_once() {
     let mut incidents = Incidents::default();
     let now = Instant::now();
-    let verdicts = incidents.admit(text("OOMKilling", Subject::OomKill(7)), now);
+    let verdicts = incidents.admit(text("OOMKilling", Subject::new("oom", 7)), now);
     assert!(matches!(verdicts[..], [Verdict::Report(_)]));
     assert_eq!(incidents.next_expiry(), None);
 }
@@ -179,11 +193,11 @@ fn without_a_probe_text_reports_at_once() {
 fn a_recovered_task_may_hang_again() {
     let now = Instant::now();
     let mut incidents = Incidents::default();
-    incidents.watch(SubjectKind::Task, BTreeSet::new());
-    incidents.admit(probe("TaskHung", Subject::Task(7)), now);
-    incidents.recover(&Subject::Task(7), now);
+    watch(&mut incidents, TASK, &[], now);
+    incidents.admit(probe("TaskHung", Subject::new("hung_task", 7)), now);
+    incidents.recover(&Subject::new("hung_task", 7), now);
     let later = now + PATIENCE * 2;
-    let verdicts = incidents.admit(text("TaskHung", Subject::Task(7)), later);
+    let verdicts = incidents.admit(text("TaskHung", Subject::new("hung_task", 7)), later);
     assert!(matches!(verdicts[..], [Verdict::Held]));
 }
 
@@ -191,16 +205,16 @@ fn a_recovered_task_may_hang_again() {
 fn memory_is_bounded_and_nothing_is_lost() {
     let now = Instant::now();
     let mut incidents = Incidents::default();
-    incidents.watch(SubjectKind::OomKill, BTreeSet::new());
+    watch(&mut incidents, KILL, &[], now);
     let kills = u32::try_from(MAX_INCIDENTS).unwrap() + 10;
     let mut reported = 0;
     for pid in 0..kills {
-        let verdicts = incidents.admit(text("OOMKilling", Subject::OomKill(pid)), now);
+        let verdicts = incidents.admit(text("OOMKilling", Subject::new("oom", pid)), now);
         reported += verdicts
             .iter()
             .filter(|v| matches!(v, Verdict::Report(_)))
             .count();
-        incidents.admit(probe("Other", Subject::OomKill(pid + kills)), now);
+        incidents.admit(probe("Other", Subject::new("oom", pid + kills)), now);
     }
     assert!(incidents.reported.len() <= MAX_INCIDENTS);
     let late = incidents.expire(now + PATIENCE).len();
@@ -221,16 +235,16 @@ fn what_the_log_tells_at_the_start_waits_for_the_probe() {
         )
     };
     let mut incidents = Incidents::default();
-    incidents.expect(SubjectKind::Filesystem, start);
+    incidents.expect(FILESYSTEM, start);
     let verdicts = incidents.admit(read_only(), later(1));
     assert!(matches!(verdicts[..], [Verdict::Held]), "{verdicts:?}");
     // A probe that sees knows whether that is still so.
     let conditions = BTreeSet::from([Arc::from("ReadonlyFilesystem")]);
-    incidents.watch(SubjectKind::Filesystem, conditions);
+    incidents.watch(FILESYSTEM.probe, conditions);
     assert!(incidents.expire(later(6)).is_empty());
     // One that never says a word is not waited for.
     let mut incidents = Incidents::default();
-    incidents.expect(SubjectKind::Filesystem, start);
+    incidents.expect(FILESYSTEM, start);
     incidents.admit(read_only(), later(1));
     assert_eq!(incidents.expire(later(6)).len(), 1);
     let verdicts = incidents.admit(read_only(), later(7));
@@ -241,7 +255,7 @@ fn what_the_log_tells_at_the_start_waits_for_the_probe() {
 fn what_an_earlier_agent_reported_is_known() {
     let now = Instant::now();
     let mut incidents = Incidents::default();
-    incidents.watch(SubjectKind::Filesystem, BTreeSet::new());
+    watch(&mut incidents, FILESYSTEM, &[], now);
     incidents.resume(sda(), Arc::from("FilesystemError"));
     let later = now + Duration::from_hours(1);
     let same = incidents.admit(text("FilesystemError", sda()), later);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, ConditionEntry, Ledger, Outcome};
-use crate::problem::{Condition, ConditionStatus, Subject, SubjectKind};
+use crate::problem::{Condition, ConditionStatus, Subject};
 
 /// A claim that a condition is true, as a checkpoint keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,11 +66,11 @@ impl Ledger {
         Some(entry.shown.clone())
     }
 
-    /// A probe now watches this kind of subject and answers for these conditions: it knows better
+    /// `probe` now watches and answers for these conditions: it knows better
     /// than what was claimed before the agent was started, and what it has not repeated is over.
     pub fn supersede(
         &mut self,
-        kind: SubjectKind,
+        probe: &str,
         conditions: &BTreeSet<Arc<str>>,
         now: Timestamp,
     ) -> Vec<Outcome> {
@@ -80,7 +80,8 @@ impl Ledger {
             .filter(|entry| conditions.contains(&entry.shown.r#type));
         let withdraw = |entry: &mut ConditionEntry| {
             let outdated = |claim: &Claim| {
-                claim.restored && claim.subject.as_ref().map(Subject::kind) == Some(kind)
+                let subject = claim.subject.as_ref();
+                claim.restored && subject.is_some_and(|subject| subject.probe == probe)
             };
             let before = entry.claims.len();
             entry.claims.retain(|claim| !outdated(claim));

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::go::json::{self, ConfigError, UnknownKey};
 pub use crate::problem::Task;
-use crate::problem::{Healthy, Problem, SubjectKind};
+use crate::problem::{Healthy, Problem, Watched};
 use crate::reporter::Reporter;
 
 /// What the config files of one kind make.
@@ -81,7 +81,7 @@ pub trait Monitor: Send {
     fn declarations(&self) -> Vec<Declaration>;
 
     /// What its probes will soon say that they see, or that they do not.
-    fn watches(&self) -> Vec<SubjectKind> {
+    fn watches(&self) -> Vec<Watched> {
         Vec::new()
     }
 

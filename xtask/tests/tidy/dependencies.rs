@@ -9,6 +9,7 @@ const UNKNOWN: &[(&str, &[&str])] = &[
     ("problem", PURE),
     ("ledger", PURE),
     ("incident", PURE),
+    ("kernel_text", PURE),
     // What everyone above may use.
     ("status_page", ABOVE_NODE),
     ("metrics", ABOVE_NODE),

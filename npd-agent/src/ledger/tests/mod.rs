@@ -36,7 +36,7 @@ fn finding(at: i64, claimant: &str, reason: &str, present: ConditionStatus, text
 
 fn about(subject: u32, finding: Finding) -> Finding {
     Finding {
-        subject: Some(Subject::Task(subject)),
+        subject: Some(Subject::new("hung_task", subject)),
         ..finding
     }
 }
@@ -233,7 +233,7 @@ fn a_condition_lasts_until_its_last_subject_is_well() {
         reported += &tell(&ledger.apply(found));
     }
     for (at, pid) in [(3, 7), (4, 9), (5, 8)] {
-        let outcomes = ledger.recover(&Subject::Task(pid), second(at));
+        let outcomes = ledger.recover(&Subject::new("hung_task", pid), second(at));
         writeln!(reported, "task {pid} recovers:").unwrap();
         reported.extend(outcomes.iter().map(tell));
     }
@@ -301,7 +301,7 @@ fn claims_are_bounded() {
     let claim = |pid| about(pid, finding(1, "", "TaskHung", True, "hung"));
     assert!((0..claims).all(|pid| !ledger.apply(claim(pid)).refused));
     assert!(ledger.apply(claim(claims)).refused);
-    ledger.recover(&Subject::Task(0), second(2));
+    ledger.recover(&Subject::new("hung_task", 0), second(2));
     assert!(!ledger.apply(claim(claims)).refused);
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::problem::SubjectKind;
 
 /// The ledger of an agent that was started again.
 fn restarted(before: &Ledger) -> Ledger {
@@ -69,10 +68,10 @@ fn what_a_probe_repeats_lasts_and_the_rest_is_over() {
     assert_eq!(after.apply(hung(7)), Outcome::default(), "it is no news");
     assert_eq!(after.condition("Sick"), shown.as_ref());
     let answered = BTreeSet::from([Arc::from("Sick")]);
-    after.supersede(SubjectKind::Task, &answered, second(3));
+    after.supersede("hung_task", &answered, second(3));
     let shown = after.condition("Sick").unwrap();
     assert_eq!((shown.status, &*shown.message), (True, "task 7"));
-    after.recover(&Subject::Task(7), second(4));
+    after.recover(&Subject::new("hung_task", 7), second(4));
     assert_eq!(after.condition("Sick").unwrap().status, False);
 }
 
@@ -83,15 +82,12 @@ fn a_probe_knows_better_than_what_was_kept() {
     let mut after = restarted(&before);
     after.apply(about(8, finding(2, "", "TaskHung", True, "task 8")));
     let answered = BTreeSet::from([Arc::from("Sick")]);
+    assert_eq!(after.supersede("filesystem", &answered, second(3)), []);
     assert_eq!(
-        after.supersede(SubjectKind::Filesystem, &answered, second(3)),
+        after.supersede("hung_task", &BTreeSet::new(), second(3)),
         []
     );
-    assert_eq!(
-        after.supersede(SubjectKind::Task, &BTreeSet::new(), second(3)),
-        []
-    );
-    after.supersede(SubjectKind::Task, &answered, second(3));
+    after.supersede("hung_task", &answered, second(3));
     let shown = after.condition("Sick").unwrap();
     assert_eq!((shown.status, &*shown.message), (True, "task 8"));
 }

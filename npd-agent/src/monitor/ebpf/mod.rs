@@ -38,7 +38,7 @@ use self::load::{Programs, ProgramsHandle, why};
 use self::probe::{Attached, KernelProgram, Probe, ProbeContext, ProbeRule, ProbeSettings};
 use self::ring::Ring;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
-use crate::problem::{Forever, SubjectKind};
+use crate::problem::{Forever, Watched};
 use crate::reporter::{Report, Reporter};
 
 /// Every probe, in the order in which they are started.
@@ -107,8 +107,8 @@ impl Monitor for EbpfMonitor {
         self.declarations.clone()
     }
 
-    fn watches(&self) -> Vec<SubjectKind> {
-        self.probes().map(|probe| probe.kind).collect()
+    fn watches(&self) -> Vec<Watched> {
+        self.probes().map(Probe::watched).collect()
     }
 
     fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
@@ -116,7 +116,7 @@ impl Monitor for EbpfMonitor {
             let ended = self.watch(reporter).await;
             // While nobody watches, the kernel's log reports.
             for probe in PROBES {
-                reporter.send(Report::NotWatching(probe.kind)).await?;
+                reporter.send(Report::NotWatching(probe.name)).await?;
             }
             ended
         })
@@ -236,5 +236,22 @@ async fn keep_attaching(
                 changed
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PROBES;
+    use crate::kernel_text::WORDINGS;
+
+    #[test]
+    fn the_kernels_words_and_the_probes_go_by_the_same_names() {
+        let of_probes = PROBES.iter().filter_map(|probe| {
+            let wording = probe.text?;
+            assert_eq!(wording.probe, probe.name);
+            Some(wording.probe)
+        });
+        let known = WORDINGS.iter().map(|wording| wording.probe);
+        assert_eq!(of_probes.collect::<Vec<_>>(), known.collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,7 @@
 //! What a probe is, what it is given, and how it tells what it saw.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,10 @@ use tracing::info;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::load::ProgramsHandle;
+use crate::kernel_text::Wording;
 use crate::monitor::Task;
 use crate::node::wall_time;
-use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, SubjectKind, Witness};
+use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, Watched, Witness};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::ProbeState;
 
@@ -27,12 +29,36 @@ use crate::status_page::ProbeState;
 pub struct Probe {
     /// Its name in config files, in `/status` and in metrics.
     pub name: &'static str,
-    /// What it watches.
-    pub kind: SubjectKind,
+    /// Whether what it reports lasts until the probe says that it is over. Otherwise it is over at
+    /// once, like a kill.
+    pub lasts: bool,
+    /// How the kernel's log words the same incidents, if it does.
+    pub text: Option<Wording>,
+    /// Which keys a rule may select incidents with.
+    pub selectors: &'static [Selector],
     /// The kernel programs that feed it. They are loaded only if a rule names the probe.
     pub programs: &'static [KernelProgram],
     /// Watches until it fails. Says with [`ProbeContext::set_backend`] how it sees.
     pub run: fn(ProbeContext) -> Task<'static>,
+}
+
+/// A key of a rule that picks some of a probe's incidents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// `comm`: the name of the task.
+    Comm,
+    /// `mountPoints`: what the file system backs.
+    MountPoints,
+}
+
+impl Selector {
+    /// The key in a rule, and what it selects.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Comm => ("comm", "tasks"),
+            Self::MountPoints => ("mountPoints", "file systems"),
+        }
+    }
 }
 
 /// A kernel program at a tracepoint.
@@ -44,6 +70,16 @@ pub struct KernelProgram {
     pub tracepoint: &'static str,
     /// The records that it sends; one of [`npd_ebpf::id`].
     pub record: u32,
+}
+
+impl Probe {
+    /// What the hub has to know of it.
+    pub fn watched(&self) -> Watched {
+        Watched {
+            probe: self.name,
+            lasts: self.lasts,
+        }
+    }
 }
 
 /// Which programs are attached, by name, and why the others are not.
@@ -116,8 +152,8 @@ impl ProbeRule {
 /// What a probe saw.
 #[derive(Clone, Debug)]
 pub struct Sighting {
-    /// What it is about.
-    pub subject: Subject,
+    /// Which of the things that the probe watches: the key of a [`Subject`].
+    pub key: String,
     /// When it was, or was noticed.
     pub timestamp: Timestamp,
     /// For people.
@@ -188,7 +224,7 @@ impl ProbeContext {
     ) -> anyhow::Result<()> {
         let reported = |rule: &&ProbeRule| rule.problem.condition.is_none() && concerned(rule);
         for rule in self.rules.iter().filter(reported) {
-            let subject = sighting.subject.clone();
+            let subject = self.subject(&sighting.key);
             let reason = Arc::clone(&rule.problem.reason);
             let resumed = Report::Resumed { subject, reason };
             self.reporter.send(resumed).await?;
@@ -207,6 +243,10 @@ impl ProbeContext {
         self.reporter.progress(self.probe.name, state).await
     }
 
+    fn subject(&self, key: impl Display) -> Subject {
+        Subject::new(self.probe.name, key)
+    }
+
     async fn report(
         &self,
         sighting: &Sighting,
@@ -221,7 +261,7 @@ impl ProbeContext {
                 timestamp: sighting.timestamp,
                 message: sighting.message.clone(),
                 claimant: rule.claimant.clone(),
-                subject: Some(sighting.subject.clone()),
+                subject: Some(self.subject(&sighting.key)),
                 witness: Witness::Kernel,
                 pod: sighting.pod.clone(),
                 occurrence: None,
@@ -231,14 +271,14 @@ impl ProbeContext {
         Ok(())
     }
 
-    /// Reports that the subject is well again: every claim about it is withdrawn.
-    pub async fn recovered(&self, subject: Subject) -> anyhow::Result<()> {
+    /// Reports that the thing `key` is well again: every claim about it is withdrawn.
+    pub async fn recovered(&self, key: impl Display) -> anyhow::Result<()> {
         let Some(rule) = self.rules.first() else {
             return Ok(());
         };
         let recovered = Report::Recovered {
             source: Arc::clone(&rule.source),
-            subject,
+            subject: self.subject(key),
             timestamp: Timestamp::now(),
         };
         self.reporter.send(recovered).await
@@ -251,7 +291,7 @@ impl ProbeContext {
             .iter()
             .filter_map(|rule| rule.problem.condition.clone());
         let watching = Report::Watching {
-            kind: self.probe.kind,
+            probe: self.probe.name,
             conditions: conditions.collect::<BTreeSet<_>>(),
         };
         self.reporter.send(watching).await
@@ -293,6 +333,17 @@ impl ProbeContext {
             .map(|(reason, names)| format!("{}: {reason}", names.join(", ")));
         let refused = refused.collect::<Vec<_>>().join("; ");
         (!refused.is_empty()).then_some(refused)
+    }
+
+    /// The keys of the probe's subjects that anyone claims to be unwell: the kernel's log told of
+    /// them, or a checkpoint did.
+    pub fn claimed(&self) -> BTreeSet<String> {
+        let shown = self.reporter.status_page.read();
+        let own = shown
+            .unwell
+            .iter()
+            .filter(|subject| subject.probe == self.probe.name);
+        own.map(|subject| subject.key.clone()).collect()
     }
 
     /// Whether the kernel's log is being read.

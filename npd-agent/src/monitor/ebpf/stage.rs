@@ -176,9 +176,9 @@ fn reported(report: Report) -> String {
             let reason = &finding.problem.reason;
             format!("{reason}{}: {}", pod.unwrap_or_default(), finding.message)
         }
-        Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
-        Report::Watching { kind, .. } => format!("Watching: {kind:?}"),
-        Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
+        Report::Recovered { subject, .. } => format!("Recovered: {subject}"),
+        Report::Watching { probe, .. } => format!("Watching: {probe}"),
+        Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
         other @ (Report::NotWatching(_) | Report::Progress { .. }) => format!("{other:?}"),
     }
 }

@@ -12,7 +12,6 @@ mod matcher;
 mod rule;
 mod rule_set;
 mod source;
-mod subject;
 
 pub(crate) use self::matcher::Matcher;
 pub(crate) use self::rule_set::ReadWindow;

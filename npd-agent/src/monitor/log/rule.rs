@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::buffer::Matched;
-use super::subject;
+use crate::kernel_text;
 use crate::problem::{ConditionStatus, Problem, Subject, Witness};
 
 /// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims
@@ -165,7 +165,7 @@ impl LogRule {
 
 fn about(text: &str, witness: Witness) -> Option<Subject> {
     match witness {
-        Witness::KernelText => subject::of(text),
+        Witness::KernelText => kernel_text::subject(text),
         _ => None,
     }
 }

@@ -8,11 +8,11 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::PROBES;
-use super::probe::{Probe, ProbeRule, ProbeSettings};
+use super::probe::{Probe, ProbeRule, ProbeSettings, Selector};
 use crate::go::duration::GoDuration;
 use crate::go::regex::compile;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
-use crate::problem::{Problem, SubjectKind};
+use crate::problem::Problem;
 
 /// A config file that can be run.
 #[derive(Debug)]
@@ -166,16 +166,18 @@ pub(super) fn load(file: &ConfigFile) -> anyhow::Result<CheckedEbpfConfig> {
             );
             return complain("condition", message);
         }
-        let Probe { name, kind, .. } = rule.probe.0;
-        let about_files = *kind == SubjectKind::Filesystem;
-        if about_files && rule.comm.is_some() {
-            return complain("comm", format!("the probe {name} is not about tasks"));
-        }
-        if !about_files && !rule.mount_points.is_empty() {
-            return complain(
-                "mountPoints",
-                format!("the probe {name} is not about file systems"),
-            );
+        let Probe {
+            name, selectors, ..
+        } = rule.probe.0;
+        let given = [
+            (Selector::Comm, rule.comm.is_some()),
+            (Selector::MountPoints, !rule.mount_points.is_empty()),
+        ];
+        for (selector, given) in given {
+            if given && !selectors.contains(&selector) {
+                let (key, things) = selector.words();
+                return complain(key, format!("the probe {name} is not about {things}"));
+            }
         }
     }
     Ok(config.checked(&file.name))

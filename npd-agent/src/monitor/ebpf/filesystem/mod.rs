@@ -33,15 +33,18 @@ use self::mounts::BlockDevice;
 use self::report::FilesystemClaim;
 use self::saved::SavedFilesystem;
 use self::state::{FilesystemChanges, FilesystemState};
-use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord};
+use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Selector};
 use crate::cgroup::PodNames;
+use crate::kernel_text;
 use crate::monitor::Task;
-use crate::problem::{Forever, Subject, SubjectKind};
+use crate::problem::Forever;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "filesystem",
-    kind: SubjectKind::Filesystem,
+    lasts: true,
+    text: Some(kernel_text::filesystem::WORDING),
+    selectors: &[Selector::MountPoints],
     programs: &[
         KernelProgram {
             name: EXT4_ERROR,
@@ -258,21 +261,14 @@ impl FilesystemProbe {
         before.filter(|name| !at_fault(name)).cloned().collect()
     }
 
-    /// File systems that someone claims to be unwell, and that are mounted no more: the kernel's log
-    /// told of them at the start, or a checkpoint did.
-    fn gone(&self, watch: &ProbeContext) -> Vec<String> {
+    /// File systems that someone claims to be unwell, and that are mounted no more.
+    fn gone(&self, watch: &ProbeContext) -> BTreeSet<String> {
         if !self.sees || self.source_is_up != Some(true) {
-            return Vec::new();
+            return BTreeSet::new();
         }
-        let shown = watch.reporter.status_page.read();
-        let unwell = shown.unwell.iter().filter_map(|subject| match subject {
-            Subject::Filesystem(name) => Some(name),
-            _ => None,
-        });
-        unwell
-            .filter(|name| !self.state.knows(name))
-            .cloned()
-            .collect()
+        let mut claimed = watch.claimed();
+        claimed.retain(|name| !self.state.knows(name));
+        claimed
     }
 
     async fn read(&mut self, watch: &ProbeContext) -> anyhow::Result<FilesystemChanges> {

@@ -11,7 +11,7 @@ use super::state::WatchedFilesystem;
 use super::{FilesystemProbe, kernel, wording};
 use crate::cgroup::PodNames;
 use crate::monitor::ebpf::probe::{ProbeContext, ProbeRule, Sighting};
-use crate::problem::{Pod, Subject};
+use crate::problem::Pod;
 use crate::reporter::Report;
 
 /// A fault that was reported, and must be taken back when it is over.
@@ -59,7 +59,7 @@ impl FilesystemProbe {
             (name, described, None)
         };
         let sighting = Sighting {
-            subject: Subject::Filesystem(name),
+            key: name,
             timestamp,
             message: wording::happening(&described, telling),
             pod,
@@ -88,7 +88,7 @@ impl FilesystemProbe {
         }
         // Only the log tells of shutdowns of XFS then: its conditions hold until they are taken back.
         let watching = Report::Watching {
-            kind: watch.probe.kind,
+            probe: watch.probe.name,
             conditions: BTreeSet::new(),
         };
         watch.reporter.send(watching).await
@@ -112,7 +112,7 @@ impl FilesystemProbe {
             lasts
         });
         for name in well {
-            watch.recovered(Subject::Filesystem(name)).await?;
+            watch.recovered(name).await?;
         }
         let faults = self.state.iter().filter_map(|(device, known)| {
             let fault = known.fault()?;
@@ -132,10 +132,10 @@ impl FilesystemProbe {
             }
             if before.is_some_and(|claim| !claim.rules.is_empty()) {
                 // It backs other paths than before.
-                watch.recovered(Subject::Filesystem(name.clone())).await?;
+                watch.recovered(name).await?;
             }
             let sighting = Sighting {
-                subject: Subject::Filesystem(name.clone()),
+                key: name.clone(),
                 timestamp: Timestamp::now(),
                 message: wording::fault(known, fault),
                 pod: pod(&mut self.names, known).await,

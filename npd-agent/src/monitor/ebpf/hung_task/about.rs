@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::kernel_text::hung_task::blocked;
 use crate::monitor::ebpf::task::place;
 
 /// Begins as the kernel's line, so that people recognise it.
@@ -14,10 +15,10 @@ pub(super) fn message(
     waits: Option<String>,
     path: &str,
 ) -> String {
-    let seconds = asleep.as_secs();
     let waits = waits.map(|function| format!(", waiting in {function}"));
     format!(
-        "task {comm}:{pid} blocked for more than {seconds} seconds{}{}",
+        "{}{}{}",
+        blocked(comm, pid, asleep),
         waits.unwrap_or_default(),
         place(path),
     )

@@ -24,17 +24,22 @@ use tracing::warn;
 
 use self::scan::ScanResult;
 use self::table::{Sleeper, TaskChanges, TaskTable};
-use super::probe::{KernelProgram, Probe, ProbeContext, ProbeRecord, ProbeRule, Sighting, text};
+use super::probe::{
+    KernelProgram, Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, Sighting, text,
+};
 use super::reconcile::{Reconciler, hung_tasks};
 use super::task::cgroup_path;
 use crate::cgroup::PodNames;
+use crate::kernel_text;
 use crate::monitor::Task;
-use crate::problem::{Forever, Subject, SubjectKind};
+use crate::problem::Forever;
 
 /// The probe.
 pub(super) const PROBE: Probe = Probe {
     name: "hung_task",
-    kind: SubjectKind::Task,
+    lasts: true,
+    text: Some(kernel_text::hung_task::WORDING),
+    selectors: &[Selector::Comm],
     programs: &[KernelProgram {
         name: "hung_task",
         tracepoint: "sched_process_hang",
@@ -267,7 +272,7 @@ impl Tasks {
         watch.lost(changes.refused);
         let news = !changes.hung.is_empty() || !changes.recovered.is_empty();
         for pid in changes.recovered {
-            watch.recovered(Subject::Task(pid)).await?;
+            watch.recovered(pid).await?;
         }
         for (sleeper, asleep) in changes.hung {
             let path = match path {
@@ -293,7 +298,7 @@ impl Tasks {
         let visible = !matches!(self.sight, ScanResult::None);
         let waits = visible.then(|| about::wait_channel(&self.proc, *pid));
         Sighting {
-            subject: Subject::Task(*pid),
+            key: pid.to_string(),
             timestamp: Timestamp::now(),
             message: about::message(*pid, comm, asleep, waits.flatten(), path),
             pod: self.names.pod(path).await,
@@ -301,15 +306,10 @@ impl Tasks {
     }
 }
 
-/// The tasks that anyone claims to hang: the kernel's log told of them at the start, or a checkpoint
-/// did.
+/// The tasks that anyone claims to hang.
 fn claimed(watch: &ProbeContext) -> BTreeSet<u32> {
-    let shown = watch.reporter.status_page.read();
-    let tasks = shown.unwell.iter().filter_map(|subject| match subject {
-        Subject::Task(pid) => Some(*pid),
-        _ => None,
-    });
-    tasks.collect()
+    let keys = watch.claimed();
+    keys.iter().filter_map(|key| key.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -51,14 +51,14 @@ fn reported(pid: u32, wakes: u64) -> HungTask {
 async fn a_look_finds_a_hung_task_and_its_recovery() {
     let mut stage = host().start(&HUNG_TASK, &Err("no BPF".to_owned()));
     show(&stage, 7, "D", 3);
-    assert_eq!(stage.hear(29).await, ["Watching: Task"]);
+    assert_eq!(stage.hear(29).await, ["Watching: hung_task"]);
     assert_eq!(stage.backend(), "poll");
     let message = "task cp:7 blocked for more than 30 seconds";
     let reported = [format!("Happened: {message}"), format!("Lasts: {message}")];
     assert_eq!(stage.hear(10).await, reported);
     assert_eq!(stage.hear(60).await, [""; 0]);
     show(&stage, 7, "D", 4);
-    assert_eq!(stage.hear(2).await, ["Recovered: Task(7)"]);
+    assert_eq!(stage.hear(2).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +76,7 @@ async fn one_task_recovers_while_the_kernel_tells_of_another() {
         stage.record(&reported(8, 5)).await;
         heard.extend(stage.hear(1).await);
     }
-    assert_eq!(heard, ["Recovered: Task(7)"]);
+    assert_eq!(heard, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,22 +85,22 @@ async fn what_others_claim_is_taken_back() {
     show(&stage, 7, "D", 3);
     show(&stage, 8, "S", 5);
     stage.hear(1).await;
-    let subjects = [7, 8, 9].map(Subject::Task);
+    let subjects = [7, 8, 9].map(|pid| Subject::new("hung_task", pid));
     stage
         .status_page
         .update(|shown| shown.unwell.extend(subjects));
     // Anything wakes the probe: a look every few seconds would.
     let heard = stage.hear(9).await;
     assert!(
-        heard.contains(&"Recovered: Task(8)".to_owned()),
+        heard.contains(&"Recovered: hung_task 8".to_owned()),
         "{heard:?}"
     );
     assert!(
-        heard.contains(&"Recovered: Task(9)".to_owned()),
+        heard.contains(&"Recovered: hung_task 9".to_owned()),
         "{heard:?}"
     );
     assert!(
-        !heard.contains(&"Recovered: Task(7)".to_owned()),
+        !heard.contains(&"Recovered: hung_task 7".to_owned()),
         "{heard:?}"
     );
 }
@@ -119,7 +119,7 @@ async fn out_of_sight_recovery_is_silence() {
         let heard = stage.hear(4).await;
         assert_eq!(heard.len(), if turn == 0 { 2 } else { 0 }, "{heard:?}");
     }
-    assert_eq!(stage.hear(10).await, ["Recovered: Task(7)"]);
+    assert_eq!(stage.hear(10).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,14 +137,18 @@ async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
     }
     let mut stage = set.start(&HUNG_TASK, &Ok(()));
     let claim = "Lasts: task cp:7 blocked for more than 30 seconds";
-    let resumed = ["Resumed: Happened, Task(7)", claim, "Watching: Task"];
+    let resumed = [
+        "Resumed: Happened, hung_task 7",
+        claim,
+        "Watching: hung_task",
+    ];
     assert_eq!(stage.hear(29).await, resumed);
     stage.record(&reported(7, 3)).await;
     let heard = stage.hear(20).await;
     let of_others = heard.iter().all(|line| !line.contains(":7 "));
     assert!(heard.len() == 4 && of_others, "{heard:?}");
     show(&stage, 7, "S", 4);
-    assert_eq!(stage.hear(2).await, ["Recovered: Task(7)"]);
+    assert_eq!(stage.hear(2).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +163,7 @@ async fn out_of_sight_what_an_earlier_agent_told_of_lasts_until_the_kernel_is_si
     assert_eq!(stage.hear(6).await.len(), 3);
     stage.record(&reported(7, 3)).await;
     assert_eq!(stage.hear(10).await, [""; 0]);
-    assert_eq!(stage.hear(20).await, ["Recovered: Task(7)"]);
+    assert_eq!(stage.hear(20).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +177,7 @@ async fn out_of_sight_without_the_tracepoint_it_answers_for_nothing() {
 async fn nonsense_is_counted() {
     let mut stage = host().start(&HUNG_TASK, &Ok(()));
     stage.record(&[0_u8; 24]).await;
-    assert_eq!(stage.hear(1).await, ["Watching: Task"]);
+    assert_eq!(stage.hear(1).await, ["Watching: hung_task"]);
     let malformed = &stage.metrics.records_malformed;
     assert_eq!(malformed.with_label_values(&["ebpf"]).get(), 1);
 }

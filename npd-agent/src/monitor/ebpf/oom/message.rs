@@ -2,6 +2,7 @@
 
 use npd_ebpf::{Oom, group, scope};
 
+use crate::kernel_text::oom_kill::KillLine;
 use crate::monitor::ebpf::task::{cgroup_path, comm, place};
 
 /// The line that the kernel prints, and then what it leaves out.
@@ -18,20 +19,19 @@ pub(super) fn message(kill: &Oom, page_bytes: u64) -> String {
         group::ALONE => "",
         _ => ", with all of its cgroup (memory.oom.group)",
     };
-    format!(
-        "{cause}: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, \
-         shmem-rss:{}kB, UID:{} pgtables:{}kB oom_score_adj:{}{}{all}",
-        task.pid,
-        comm(task),
-        kill.total_vm.saturating_mul(page_bytes) >> 10,
-        resident(kill.anon_rss),
-        resident(kill.file_rss),
-        resident(kill.shmem_rss),
-        task.uid,
-        kill.page_tables >> 10,
-        kill.oom_score_adj,
-        place(&cgroup_path(&task.cgroup)),
-    )
+    let line = KillLine {
+        cause,
+        pid: task.pid,
+        comm: &comm(task),
+        total_vm: kill.total_vm.saturating_mul(page_bytes) >> 10,
+        anon_rss: resident(kill.anon_rss),
+        file_rss: resident(kill.file_rss),
+        shmem_rss: resident(kill.shmem_rss),
+        uid: task.uid,
+        page_tables: kill.page_tables >> 10,
+        oom_score_adj: kill.oom_score_adj,
+    };
+    format!("{line}{}{all}", place(&cgroup_path(&task.cgroup)))
 }
 
 #[cfg(test)]

@@ -17,17 +17,20 @@ use tokio::time::{Instant, sleep_until};
 
 use self::message::message;
 use self::victims::Victims;
-use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Sighting};
+use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Selector, Sighting};
 use super::reconcile::{Reconciler, oom_kills};
 use super::task::cgroup_path;
 use crate::cgroup::PodNames;
+use crate::kernel_text;
 use crate::monitor::Task;
-use crate::problem::{Forever, Subject, SubjectKind};
+use crate::problem::Forever;
 
 /// The probe.
 pub(super) const PROBE: Probe = Probe {
     name: "oom",
-    kind: SubjectKind::OomKill,
+    lasts: false,
+    text: Some(kernel_text::oom_kill::WORDING),
+    selectors: &[Selector::Comm],
     programs: &[KernelProgram {
         name: "oom",
         tracepoint: "mark_victim",
@@ -120,7 +123,7 @@ impl Kills {
         self.reconciler.saw(counted);
         let path = cgroup_path(&kill.task.cgroup);
         let sighting = Sighting {
-            subject: Subject::OomKill(kill.task.pid),
+            key: kill.task.pid.to_string(),
             timestamp: probe::timestamp(&kill.header),
             message: message(&kill, self.page_bytes),
             pod: self.names.pod(&path).await,
@@ -155,7 +158,7 @@ impl Kills {
              neither a probe nor the kernel's log tells which"
         );
         let sighting = Sighting {
-            subject: Subject::OomKill(0),
+            key: String::from("0"),
             timestamp: Timestamp::now(),
             message,
             pod: None,

@@ -40,7 +40,7 @@ async fn a_kill_is_one_event_of_its_pod() {
     stage.record(&kill(11, 10)).await;
     let heard = stage.hear(10).await;
     assert_eq!(heard.len(), 2, "{heard:?}");
-    assert_eq!(heard[0], "Watching: OomKill");
+    assert_eq!(heard[0], "Watching: oom");
     let begin = "Happened default/web-0: Memory cgroup out of memory: Killed process 10 (java)";
     assert!(heard[1].starts_with(begin), "{heard:?}");
     assert_eq!(stage.backend(), "raw_tracepoint");

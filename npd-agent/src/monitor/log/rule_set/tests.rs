@@ -61,7 +61,7 @@ fn tell(reported: &mut String, findings: Vec<Finding>) {
         let second = timestamp.as_second();
         write!(reported, "{second} {present} by {claimant:?}").unwrap();
         if let Some(subject) = subject {
-            write!(reported, " about {subject:?}").unwrap();
+            write!(reported, " about {subject}").unwrap();
         }
         if present == ConditionStatus::True {
             write!(reported, ": {message}").unwrap();
@@ -136,12 +136,12 @@ fn a_line_about_a_subject_clears_only_that() {
         rule,
         &messages,
         &expect![[r#"
-        1 True by "rules[0]" about Filesystem("vda1"): EXT4-fs error (device vda1): one
-        2 True by "rules[0]" about Filesystem("vdb1"): EXT4-fs error (device vdb1): two
-        3 True by "rules[0]" about Filesystem("vdc1"): EXT4-fs error (device vdc1): three
-        4 False by "rules[0]" about Filesystem("vdb1")
-        6 False by "rules[0]" about Filesystem("vda1")
-        6 False by "rules[0]" about Filesystem("vdc1")
+        1 True by "rules[0]" about filesystem vda1: EXT4-fs error (device vda1): one
+        2 True by "rules[0]" about filesystem vdb1: EXT4-fs error (device vdb1): two
+        3 True by "rules[0]" about filesystem vdc1: EXT4-fs error (device vdc1): three
+        4 False by "rules[0]" about filesystem vdb1
+        6 False by "rules[0]" about filesystem vda1
+        6 False by "rules[0]" about filesystem vdc1
     "#]],
     );
 }

@@ -69,7 +69,7 @@ impl Machine {
 
     /// Someone claims that the file system is unwell: the kernel's log, or a checkpoint.
     pub(super) fn claimed(&self, name: &str) {
-        let subject = Subject::Filesystem(name.to_owned());
+        let subject = Subject::new(PROBE.name, name);
         self.stage.status_page.update(|shown| {
             shown.unwell.insert(subject);
         });
@@ -131,10 +131,10 @@ fn reported(report: Report) -> String {
             });
             format!("{kind}{}: {}", pod.unwrap_or_default(), finding.message)
         }
-        Report::Recovered { subject, .. } => format!("Recovered: {subject:?}"),
+        Report::Recovered { subject, .. } => format!("Recovered: {subject}"),
         Report::Watching { conditions, .. } => format!("Watching: {conditions:?}"),
         Report::NotWatching(_) => "Not watching".to_owned(),
-        Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject:?}"),
+        Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
         other @ Report::Progress { .. } => format!("{other:?}"),
     }
 }

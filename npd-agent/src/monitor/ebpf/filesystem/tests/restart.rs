@@ -29,16 +29,14 @@ async fn what_only_a_record_told_is_claimed_again_and_not_told_again() {
         .check(
             10,
             &[
-                r#"Resumed: FilesystemError, Filesystem("loop0")"#,
+                "Resumed: FilesystemError, filesystem loop0",
                 &condition,
                 r#"Watching: {"ReadonlyFilesystem"}"#,
             ],
         )
         .await;
     machine.mounts(ROOT);
-    machine
-        .check(10, &[r#"Recovered: Filesystem("loop0")"#])
-        .await;
+    machine.check(10, &["Recovered: filesystem loop0"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +44,7 @@ async fn what_was_mounted_anew_meanwhile_is_well() {
     let machine = shut_down().await;
     machine.superblock("ext4/loop0");
     let mut machine = machine.restart();
-    let well = r#"Recovered: Filesystem("loop0")"#;
+    let well = "Recovered: filesystem loop0";
     machine
         .check(10, &[well, r#"Watching: {"ReadonlyFilesystem"}"#])
         .await;
@@ -63,15 +61,13 @@ async fn who_made_it_read_only_is_remembered() {
         .check(
             10,
             &[
-                r#"Resumed: FilesystemError, Filesystem("loop1")"#,
+                "Resumed: FilesystemError, filesystem loop1",
                 r#"Watching: {"ReadonlyFilesystem"}"#,
             ],
         )
         .await;
     machine.mounts(&srv("vfat", "rw", "rw"));
-    machine
-        .check(10, &[r#"Recovered: Filesystem("loop1")"#])
-        .await;
+    machine.check(10, &["Recovered: filesystem loop1"]).await;
     let mut machine = machine.restart();
     machine.mounts(&srv("vfat", "ro", "ro"));
     machine
@@ -87,7 +83,7 @@ async fn what_was_healed_meanwhile_is_well_though_no_program_is_attached() {
     machine.mounts(&srv("vfat", "rw", "rw"));
     let mut machine = machine.restart_blind();
     let heard = machine.hear(10).await;
-    let well = r#"Recovered: Filesystem("loop1")"#;
+    let well = "Recovered: filesystem loop1";
     assert_eq!(heard, [well, "Watching: {}"]);
 }
 
@@ -112,7 +108,7 @@ async fn what_was_mounted_read_only_on_purpose_meanwhile_is_well() {
     machine.hear(10).await;
     machine.mounts(&srv("vfat", "ro", "ro"));
     let mut machine = machine.restart();
-    let well = r#"Recovered: Filesystem("loop1")"#;
+    let well = "Recovered: filesystem loop1";
     machine
         .check(10, &[well, r#"Watching: {"ReadonlyFilesystem"}"#])
         .await;

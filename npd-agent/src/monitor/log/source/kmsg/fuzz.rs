@@ -1,5 +1,5 @@
 use super::record::KmsgRecord;
-use crate::monitor::log::subject;
+use crate::kernel_text;
 
 /// What a read of `/dev/kmsg` returned.
 ///
@@ -17,6 +17,6 @@ pub fn kmsg_record(bytes: &[u8]) {
             record.priority < 8,
             "by its facility"
         );
-        drop(subject::of(&record.text));
+        drop(kernel_text::subject(&record.text));
     }
 }

@@ -109,7 +109,7 @@ impl KmsgBench {
                 (&finding.monitor, &finding.problem.reason, &finding.message);
             write!(shown, "{monitor} {reason} {condition}: {message:?}").unwrap();
             if let Some(subject) = finding.subject {
-                write!(shown, " {subject:?}").unwrap();
+                write!(shown, " {subject}").unwrap();
             }
             shown.push('\n');
         }
@@ -297,7 +297,7 @@ async fn only_the_kernels_own_words_are_about_a_subject() {
     check(
         &bench.found(),
         &expect![[r#"
-        one.json Killed -: "Killed process 5 (x)" OomKill(5)
+        one.json Killed -: "Killed process 5 (x)" oom 5
         one.json Killed -: "Killed process 5 (x)"
     "#]],
     );

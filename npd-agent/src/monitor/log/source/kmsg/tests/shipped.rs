@@ -24,7 +24,7 @@ async fn npds_rules_on_a_real_oom_kill() {
     check(
         &shipped(records).await,
         &expect![[r#"
-        one.json OOMKilling -: "Memory cgroup out of memory: Killed process 20875 (python3) total-vm:221356kB, anon-rss:20224kB, file-rss:6632kB, shmem-rss:0kB, UID:0 pgtables:108kB oom_score_adj:0" OomKill(20875)
+        one.json OOMKilling -: "Memory cgroup out of memory: Killed process 20875 (python3) total-vm:221356kB, anon-rss:20224kB, file-rss:6632kB, shmem-rss:0kB, UID:0 pgtables:108kB oom_score_adj:0" oom 20875
     "#]],
     );
 }
@@ -35,8 +35,8 @@ async fn npds_rules_on_a_real_ext4_error() {
     check(
         &shipped(records).await,
         &expect![[r#"
-        one.json Ext4Error -: "EXT4-fs error (device loop0): trigger_test_error:129: comm bash: recorded" Filesystem("loop0")
-        two.json FilesystemIsReadOnly ReadonlyFilesystem: "EXT4-fs (loop0): Remounting filesystem read-only" Filesystem("loop0")
+        one.json Ext4Error -: "EXT4-fs error (device loop0): trigger_test_error:129: comm bash: recorded" filesystem loop0
+        two.json FilesystemIsReadOnly ReadonlyFilesystem: "EXT4-fs (loop0): Remounting filesystem read-only" filesystem loop0
     "#]],
     );
 }
@@ -47,8 +47,8 @@ async fn npds_rules_on_a_real_hung_task() {
     check(
         &shipped(records).await,
         &expect![[r#"
-        one.json TaskHung -: "INFO: task touch:20938 blocked for more than 2 seconds." Task(20938)
-        one.json TaskHung -: "INFO: task touch:20938 blocked for more than 3 seconds." Task(20938)
+        one.json TaskHung -: "INFO: task touch:20938 blocked for more than 2 seconds." hung_task 20938
+        one.json TaskHung -: "INFO: task touch:20938 blocked for more than 3 seconds." hung_task 20938
     "#]],
     );
 }
@@ -59,7 +59,7 @@ async fn npds_rules_on_a_real_xfs_shutdown() {
     check(
         &shipped(records).await,
         &expect![[r#"
-        one.json XfsHasShutdown XfsShutdown: "XFS (loop0): Metadata I/O Error (0x4) detected at xfs_fs_goingdown+0x7b/0xb0 (fs/xfs/xfs_fsops.c:472).  Shutting down filesystem." Filesystem("loop0")
+        one.json XfsHasShutdown XfsShutdown: "XFS (loop0): Metadata I/O Error (0x4) detected at xfs_fs_goingdown+0x7b/0xb0 (fs/xfs/xfs_fsops.c:472).  Shutting down filesystem." filesystem loop0
     "#]],
     );
 }

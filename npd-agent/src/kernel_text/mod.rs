@@ -1,0 +1,57 @@
+//! How the kernel's log words what probes see too: what a line is about, and lines like the
+//! kernel's for our own messages. One file a subject, each with the source of its words.
+//!
+//! Log rules ask [`subject`], so that a line and a probe's record of one incident are known as one.
+
+pub mod filesystem;
+pub mod hung_task;
+pub mod oom_kill;
+
+use crate::problem::Subject;
+
+/// How the kernel's log words one kind of incident.
+#[derive(Clone, Copy, Debug)]
+pub struct Wording {
+    /// The name of the probe that sees the same incidents.
+    pub probe: &'static str,
+    /// The key of the [`Subject`] that a line is about; `None` for a line about anything else.
+    pub key: fn(&str) -> Option<String>,
+}
+
+/// Every wording that is known.
+pub const WORDINGS: &[Wording] = &[oom_kill::WORDING, hung_task::WORDING, filesystem::WORDING];
+
+/// What `text`, one or more lines of the kernel's log, is about, if a probe watches such things.
+pub fn subject(text: &str) -> Option<Subject> {
+    text.lines().find_map(|line| {
+        let about = |wording: &Wording| Some(Subject::new(wording.probe, (wording.key)(line)?));
+        WORDINGS.iter().find_map(about)
+    })
+}
+
+/// Checks what each line of a table is about.
+#[cfg(test)]
+#[track_caller]
+fn check(lines: &[(&str, Option<&str>)]) {
+    for (line, expected) in lines {
+        let about = subject(line).map(|subject| subject.to_string());
+        assert_eq!(about.as_deref(), *expected, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::subject;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(
+            head in "(Killed process |task |EXT4-fs |XFS \\()?",
+            rest in ".{0,40}",
+        ) {
+            let _subject = subject(&(head + &rest));
+        }
+    }
+}
