@@ -15,7 +15,7 @@ use crate::incident::{Incidents, Verdict};
 use crate::ledger::{Ledger, Outcome, SavedClaim};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
-use crate::node;
+use crate::node::clock;
 use crate::problem::{
     Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, Update, Watched,
 };
@@ -55,7 +55,7 @@ impl Hub {
             exporters,
             writer: None,
             // An agent started later has higher ones.
-            number: u64::try_from(node::monotonic().as_nanos()).unwrap_or_default(),
+            number: u64::try_from(clock::monotonic().as_nanos()).unwrap_or_default(),
             held_back: BTreeMap::new(),
             saved: Vec::new(),
             gauged: BTreeMap::new(),

@@ -17,7 +17,6 @@ pub mod ledger;
 
 pub mod kernel_text;
 
-pub mod cgroup;
 pub mod checkpoint;
 pub mod exec;
 pub mod fd;

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use procfs::process::{MountInfo, Process};
 use tracing::debug;
+
+use crate::node::cgroup::own_folders;
 
 /// What one plugin and its descendants may take.
 const MAX_MEMORY: u64 = 256 << 20;
@@ -56,34 +57,22 @@ enum Hierarchy {
 }
 
 impl Bounds {
-    /// Makes the folders. An error says why plugins cannot be bounded here.
-    pub fn claim() -> anyhow::Result<Self> {
-        let process = Process::myself().context("looking at ourselves")?;
-        let mounts = process.mountinfo().context("reading the mounts")?.0;
-        let cgroups = process.cgroups().context("reading our cgroups")?.0;
+    /// Makes the folders. `proc` shows this very process, as `/proc` does. An error says why plugins
+    /// cannot be bounded here.
+    pub fn claim(proc: &Path) -> anyhow::Result<Self> {
         let mut bounds = Self {
             folders: Vec::new(),
         };
         let mut error = None;
-        for cgroup in cgroups {
-            let named = |name: &str| {
-                cgroup
-                    .controllers
-                    .iter()
-                    .any(|controller| controller == name)
-            };
-            let (hierarchy, fs_type, option) = match cgroup.hierarchy {
-                0 => (Hierarchy::V2, "cgroup2", None),
-                _ if named("memory") => (Hierarchy::V1Memory, "cgroup", Some("memory")),
-                _ if named("pids") => (Hierarchy::V1Pids, "cgroup", Some("pids")),
+        for (cgroup, own) in own_folders(proc)? {
+            let has = |name: &str| cgroup.controllers.iter().any(|one| one == name);
+            let hierarchy = match cgroup.hierarchy {
+                0 => Hierarchy::V2,
+                _ if has("memory") => Hierarchy::V1Memory,
+                _ if has("pids") => Hierarchy::V1Pids,
                 _ => continue,
             };
-            let mount = mounts.iter().find(|mount| {
-                mount.fs_type == fs_type
-                    && option.is_none_or(|option| mount.super_options.contains_key(option))
-            });
-            let Some(mount) = mount else { continue };
-            match make(hierarchy, &own_folder(mount, &cgroup.pathname)) {
+            match make(hierarchy, &own, proc) {
                 Ok(path) => bounds.folders.push(Folder { hierarchy, path }),
                 Err(failed) => error = Some(failed),
             }
@@ -174,20 +163,12 @@ impl Folder {
     }
 }
 
-/// Where our own cgroup is, seen through a mount that may show only a part of the hierarchy.
-fn own_folder(mount: &MountInfo, cgroup: &str) -> PathBuf {
-    let below = Path::new(cgroup)
-        .strip_prefix(&mount.root)
-        .unwrap_or(Path::new(""));
-    mount.mount_point.join(below)
-}
-
 /// Makes our folder in our own cgroup, and removes those that dead agents have left.
-fn make(hierarchy: Hierarchy, own: &Path) -> anyhow::Result<PathBuf> {
+fn make(hierarchy: Hierarchy, own: &Path, proc: &Path) -> anyhow::Result<PathBuf> {
     for entry in fs::read_dir(own).context("reading our cgroup")?.flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(OURS));
-        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+        if owner.is_some_and(|owner| !proc.join(owner).exists()) {
             remove(&entry.path());
         }
     }

@@ -15,7 +15,6 @@ const UNKNOWN: &[(&str, &[&str])] = &[
     ("metrics", ABOVE_NODE),
     ("node", ABOVE_NODE),
     ("exec", ABOVE_NODE),
-    ("cgroup", ABOVE_NODE),
     ("reporter", ABOVE_REPORTER),
     // Those who look, and those who tell, do not know each other.
     (
@@ -38,7 +37,6 @@ const UNKNOWN: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "agent",
     "status_page",
-    "cgroup",
     "config",
     "exec",
     "exporter",

@@ -39,6 +39,7 @@ use self::request_health::RequestHealth;
 use super::{BuildContext, Built};
 use crate::flags::Options;
 use crate::metrics::registered;
+use crate::node::random;
 
 /// Builds the exporter if there is a cluster to report to.
 pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
@@ -61,7 +62,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
     check_names(&context.node.name, &options.event_namespace)?;
     let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
     access.check()?;
-    start(context, Arc::new(move || access.client()), backoff::random).map(Some)
+    start(context, Arc::new(move || access.client()), random::fraction).map(Some)
 }
 
 /// Removes from the Node every condition that this agent was the last to write, and returns their

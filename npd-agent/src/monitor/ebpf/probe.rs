@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use super::load::ProgramsHandle;
 use crate::kernel_text::Wording;
 use crate::monitor::Task;
-use crate::node::wall_time;
+use crate::node::clock::wall_time;
 use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, Watched, Witness};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::ProbeState;

@@ -1,7 +1,5 @@
 //! Holds what a probe has seen against what the kernel has counted.
 
-use std::path::Path;
-
 /// Finds out how much a probe has missed.
 ///
 /// The kernel counts a moment before it tells, so only a shortage that two readings in a row agree
@@ -43,21 +41,6 @@ impl Reconciler {
         self.reported += news;
         news
     }
-}
-
-/// How many processes the kernel has killed to free memory; counted since 4.13.
-pub(super) fn oom_kills(proc: &Path) -> Option<u64> {
-    let counters = std::fs::read_to_string(proc.join("vmstat")).ok()?;
-    let kills = counters
-        .lines()
-        .find_map(|line| line.strip_prefix("oom_kill "))?;
-    kills.trim().parse().ok()
-}
-
-/// How often the kernel's detector has found a hung task; counted since 6.13.
-pub(super) fn hung_tasks(proc: &Path) -> Option<u64> {
-    let counter = proc.join("sys/kernel/hung_task_detect_count");
-    std::fs::read_to_string(counter).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -103,22 +86,5 @@ mod tests {
     fn without_a_counter_nothing_is_missed() {
         assert_eq!(Reconciler::from(None).missed(Some(9)), 0);
         assert_eq!(Reconciler::from(Some(9)).missed(None), 0);
-    }
-
-    #[test]
-    fn counters_are_read_from_proc() {
-        let proc = tempfile::tempdir().unwrap();
-        assert_eq!(oom_kills(proc.path()), None);
-        std::fs::write(
-            proc.path().join("vmstat"),
-            "nr_free 1\noom_kill 7\nother 2\n",
-        )
-        .unwrap();
-        assert_eq!(oom_kills(proc.path()), Some(7));
-        std::fs::create_dir_all(proc.path().join("sys/kernel")).unwrap();
-        assert_eq!(hung_tasks(proc.path()), None);
-        let counter = proc.path().join("sys/kernel/hung_task_detect_count");
-        std::fs::write(counter, "3\n").unwrap();
-        assert_eq!(hung_tasks(proc.path()), Some(3));
     }
 }

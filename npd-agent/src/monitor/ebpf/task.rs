@@ -3,7 +3,7 @@
 use npd_ebpf::{Cgroup, Task};
 
 use super::probe::text;
-use crate::cgroup::pods;
+use crate::node::cgroup::pods;
 
 /// The path of a record's cgroup, from the root of its hierarchy; empty if it could not be read.
 pub(super) fn cgroup_path(cgroup: &Cgroup) -> String {

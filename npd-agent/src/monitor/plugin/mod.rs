@@ -13,7 +13,7 @@ mod result;
 mod schedule;
 mod threshold;
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::exec::{self, Abandoned, Bounds, Spawner};
+use crate::node::random;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
 
@@ -84,7 +85,8 @@ impl Monitor for PluginMonitor {
 }
 
 fn claim_bounds() -> Option<Bounds> {
-    let bounds = Bounds::claim();
+    // Of the agent's own process, in its own pid namespace: not the node's /proc.
+    let bounds = Bounds::claim(Path::new("/proc"));
     if let Err(error) = &bounds {
         info!(
             error = format!("{error:#}"),
@@ -166,7 +168,5 @@ async fn gone(rest: Abandoned, rule: usize) -> usize {
 
 /// A random time from 0 up to `most`.
 fn up_to(most: Duration) -> Duration {
-    // The keys of a hash map are as random as this has to be.
-    let random = RandomState::new().build_hasher().finish();
-    most.mul_f64(random as f64 / u64::MAX as f64)
+    most.mul_f64(random::fraction())
 }

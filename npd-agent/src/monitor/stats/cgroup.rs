@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::files::read;
 use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::read;
 
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[Metric::counter(

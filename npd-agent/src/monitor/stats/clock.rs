@@ -6,9 +6,8 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use super::files::of_node;
 use super::metric::{Collect, Label, Metric, Sample};
-use crate::node::{self, Roots};
+use crate::node::{Roots, clock};
 
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[
@@ -49,14 +48,14 @@ pub struct ClockCollector;
 
 impl Collect for ClockCollector {
     fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
-        let error = node::clock_error().context("asking the kernel for its clock's state")?;
-        let synchronized = error < node::CLOCK_LOST;
+        let error = clock::clock_error().context("asking the kernel for its clock's state")?;
+        let synchronized = error < clock::CLOCK_LOST;
         sample.count("clock/synchronized", [], synchronized.into());
         sample.set(MAX_ERROR, [], error.as_secs_f64());
         let now = SystemTime::now();
         let mut latest = BTreeMap::new();
         for (daemon, path) in MARKS {
-            let marked = fs::metadata(of_node(roots, path)).and_then(|file| file.modified());
+            let marked = fs::metadata(roots.of_node(path)).and_then(|file| file.modified());
             if let Ok(marked) = marked {
                 // A mark from the future is as good as new: the clock has been set back since.
                 let age = now.duration_since(marked).unwrap_or_default();

@@ -2,9 +2,10 @@
 
 use anyhow::Context;
 
-use super::files::{each_line, read};
 use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::each_line;
+use crate::node::proc;
 
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[
@@ -58,7 +59,8 @@ const COLUMNS: [(&str, &str); 10] = [
 /// `USER_HZ`. Since Linux 2.6 the kernel scales to 100 on every architecture that Kubernetes runs on.
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// Reads `/proc/loadavg` and `/proc/stat`.
+/// Reads `/proc/loadavg` and `/proc/stat`. procfs leaves out the interrupts, rounds the times to its
+/// idea of a tick, and fails as a whole where a column is missing.
 pub struct CpuCollector {
     states: [Labels; 10],
     stages: [Label; 10],
@@ -132,19 +134,12 @@ fn times(labels: &[Labels; 10], id: &str, values: &str, sample: &mut Sample) -> 
     Ok(())
 }
 
-/// procfs reads loads as `f32`, in which 2.18 becomes 2.1800000667572.
 fn load(roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
-    let text = read(&roots.proc.join("loadavg"))?;
-    let ids = ["cpu/load_1m", "cpu/load_5m", "cpu/load_15m"];
-    for (id, word) in ids.into_iter().zip(text.split_whitespace()) {
-        let load = word
-            .parse()
-            .with_context(|| format!("reading the load {word:?}"))?;
-        if id == "cpu/load_1m" {
-            sample.set("cpu/runnable_task_count", [], load);
-        }
-        sample.set(id, [], load);
-    }
+    let [one, five, fifteen] = proc::load(&roots.proc)?.averages;
+    sample.set("cpu/runnable_task_count", [], one);
+    sample.set("cpu/load_1m", [], one);
+    sample.set("cpu/load_5m", [], five);
+    sample.set("cpu/load_15m", [], fifteen);
     Ok(())
 }
 

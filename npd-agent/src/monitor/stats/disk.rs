@@ -7,10 +7,10 @@ use std::time::Instant;
 use procfs::DiskStat;
 
 use super::config::SectionConfig;
-use super::files::{each_line, names, read_number};
 use super::metric::{Collect, Label, Labels, Metric, Sample};
-use super::mounts::{mounts, name_by_number};
+use super::mounts::mounts;
 use crate::node::Roots;
+use crate::node::files::{each_line, names, read_number};
 
 const DEVICE: &[&str] = &["device_name"];
 const DIRECTION: &[&str] = &["device_name", "direction"];
@@ -53,7 +53,7 @@ pub const METRICS: &[Metric] = &[
 /// `/proc/diskstats` counts in sectors of this size, whatever the disk's own.
 const SECTOR: u64 = 512;
 
-/// Reads `/proc/diskstats`.
+/// Reads `/proc/diskstats`, line by line: `procfs::DiskStats` fails as a whole on one odd line.
 pub struct DiskCollector {
     whole_disks: bool,
     attached_devices: bool,
@@ -108,7 +108,7 @@ impl DiskCollector {
                 let base = device.rsplit('/').next().unwrap_or_default();
                 wanted.insert(base.to_owned());
                 // A source may be called what it likes: `/dev/disk/by-label/data`.
-                wanted.extend(name_by_number(roots, &mount.number));
+                wanted.extend(mount.device.name(&roots.sys));
             }
         }
         Ok(Some(wanted))

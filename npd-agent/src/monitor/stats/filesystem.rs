@@ -9,12 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::ensure;
-use nix::sys::stat::{major, minor};
 use nix::sys::statvfs::statvfs;
 
 use super::metric::{Collect, Label, Labels, Metric, Sample};
 use super::mounts::{Mount, mounts};
 use crate::node::Roots;
+use crate::node::block::BlockDevice;
 
 const DEVICE: &[&str] = &["device_name"];
 
@@ -67,10 +67,10 @@ pub struct FilesystemCollector {
 /// How a file system is asked: [`ask`], or less in tests.
 type Ask = fn(&Roots, &StatsMount) -> io::Result<FilesystemUsage>;
 
-/// Where a file system is mounted, and its number in the mount table.
+/// Where a file system is mounted, and what it is on.
 struct StatsMount {
     point: PathBuf,
-    number: String,
+    device: BlockDevice,
 }
 
 /// What a file system says.
@@ -138,7 +138,7 @@ impl FilesystemCollector {
     ) -> io::Result<&'a [(String, Mount)]> {
         let places = mounts.iter().map(|(_, mount)| StatsMount {
             point: mount.point.clone(),
-            number: mount.number.clone(),
+            device: mount.device,
         });
         let (thread, answers) = ask_all(self.ask, roots.clone(), places.collect())?;
         for (index, (device, mount)) in mounts.iter().enumerate() {
@@ -180,11 +180,11 @@ fn ask_all(
 
 /// Asks the file system, through the first process's root: in a container the node's mount points
 /// are not ours. Where that root cannot be entered, a path of ours will do if it leads there.
-fn ask(roots: &Roots, StatsMount { point, number }: &StatsMount) -> io::Result<FilesystemUsage> {
+fn ask(roots: &Roots, StatsMount { point, device }: &StatsMount) -> io::Result<FilesystemUsage> {
     let below = point.strip_prefix("/").unwrap_or(point);
     let stat = match statvfs(&roots.proc.join("1/root").join(below)) {
         Ok(stat) => stat,
-        Err(error) if device(point).ok().as_ref() != Some(number) => return Err(error.into()),
+        Err(error) if device_of(point).as_ref() != Some(device) => return Err(error.into()),
         Err(_) => statvfs(point)?,
     };
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
@@ -201,10 +201,9 @@ fn ask(roots: &Roots, StatsMount { point, number }: &StatsMount) -> io::Result<F
     })
 }
 
-/// The number of the device that a path is on, as the mount table has it.
-fn device(path: &Path) -> io::Result<String> {
-    let device = path.metadata()?.dev();
-    Ok(format!("{}:{}", major(device), minor(device)))
+/// The device that a path is on.
+fn device_of(path: &Path) -> Option<BlockDevice> {
+    BlockDevice::from_stat(path.metadata().ok()?.dev())
 }
 
 fn show(
@@ -260,20 +259,24 @@ mod tests {
     #[test]
     fn a_path_of_ours_is_asked_only_if_it_is_the_nodes_too() {
         let roots = Tree::new().roots();
-        let asked = |number: String| {
+        let asked = |device: BlockDevice| {
             let point = PathBuf::from("/");
-            super::ask(&roots, &StatsMount { point, number })
+            super::ask(&roots, &StatsMount { point, device })
         };
-        let used = asked(device(Path::new("/")).unwrap()).unwrap().bytes.used;
+        let used = asked(device_of(Path::new("/")).unwrap())
+            .unwrap()
+            .bytes
+            .used;
         assert!(used > 0);
-        assert!(asked("0:0".to_owned()).is_err());
+        assert!(asked(BlockDevice { major: 0, minor: 0 }).is_err());
     }
 
     #[test]
     fn one_that_does_not_answer_is_left_out_until_it_does() {
         let tree = Tree::new();
-        let mounts = ["a", "sick", "z"];
-        let line = |name| format!("1 0 8:{name} / /mnt/{name} rw - ext4 /dev/{name} rw\n");
+        let mounts = [(1, "a"), (2, "sick"), (3, "z")];
+        let line =
+            |(minor, name)| format!("1 0 8:{minor} / /mnt/{name} rw - ext4 /dev/{name} rw\n");
         tree.file("proc/1/mountinfo", &mounts.map(line).concat())
             .file("run/other", "");
         let roots = tree.roots();

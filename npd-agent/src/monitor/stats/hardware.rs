@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::files::{names, read, read_number};
 use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::{names, read, read_number};
 
 /// What this collector can measure. A machine without the hardware, or a kernel without the driver,
 /// shows no series of it.

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use procfs::{FromRead as _, Uptime};
 
-use super::files::{of_node, read};
 use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::read;
+use crate::node::proc;
 
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[
@@ -37,20 +39,16 @@ pub struct HostCollector {
 
 impl Collect for HostCollector {
     fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
-        let kernel = roots.proc.join("sys/kernel");
-        if let Ok(boot_id) = read(&kernel.join("random/boot_id")) {
-            sample.count("host/boot_id", [Label::from(boot_id.trim())], 1);
+        if let Some(boot_id) = proc::boot_id(&roots.proc) {
+            sample.count("host/boot_id", [Label::from(boot_id)], 1);
         }
-        if let Some(seconds) = boot_time(roots) {
+        if let Some(seconds) = proc::boot_time(&roots.proc) {
             sample.count("host/boot_time_seconds", [], seconds);
         }
-        let text = read(&roots.proc.join("uptime"))?;
-        let first = text.split('.').next().unwrap_or_default();
-        let seconds = first
-            .parse()
-            .with_context(|| format!("reading the uptime from {text:?}"))?;
+        let uptime = Uptime::from_file(roots.proc.join("uptime")).context("reading the uptime")?;
+        let seconds = uptime.uptime_duration().as_secs();
         if self.versions.is_none() {
-            let release = read(&kernel.join("osrelease")).unwrap_or_default();
+            let release = read(&roots.proc.join("sys/kernel/osrelease")).unwrap_or_default();
             let versions = [Label::from(release.trim()), os_version(roots)];
             self.versions = Some(Labels::from(versions));
         }
@@ -61,18 +59,12 @@ impl Collect for HostCollector {
     }
 }
 
-fn boot_time(roots: &Roots) -> Option<u64> {
-    let stat = read(&roots.proc.join("stat")).ok()?;
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
-    line.trim().parse().ok()
-}
-
 /// `debian 12 (bookworm)`, worded as NPD words it.
 fn os_version(roots: &Roots) -> Label {
     // The host's own file where its root can be seen, else the image's.
     let files = [
-        of_node(roots, "etc/os-release"),
-        of_node(roots, "usr/lib/os-release"),
+        roots.of_node("etc/os-release"),
+        roots.of_node("usr/lib/os-release"),
         PathBuf::from("/etc/os-release"),
     ];
     let text = files

@@ -1,8 +1,9 @@
 //! `kernel`: what the kernel itself counts of its troubles.
 
-use super::files::{read, read_number};
 use super::metric::{Collect, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::read_number;
+use crate::node::proc;
 
 /// What this collector can measure. A kernel that does not count something shows no series of it.
 pub const METRICS: &[Metric] = &[
@@ -58,11 +59,7 @@ impl Collect for KernelCollector {
                 sample.count(id, [], value);
             }
         }
-        let vmstat = read(&roots.proc.join("vmstat"))?;
-        let kills = vmstat
-            .lines()
-            .find_map(|line| line.strip_prefix("oom_kill "));
-        if let Some(kills) = kills.and_then(|kills| kills.trim().parse().ok()) {
+        if let Some(kills) = proc::oom_kills(&roots.proc)? {
             sample.count("kernel/oom_kills_total", [], kills);
         }
         Ok(())

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::files::read;
 use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::read;
 
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[

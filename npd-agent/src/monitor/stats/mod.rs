@@ -8,7 +8,6 @@ pub mod metric;
 pub mod collector_task;
 pub mod config;
 pub mod exported;
-pub mod files;
 pub mod mounts;
 pub mod rule;
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use regex::Regex;
 
 use super::config::SectionConfig;
-use super::files::{each_line, of_first_process};
 use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::go;
 use crate::node::Roots;
+use crate::node::files::each_line;
 
 const INTERFACE: &[&str] = &["interface_name"];
 
@@ -118,7 +118,7 @@ pub fn new(
 impl Collect for NetCollector {
     fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
         // `/proc/net` is the reader's own network namespace; the first process has the node's.
-        let path = of_first_process(&roots.proc, "net/dev");
+        let path = roots.of_first_process("net/dev");
         each_line(&path, |line| self.interface(line, sample))
     }
 }

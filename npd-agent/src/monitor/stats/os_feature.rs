@@ -7,10 +7,10 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::config::SectionConfig;
-use super::files::read;
 use super::metric::{Collect, Label, Metric, Sample};
 use crate::go;
 use crate::node::Roots;
+use crate::node::files::read;
 
 /// What this collector can measure.
 pub const METRICS: &[Metric] = &[Metric::gauge(
@@ -121,13 +121,15 @@ fn load_known(file: Option<&PathBuf>) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.collect())
 }
 
-/// Name and taint flags of a line of `/proc/modules`: `nvidia 123 0 - Live 0x0 (PO)`.
+/// Name and taint flags of a line of `/proc/modules`: `nvidia 123 0 - Live 0x0 (PO)`. procfs leaves
+/// out the flags.
 fn module(line: &str) -> Option<(&str, &str)> {
     let mut columns = line.split_whitespace();
     Some((columns.next()?, columns.nth(5).unwrap_or_default()))
 }
 
-/// The kernel's arguments: `key=value`, split at blanks outside quotes.
+/// The kernel's arguments: `key=value`, split at blanks outside quotes. procfs splits inside quotes
+/// as well.
 fn arguments(cmdline: &str) -> BTreeMap<String, String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, ensure};
 
-use super::files::read;
 use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
+use crate::node::files::read;
 
 const LABELS: &[&str] = &["resource", "share"];
 

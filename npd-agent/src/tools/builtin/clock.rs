@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::CheckResult;
-use crate::node;
+use crate::node::clock;
 
 pub(super) fn check(max_error: Duration) -> anyhow::Result<CheckResult> {
-    let error = node::clock_error().context("asking the kernel for its clock's state")?;
+    let error = clock::clock_error().context("asking the kernel for its clock's state")?;
     Ok(judge(error, max_error))
 }
 

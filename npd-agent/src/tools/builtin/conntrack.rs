@@ -1,30 +1,14 @@
 //! How full the table of tracked connections is. When it is full, new connections are dropped.
 
-use std::path::Path;
-
 use anyhow::Context;
 
 use super::{CheckResult, percent};
-
-/// Where the kernel counts, newest first; kernels before 2.6.22 have the second.
-const FOLDERS: &[(&str, &str)] = &[
-    ("sys/net/netfilter", "nf_conntrack_"),
-    ("sys/net/ipv4/netfilter", "ip_conntrack_"),
-];
+use crate::node::Roots;
+use crate::node::proc::connections;
 
 /// Words its result as NPD's `network_problem.sh` does.
-pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<CheckResult> {
-    let read = |folder: &str, file: String| {
-        let text = std::fs::read_to_string(proc.join(folder).join(file)).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
-    let read = |(folder, prefix): &(&str, &str)| {
-        let count = read(folder, format!("{prefix}count"))?;
-        Some((count, read(folder, format!("{prefix}max"))?))
-    };
-    let (count, max) = FOLDERS
-        .iter()
-        .find_map(read)
+pub(super) fn check(roots: &Roots, above: u8) -> anyhow::Result<CheckResult> {
+    let (count, max) = connections(roots)
         .context("the kernel does not track connections in this network namespace")?;
     let problem = percent(count, max) > above.into();
     let over = if problem {
@@ -40,7 +24,14 @@ pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<CheckResult> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn roots(proc: &Path) -> Roots {
+        let proc = proc.display().to_string();
+        Roots::from_env(|name| (name == "HOST_PROC").then(|| proc.clone()))
+    }
 
     #[test]
     fn usage_is_told_as_npd_does() {
@@ -50,7 +41,7 @@ mod tests {
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join("nf_conntrack_count"), count).unwrap();
             std::fs::write(folder.join("nf_conntrack_max"), max).unwrap();
-            let CheckResult { problem, message } = check(proc.path(), 90).unwrap();
+            let CheckResult { problem, message } = check(&roots(proc.path()), 90).unwrap();
             (problem, message)
         };
         let bad = (
@@ -65,6 +56,6 @@ mod tests {
 
     #[test]
     fn without_the_module_nobody_can_tell() {
-        assert!(check(Path::new("/nonexistent"), 90).is_err());
+        assert!(check(&roots(Path::new("/nonexistent")), 90).is_err());
     }
 }

@@ -114,7 +114,7 @@ impl Check {
     fn run(self, roots: &Roots) -> anyhow::Result<CheckResult> {
         match self {
             Self::Clock { max_error } => clock::check(max_error.to_std().unwrap_or_default()),
-            Self::Conntrack { above } => conntrack::check(&roots.proc, above),
+            Self::Conntrack { above } => conntrack::check(roots, above),
             Self::Disk { paths, above } => disk::check(&paths, above),
             Self::Pids { above } => pids::check(&roots.proc, above),
             Self::Dns { host } => Ok(dns::check(&host)),

@@ -5,31 +5,16 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{CheckResult, percent};
+use crate::node::proc;
 
-pub(super) fn check(proc: &Path, above: u8) -> anyhow::Result<CheckResult> {
-    let read = |file: &str| {
-        std::fs::read_to_string(proc.join(file)).with_context(|| format!("reading {file}"))
-    };
-    let number = |file: &str| -> anyhow::Result<u64> {
-        read(file)?
-            .trim()
-            .parse()
-            .with_context(|| format!("reading {file}"))
-    };
-    // Every thread has an id, and both limits hold.
-    let max = number("sys/kernel/pid_max")?.min(number("sys/kernel/threads-max")?);
-    let used = threads(&read("loadavg")?).context("reading loadavg")?;
+pub(super) fn check(folder: &Path, above: u8) -> anyhow::Result<CheckResult> {
+    let max = proc::task_limit(folder).context("the kernel does not tell how many there may be")?;
+    let used = proc::load(folder)?.tasks;
     let percent = percent(used, max);
     Ok(CheckResult {
         problem: percent > above.into(),
         message: format!("{percent}% of the process ids are taken: {used} out of {max}"),
     })
-}
-
-/// The number after the slash in `0.10 0.20 0.30 2/1234 5678`: all threads of the machine.
-fn threads(loadavg: &str) -> Option<u64> {
-    let (_, all) = loadavg.split(' ').nth(3)?.split_once('/')?;
-    all.parse().ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 
 use super::dbus::{Connection, MessageWriter, Method};
-use crate::node;
+use crate::node::clock;
 
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -44,7 +44,7 @@ impl Systemd {
             "unit {} has never been started",
             unit(service)
         );
-        Ok(node::monotonic().saturating_sub(since))
+        Ok(clock::monotonic().saturating_sub(since))
     }
 
     /// Sends a signal to the unit's main process.

@@ -11,7 +11,7 @@ use nix::libc::O_NONBLOCK;
 use nix::unistd::read as read_record;
 
 use crate::monitor::log::{KmsgRecord, ReadWindow};
-use crate::node;
+use crate::node::clock;
 
 /// No kernel makes records larger than this (`CONSOLE_EXT_LOG_MAX`, up to 6.2).
 const BUFFER: usize = 8192;
@@ -22,7 +22,7 @@ pub(super) fn read(
     window: ReadWindow,
     mut take: impl FnMut(Timestamp, &str),
 ) -> anyhow::Result<()> {
-    let now = node::monotonic();
+    let now = clock::monotonic();
     let start = window.start(now);
     let mut options = OpenOptions::new();
     let device = options.read(true).custom_flags(O_NONBLOCK).open(path);
@@ -43,7 +43,7 @@ pub(super) fn read(
             return Ok(());
         }
         if record.stamp >= start {
-            take(node::wall_time(record.stamp), &record.text);
+            take(clock::wall_time(record.stamp), &record.text);
         }
     }
 }

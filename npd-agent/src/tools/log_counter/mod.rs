@@ -18,7 +18,7 @@ use super::Tool;
 use crate::go::regex::compile_anchored;
 use crate::journal::{EntryFilter, Journal, Term};
 use crate::monitor::log::{Matcher, ReadWindow};
-use crate::node::{self, Roots};
+use crate::node::{Roots, clock};
 
 /// The program.
 pub const TOOL: Tool = Tool {
@@ -73,7 +73,7 @@ fn count(options: &LogCounterOptions, window: ReadWindow, roots: &Roots) -> anyh
     ensure!(!source.is_empty(), "--journald-source is missing");
     let groups = vec![vec![Term::new("SYSLOG_IDENTIFIER", source)]];
     let now = Timestamp::now();
-    let since = micros(window.start_time(now, node::uptime()));
+    let since = micros(window.start_time(now, clock::uptime()));
     let folder = options.folder();
     let mut journal = match &folder {
         Some(folder) => {

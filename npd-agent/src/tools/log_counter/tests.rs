@@ -52,7 +52,7 @@ async fn journal() -> TempDir {
 
 #[tokio::test]
 async fn entries_are_counted_as_npd_counts_them() {
-    if !can_run() || node::uptime().as_secs() < 4000 {
+    if !can_run() || clock::uptime().as_secs() < 4000 {
         eprintln!("NOT RUN: it takes an uptime of more than an hour");
         return;
     }

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::mounts::{BlockDevice, Superblock};
-use crate::node::Roots;
+use super::mounts::Superblock;
+use crate::node::block::BlockDevice;
+use crate::node::files::{read, read_number};
+use crate::node::roots::Roots;
 
 /// Tells one superblock from every other, also from the next one on the same device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +26,8 @@ pub struct Identity {
 impl Identity {
     /// Identifies a mounted superblock.
     pub fn read(roots: &Roots, device: BlockDevice, superblock: &Superblock) -> Self {
-        let name = name(roots, device)
+        let name = device
+            .name(&roots.sys)
             .or_else(|| {
                 // btrfs spans devices and has no number of its own.
                 let path = superblock.source.strip_prefix("/dev/")?;
@@ -38,19 +42,12 @@ impl Identity {
     }
 }
 
-/// The block device's name, also for one that is mounted nowhere in sight.
-pub fn name(roots: &Roots, device: BlockDevice) -> Option<String> {
-    let link = roots.sys.join("dev/block").join(device.to_string());
-    let target = fs::read_link(link).ok()?;
-    Some(target.file_name()?.to_string_lossy().into_owned())
-}
-
 /// Whether the kernel makes the file system read-only when it finds an error in it.
 pub fn remounts_on_error(roots: &Roots, name: &str, superblock: &Superblock) -> bool {
     superblock.errors_remount_ro || {
         // The mount table leaves out what is the file system's own default; this list does not.
         let path = roots.proc.join("fs/ext4").join(name).join("options");
-        let options = fs::read_to_string(path).unwrap_or_default();
+        let options = read(&path).unwrap_or_default();
         options.lines().any(|option| option == "errors=remount-ro")
     }
 }
@@ -59,24 +56,25 @@ pub fn remounts_on_error(roots: &Roots, name: &str, superblock: &Superblock) -> 
 /// reboots; `None` for other file systems.
 pub fn error_count(roots: &Roots, name: &str, superblock: &Superblock) -> Option<u64> {
     let is_ext4 = driver(&superblock.fs_type) == "ext4";
-    let count = is_ext4.then(|| ext4_attribute(roots, name, "errors_count"))??;
-    count.parse().ok()
+    is_ext4.then(|| read_number(&ext4_attribute(roots, name, "errors_count")))?
 }
 
 /// Where in the kernel ext4 last found an error in the file system, as `function:line`.
 pub fn last_error(roots: &Roots, name: &str) -> String {
-    let function = ext4_attribute(roots, name, "last_error_func").filter(|name| !name.is_empty());
-    let line = ext4_attribute(roots, name, "last_error_line");
+    let attribute = |file| {
+        let text = read(&ext4_attribute(roots, name, file)).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let function = attribute("last_error_func").filter(|name| !name.is_empty());
+    let line = attribute("last_error_line");
     function.zip(line).map_or_else(
         || "an unknown place".to_owned(),
         |(function, line)| format!("{function}:{line}"),
     )
 }
 
-fn ext4_attribute(roots: &Roots, name: &str, attribute: &str) -> Option<String> {
-    let path = roots.sys.join("fs/ext4").join(name).join(attribute);
-    let text = fs::read_to_string(path).ok()?;
-    Some(text.trim().to_owned())
+fn ext4_attribute(roots: &Roots, name: &str, attribute: &str) -> PathBuf {
+    roots.sys.join("fs/ext4").join(name).join(attribute)
 }
 
 /// The kernel's ext4 driver also mounts the older two.

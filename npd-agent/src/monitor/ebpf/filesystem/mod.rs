@@ -11,7 +11,6 @@
 
 pub mod aggregate;
 pub mod kernel;
-pub mod mountinfo;
 pub mod mounts;
 mod report;
 pub mod saved;
@@ -28,15 +27,16 @@ use npd_ebpf::{Filesystem as FilesystemRecord, id};
 use tokio::time::{Instant, sleep_until};
 
 use self::aggregate::Aggregate;
-use self::mountinfo::Mountinfo;
-use self::mounts::BlockDevice;
+use self::mounts::MountReading;
 use self::report::FilesystemClaim;
 use self::saved::SavedFilesystem;
 use self::state::{FilesystemChanges, FilesystemState};
 use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Selector};
-use crate::cgroup::PodNames;
 use crate::kernel_text;
 use crate::monitor::Task;
+use crate::node::block::BlockDevice;
+use crate::node::mountinfo::WatchedMountinfo;
+use crate::node::pod_names::PodNames;
 use crate::problem::Forever;
 
 /// The probe.
@@ -114,7 +114,7 @@ async fn watch_filesystems(mut watch: ProbeContext) -> Forever {
     }
 }
 
-async fn changed(mountinfo: Option<&Mountinfo>) {
+async fn changed(mountinfo: Option<&WatchedMountinfo>) {
     match mountinfo {
         Some(mountinfo) => mountinfo.changed().await,
         None => std::future::pending().await,
@@ -126,7 +126,7 @@ struct FilesystemProbe {
     state: FilesystemState,
     /// The paths that rules name.
     paths: Vec<PathBuf>,
-    mountinfo: Option<Mountinfo>,
+    mountinfo: Option<WatchedMountinfo>,
     source_is_up: Option<bool>,
     /// When to read the mount table next, and before when not to.
     due: Instant,
@@ -274,9 +274,11 @@ impl FilesystemProbe {
     async fn read(&mut self, watch: &ProbeContext) -> anyhow::Result<FilesystemChanges> {
         let mut mountinfo = match self.mountinfo.take() {
             Some(mountinfo) => mountinfo,
-            None => Mountinfo::open(&self.state.roots.proc)?,
+            None => WatchedMountinfo::open(&self.state.roots)?,
         };
-        let table = mountinfo.read(&self.paths).await?;
+        let mut reading = MountReading::new(&self.paths);
+        mountinfo.read(|mount| reading.take(mount)).await?;
+        let table = reading.finish();
         if self.source_is_up.replace(true) != Some(true) {
             watch.reporter.source_up(SOURCE, false);
         }

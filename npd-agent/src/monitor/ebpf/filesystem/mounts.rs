@@ -1,33 +1,19 @@
 //! The mount table, boiled down to what the file-system probe asks of it.
 //!
-//! Reads `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`), which the kernel prints from memory: it
-//! never waits for a disk, and shows both what each mount allows and what its superblock does.
-//! A table may have 100,000 lines (`fs.mount-max`), most of them of containers; only file systems
-//! that are on a device, or that back a path somebody asked about, are kept.
+//! It shows both what each mount allows and what its superblock does. Most of its lines are of
+//! containers; only file systems that are on a device, or that back a path somebody asked about,
+//! are kept.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io::{self, BufRead, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Longer lines are cut, and count as malformed. The kernel's are bounded by a few paths of 4 KiB,
-/// each byte of which may be escaped in four.
-const LONGEST_LINE: u64 = 64 * 1024;
+use crate::node::block::BlockDevice;
+use crate::node::mountinfo::{MountEntry, options};
 
 /// How many mount points of one file system are kept: enough for people. Volumes mounted by
 /// sub-path can have thousands.
 const MOUNT_POINTS_KEPT: usize = 4;
-
-/// The number of a device, or the made-up one of a file system without a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockDevice {
-    /// The driver; 0 for no device.
-    pub major: u32,
-    /// Which of the driver's.
-    pub minor: u32,
-}
 
 /// What the mount table says of the file systems that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,31 +59,6 @@ pub enum MountAccess {
     Shutdown,
 }
 
-impl BlockDevice {
-    /// Splits the kernel's own `dev_t`, which tracepoints carry: 12 bits and 20 bits
-    /// (`include/linux/kdev_t.h`; the `dev_t` of system calls is laid out differently).
-    pub fn from_kernel(dev: u32) -> Self {
-        Self {
-            major: dev >> 20,
-            minor: dev & 0xf_ffff,
-        }
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        let (major, minor) = std::str::from_utf8(text).ok()?.split_once(':')?;
-        Some(Self {
-            major: major.parse().ok()?,
-            minor: minor.parse().ok()?,
-        })
-    }
-}
-
-impl fmt::Display for BlockDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
-}
-
 /// A table that is being read.
 #[derive(Debug)]
 pub struct MountReading<'a> {
@@ -105,7 +66,6 @@ pub struct MountReading<'a> {
     /// For each of the paths, the length of the mount point that backs it so far.
     depths: Vec<usize>,
     table: MountTable,
-    line: Vec<u8>,
 }
 
 impl<'a> MountReading<'a> {
@@ -117,26 +77,7 @@ impl<'a> MountReading<'a> {
             paths,
             depths: vec![0; paths.len()],
             table: MountTable::default(),
-            line: Vec::new(),
         }
-    }
-
-    /// Reads some lines, and returns whether there may be more.
-    pub fn lines(&mut self, mut reader: impl BufRead, count: usize) -> io::Result<bool> {
-        for _ in 0..count {
-            let mut line = std::mem::take(&mut self.line);
-            line.clear();
-            let mut limited = (&mut reader).take(LONGEST_LINE);
-            if limited.read_until(b'\n', &mut line)? == 0 {
-                return Ok(false);
-            }
-            match MountEntry::parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
-                Some(entry) => self.take(&entry),
-                None => self.table.malformed += 1,
-            }
-            self.line = line;
-        }
-        Ok(true)
     }
 
     /// What was read.
@@ -144,8 +85,16 @@ impl<'a> MountReading<'a> {
         self.table
     }
 
+    /// Takes in a line of the table; `None` for one that made no sense.
+    pub fn take(&mut self, line: Option<MountEntry<'_>>) {
+        match line {
+            Some(entry) => self.file(&entry),
+            None => self.table.malformed += 1,
+        }
+    }
+
     /// Files one mount.
-    fn take(&mut self, entry: &MountEntry<'_>) {
+    fn file(&mut self, entry: &MountEntry<'_>) {
         let mut asked_about = false;
         for (path, depth) in self.paths.iter().zip(&mut self.depths) {
             let length = entry.mount_point.len();
@@ -162,9 +111,9 @@ impl<'a> MountReading<'a> {
         let superblocks = &mut self.table.superblocks;
         let superblock = superblocks
             .entry(entry.device)
-            .or_insert_with(|| entry.superblock());
+            .or_insert_with(|| superblock_of(entry));
         superblock.mounts += 1;
-        superblock.read_only_mounts += usize::from(entry.read_only);
+        superblock.read_only_mounts += usize::from(entry.has("ro"));
         if superblock.mount_points.len() < MOUNT_POINTS_KEPT {
             superblock.mount_points.push(text(&entry.mount_point));
         }
@@ -177,93 +126,30 @@ fn contains(mount_point: &[u8], path: &Path) -> bool {
     rest.is_some_and(|rest| mount_point == b"/" || rest.first().is_none_or(|next| *next == b'/'))
 }
 
-/// One line of the table.
-struct MountEntry<'a> {
-    device: BlockDevice,
-    mount_point: Cow<'a, [u8]>,
-    /// What this mount allows; the superblock may allow less.
-    read_only: bool,
-    fs_type: &'a [u8],
-    source: Cow<'a, [u8]>,
-    super_options: &'a [u8],
-}
-
-impl<'a> MountEntry<'a> {
-    /// Parses for example
-    /// `36 35 98:0 /root /mnt/data rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro`.
-    fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let device = BlockDevice::parse(fields.nth(2)?)?;
-        let mount_point = unescape(fields.nth(1)?);
-        let read_only = options(fields.next()?).any(|option| option == b"ro");
-        // Any number of optional fields, then a mark.
-        fields.find(|field| *field == b"-")?;
-        Some(Self {
-            device,
-            mount_point,
-            read_only,
-            fs_type: fields.next()?,
-            source: unescape(fields.next()?),
-            super_options: fields.next()?,
-        })
-    }
-
-    /// The superblock, as yet mounted nowhere.
-    fn superblock(&self) -> Superblock {
-        let mut access = MountAccess::Writable;
-        let mut errors_remount_ro = false;
-        for option in options(self.super_options) {
-            match option {
-                b"ro" if access == MountAccess::Writable => access = MountAccess::ReadOnly,
-                b"emergency_ro" if access != MountAccess::Shutdown => {
-                    access = MountAccess::Emergency;
-                }
-                b"shutdown" => access = MountAccess::Shutdown,
-                b"errors=remount-ro" => errors_remount_ro = true,
-                _ => {}
+/// The superblock of a mount, as yet mounted nowhere.
+fn superblock_of(entry: &MountEntry<'_>) -> Superblock {
+    let mut access = MountAccess::Writable;
+    let mut errors_remount_ro = false;
+    for option in options(entry.super_options) {
+        match option {
+            b"ro" if access == MountAccess::Writable => access = MountAccess::ReadOnly,
+            b"emergency_ro" if access != MountAccess::Shutdown => {
+                access = MountAccess::Emergency;
             }
-        }
-        Superblock {
-            fs_type: text(self.fs_type),
-            source: text(&self.source),
-            mount_points: Vec::new(),
-            mounts: 0,
-            read_only_mounts: 0,
-            access,
-            errors_remount_ro,
+            b"shutdown" => access = MountAccess::Shutdown,
+            b"errors=remount-ro" => errors_remount_ro = true,
+            _ => {}
         }
     }
-}
-
-fn options(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| *byte == b',')
-}
-
-/// Undoes the kernel's `\040`: blanks, backslashes and some others are written in octal
-/// (`mangle_path` in `fs/seq_file.c`).
-fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
-    if !field.contains(&b'\\') {
-        return Cow::Borrowed(field);
+    Superblock {
+        fs_type: text(entry.fs_type),
+        source: text(&entry.source),
+        mount_points: Vec::new(),
+        mounts: 0,
+        read_only_mounts: 0,
+        access,
+        errors_remount_ro,
     }
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, after @ ..] = rest {
-        if *first == b'\\'
-            && let [
-                a @ b'0'..=b'3',
-                b @ b'0'..=b'7',
-                c @ b'0'..=b'7',
-                after @ ..,
-            ] = after
-        {
-            plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-            rest = after;
-        } else {
-            plain.push(*first);
-            rest = after;
-        }
-    }
-    Cow::Owned(plain)
 }
 
 fn text(bytes: &[u8]) -> String {

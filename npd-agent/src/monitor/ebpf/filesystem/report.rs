@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::aggregate::Telling;
-use super::mounts::BlockDevice;
 use super::state::WatchedFilesystem;
-use super::{FilesystemProbe, kernel, wording};
-use crate::cgroup::PodNames;
+use super::{FilesystemProbe, wording};
 use crate::monitor::ebpf::probe::{ProbeContext, ProbeRule, Sighting};
+use crate::node::block::BlockDevice;
+use crate::node::pod_names::PodNames;
 use crate::problem::Pod;
 use crate::reporter::Report;
 
@@ -53,7 +53,7 @@ impl FilesystemProbe {
             let pod = pod(&mut self.names, known).await;
             (name, wording::name(known), pod)
         } else {
-            let name = kernel::name(&self.state.roots, *device);
+            let name = device.name(&self.state.roots.sys);
             let name = name.unwrap_or_else(|| device.to_string());
             let described = wording::name_out_of_sight(&name);
             (name, described, None)

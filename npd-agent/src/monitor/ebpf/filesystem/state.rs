@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{self, Identity};
-use super::mounts::{BlockDevice, MountAccess, MountTable, Superblock};
+use super::mounts::{MountAccess, MountTable, Superblock};
 use super::saved::SavedFilesystem;
 use crate::node::Roots;
+use crate::node::block::BlockDevice;
 
 /// What is wrong with a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

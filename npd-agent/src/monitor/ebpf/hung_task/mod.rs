@@ -27,11 +27,13 @@ use self::table::{Sleeper, TaskChanges, TaskTable};
 use super::probe::{
     KernelProgram, Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, Sighting, text,
 };
-use super::reconcile::{Reconciler, hung_tasks};
+use super::reconcile::Reconciler;
 use super::task::cgroup_path;
-use crate::cgroup::PodNames;
 use crate::kernel_text;
 use crate::monitor::Task;
+use crate::node::cgroup;
+use crate::node::pod_names::PodNames;
+use crate::node::proc::hung_tasks;
 use crate::problem::Forever;
 
 /// The probe.
@@ -151,7 +153,7 @@ impl Tasks {
             let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
             let now = Instant::now().into_std();
             if asleep.as_ref().is_none_or(hangs_on) && self.table.resume(&sleeper, now) {
-                let path = about::cgroup_of(&self.proc, sleeper.pid);
+                let path = cgroup::path_of(&self.proc, sleeper.pid);
                 let asleep = watch.settings.hung_task_threshold;
                 let sighting = self.sighting(&sleeper, asleep, &path).await;
                 watch
@@ -277,7 +279,7 @@ impl Tasks {
         for (sleeper, asleep) in changes.hung {
             let path = match path {
                 Some(path) => path.to_owned(),
-                None => about::cgroup_of(&self.proc, sleeper.pid),
+                None => cgroup::path_of(&self.proc, sleeper.pid),
             };
             let sighting = self.sighting(&sleeper, asleep, &path).await;
             let concerned = |rule: &ProbeRule| rule.is_about(&sleeper.comm);

@@ -12,6 +12,7 @@ use zerocopy::FromBytes as _;
 use super::table::Sleeper;
 use crate::monitor::ebpf::load::ProgramsHandle;
 use crate::monitor::ebpf::probe::text;
+use crate::node::files::read;
 
 /// How many sleepers a look returns at most: more than the table holds, so that it can count.
 const MAX_FOUND: usize = 16 * 1024;
@@ -48,7 +49,7 @@ impl ScanResult {
     /// The best way but the iterator, which is out of the question for this reason.
     pub(super) fn without_iterator(proc: &Path, reason: &str) -> (Self, Option<String>) {
         // The threads of the kernel are nowhere to be seen but in the initial namespace.
-        let second = fs::read_to_string(proc.join("2/comm"));
+        let second = read(&proc.join("2/comm"));
         if second.is_ok_and(|comm| comm.trim_end() == "kthreadd") {
             return (Self::Proc, Some(format!("no task iterator: {reason}")));
         }
@@ -136,10 +137,10 @@ fn numbers(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(entries.filter(is_number).map(|e| e.path()).collect())
 }
 
-/// The thread with the folder `thread`, if it sleeps uninterruptibly.
+/// The thread with the folder `thread`, if it sleeps uninterruptibly. `procfs` panics on a line that
+/// is cut short, and parses fifty fields of each thread that is awake.
 fn sleeper(thread: &Path) -> Option<Sleeper> {
-    let stat = fs::read(thread.join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
+    let stat = read(&thread.join("stat")).ok()?;
     // `PID (NAME) STATE …`, where the name may contain anything.
     let (begin, rest) = stat.rsplit_once(')')?;
     let (pid, comm) = begin.split_once(" (")?;
@@ -157,8 +158,9 @@ fn sleeper(thread: &Path) -> Option<Sleeper> {
     })
 }
 
+/// How often it was taken off its processor. `procfs` wants some thirty other fields beside these two.
 fn switches(thread: &Path) -> Option<u64> {
-    let status = fs::read_to_string(thread.join("status")).ok()?;
+    let status = read(&thread.join("status")).ok()?;
     let counter = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().parse::<u64>().ok()

@@ -18,11 +18,12 @@ use tokio::time::{Instant, sleep_until};
 use self::message::message;
 use self::victims::Victims;
 use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Selector, Sighting};
-use super::reconcile::{Reconciler, oom_kills};
+use super::reconcile::Reconciler;
 use super::task::cgroup_path;
-use crate::cgroup::PodNames;
 use crate::kernel_text;
 use crate::monitor::Task;
+use crate::node::pod_names::PodNames;
+use crate::node::proc::oom_kills;
 use crate::problem::Forever;
 
 /// The probe.
@@ -93,7 +94,7 @@ struct Kills {
 impl Kills {
     fn new(watch: &ProbeContext) -> Self {
         let roots = &watch.reporter.node.roots;
-        let counter = oom_kills(&roots.proc);
+        let counter = oom_kills(&roots.proc).ok().flatten();
         watch.missed(0);
         Self {
             proc: roots.proc.clone(),
@@ -134,7 +135,7 @@ impl Kills {
 
     /// Reads the kernel's counter.
     async fn count(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
-        let counter = oom_kills(&self.proc);
+        let counter = oom_kills(&self.proc).ok().flatten();
         let before = std::mem::replace(&mut self.counter, counter);
         let missed = self.reconciler.missed(counter);
         match self.sight {

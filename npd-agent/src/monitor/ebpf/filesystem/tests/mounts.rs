@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::super::mounts::{BlockDevice, MountReading, MountTable, Superblock};
+use super::super::mounts::{MountReading, MountTable, Superblock};
+use crate::node::block::BlockDevice;
+use crate::node::mountinfo::read_mounts;
 
 fn read(lines: impl AsRef<[u8]>, paths: &[&str]) -> MountTable {
     let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
     let mut reading = MountReading::new(&paths);
     let mut lines = lines.as_ref();
-    while reading.lines(&mut lines, 2).unwrap() {}
+    while read_mounts(&mut lines, 2, |mount| reading.take(mount)).unwrap() {}
     reading.finish()
 }
 

@@ -19,7 +19,7 @@ use super::translate::LineTranslator;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{FollowStep, Look, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
-use crate::node::{self, Node};
+use crate::node::{Node, clock};
 use crate::problem::Finding;
 
 /// How often it is said how far the file is read, when nothing was found.
@@ -110,7 +110,7 @@ impl Worker for FileWorker {
             rules: &mut self.rules,
             at: Circumstances {
                 now: Timestamp::now(),
-                uptime: node::uptime(),
+                uptime: clock::uptime(),
                 zone: TimeZone::system(),
             },
             findings: Vec::new(),

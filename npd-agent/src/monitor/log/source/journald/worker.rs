@@ -13,7 +13,7 @@ use crate::journal::{EntryFilter, Journal, JournalEntry, JournalProgress};
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{FollowStep, Look, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
-use crate::node::{self, Node};
+use crate::node::{Node, clock};
 use crate::problem::{Finding, Witness};
 
 /// How many entries are read in a look.
@@ -137,7 +137,7 @@ impl Worker for JournalWorker {
         if let Some(Err(error)) = &place {
             warn!(%error, "Ignoring the place in the journal that a checkpoint gives");
         }
-        let (now, uptime) = (Timestamp::now(), node::uptime());
+        let (now, uptime) = (Timestamp::now(), clock::uptime());
         let resumed = place.and_then(Result::ok);
         for (set, start) in &mut self.sets {
             if let Some(place) = &resumed {

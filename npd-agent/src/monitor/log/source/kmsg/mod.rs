@@ -28,7 +28,7 @@ pub(crate) use self::record::KmsgRecord;
 use super::super::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::monitor::{Declaration, Monitor, Task};
-use crate::node;
+use crate::node::clock;
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
 
@@ -85,7 +85,7 @@ impl KernelLog {
     }
 
     async fn watch(&mut self, reporter: &Reporter) -> Forever {
-        self.start(node::monotonic(), reporter.saved(NAME));
+        self.start(clock::monotonic(), reporter.saved(NAME));
         let path = reporter.node.roots.dev.join("kmsg");
         loop {
             let mut device = Kmsg::open(&path)
@@ -201,7 +201,7 @@ impl KernelLog {
             *next = next.map(|next| next.saturating_add(1));
             return Vec::new();
         };
-        let timestamp = node::wall_time(record.stamp);
+        let timestamp = clock::wall_time(record.stamp);
         let concerned = sets
             .iter_mut()
             .zip(starts)

@@ -1,12 +1,10 @@
-//! Reading the kernel's small text files.
+//! Reads the kernel's small text files, whatever is in them.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-
-use crate::node::Roots;
 
 /// What is read of a file at most; the largest known, the mount table of a node with 100,000
 /// mounts, has some twenty megabytes.
@@ -37,21 +35,6 @@ pub fn each_line(path: &Path, mut take: impl FnMut(&str)) -> anyhow::Result<()> 
         line.clear();
     }
     Ok(())
-}
-
-/// The path of a file of the node's first process, or of ours where that one is out of reach.
-pub fn of_first_process(proc: &Path, name: &str) -> PathBuf {
-    let path = proc.join("1").join(name);
-    if File::open(&path).is_ok() {
-        path
-    } else {
-        proc.join("self").join(name)
-    }
-}
-
-/// The path of a file of the node's, as its first process sees it: in a container, `/` is ours.
-pub fn of_node(roots: &Roots, path: &str) -> PathBuf {
-    roots.proc.join("1/root").join(path)
 }
 
 /// Reads a file that holds one number; `None` if the kernel does not have it.

@@ -1,7 +1,4 @@
-//! From a cgroup's path to the pod that it belongs to, without asking anyone.
-//!
-//! The kubelet and the container runtimes name cgroups after the pod's uid and the container's id.
-//! The kubelet also names a folder of logs after each pod, and thereby tells its name.
+//! The names of the node's pods, without asking anyone: the kubelet names a folder of logs after each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +7,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
+use super::cgroup::pods;
 use crate::problem::{Pod, PodName};
 
 /// How long a report waits for a pod's name. The disk may be what hangs.
@@ -17,64 +15,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How many pods' names are remembered; the kubelet's own limit is a few hundred.
 const MAX_PODS: usize = 4096;
-
-/// What a cgroup's path says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InPod {
-    /// The pod's uid; of a static pod, the hash of its manifest.
-    pub uid: String,
-    /// The container's id; `None` for the pod's own cgroup.
-    pub container: Option<String>,
-}
-
-/// The pods that a path leads through, the outermost first. There is more than one if a cluster
-/// runs in a pod of another.
-///
-/// Forms, from the kubelet's two cgroup drivers and the runtimes' names of scopes:
-/// `kubepods/burstable/podUID/ID` and
-/// `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope`,
-/// under any prefix.
-pub fn pods(path: &str) -> Vec<InPod> {
-    let mut pods = Vec::new();
-    let mut in_kubepods = false;
-    let mut names = path.split('/').peekable();
-    while let Some(name) = names.next() {
-        let uid = match name.strip_suffix(".slice") {
-            Some(slice) if slice.contains("kubepods") => {
-                slice.rsplit_once("-pod").and_then(|(_, uid)| uid_of(uid))
-            }
-            _ if in_kubepods => name.strip_prefix("pod").and_then(uid_of),
-            _ => None,
-        };
-        in_kubepods |= name == "kubepods" || name.ends_with("-kubepods");
-        if let Some(uid) = uid {
-            let container = names.peek().and_then(|name| container_of(name));
-            pods.push(InPod { uid, container });
-        }
-    }
-    pods
-}
-
-/// A uid as the API server makes them, or the 32 digits of a static pod. systemd's names have `_`
-/// in the place of `-`, which means something else there.
-fn uid_of(name: &str) -> Option<String> {
-    let digits = name.bytes().filter(u8::is_ascii_hexdigit).count();
-    let dashes = name.bytes().filter(|byte| b"-_".contains(byte)).count();
-    let is_uid = digits == 32 && dashes + digits == name.len() && [0, 4].contains(&dashes);
-    is_uid.then(|| name.replace('_', "-"))
-}
-
-fn container_of(name: &str) -> Option<String> {
-    let name = name.strip_suffix(".scope").unwrap_or(name);
-    // `crio-conmon-ID` is the container's monitor, and not it.
-    let id = match name.rsplit_once('-') {
-        Some(("cri-containerd" | "crio" | "docker", id)) => id,
-        Some(_) => return None,
-        None => name,
-    };
-    let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| id.to_owned())
-}
 
 /// Knows pods' names, from the folders `NAMESPACE_NAME_UID` that the kubelet makes for their logs.
 #[derive(Debug)]
@@ -158,4 +98,50 @@ fn read_names(folder: &Path) -> BTreeMap<String, PodName> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    const UID: &str = "8dbc75a9-3d26-4e0f-9e6b-2b8f1b6f7c11";
+    const STATIC: &str = "ba2ab4ba8f5d1cd4a0c8ba2b3f2a1c55";
+    const ID: &str = "3f8cbf1f3b7a7a4d2f0a0f2c8a1b8f4e6d7c5b4a39281706f5e4d3c2b1a09f8e";
+
+    #[tokio::test]
+    async fn names_come_from_the_folders_of_logs() {
+        let log = tempfile::tempdir().unwrap();
+        let path = format!("/kubepods/pod{UID}/{ID}");
+        let mut names = PodNames::new(log.path());
+        let unnamed = names.pod(&path).await.unwrap();
+        assert_eq!((unnamed.uid.as_str(), unnamed.name), (UID, None));
+
+        let folder =
+            |name: &str| std::fs::create_dir_all(log.path().join("pods").join(name)).unwrap();
+        folder(&format!("kube-system_kube-proxy-x7k_{STATIC}"));
+        folder("not a pod");
+        folder(&format!("default_web-0_{UID}"));
+        let pod = names.pod(&path).await.unwrap();
+        let name = pod.name.unwrap();
+        assert_eq!(
+            (name.namespace.as_str(), name.name.as_str()),
+            ("default", "web-0")
+        );
+
+        // Of two pods around each other, the one that this node's kubelet knows.
+        let inner = "00000000-0000-0000-0000-000000000000";
+        let nested = format!("/kubepods/pod{UID}/{ID}/kubelet/kubepods/pod{inner}/{ID}");
+        assert_eq!(names.pod(&nested).await.unwrap().uid, UID);
+        assert_eq!(names.pod("/system.slice").await, None);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_known_though_the_logs_are_gone() {
+        let log = tempfile::tempdir().unwrap();
+        let folder = log.path().join(format!("pods/default_web-0_{UID}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut names = PodNames::new(log.path());
+        let path = format!("/kubepods/pod{UID}/{ID}");
+        let before = names.pod(&path).await;
+        std::fs::remove_dir(&folder).unwrap();
+        assert_eq!(names.pod(&path).await, before);
+        assert!(Path::new(&log.path().join("pods")).exists());
+    }
+}

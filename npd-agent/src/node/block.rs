@@ -1,0 +1,97 @@
+//! Block devices: their numbers, and the names that the kernel gives them.
+
+use std::fmt;
+use std::path::Path;
+
+use nix::sys::stat::{major, minor};
+
+/// The number of a device, or the made-up one of a file system without a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockDevice {
+    /// The driver; 0 for no device.
+    pub major: u32,
+    /// Which of the driver's.
+    pub minor: u32,
+}
+
+impl BlockDevice {
+    /// Splits the kernel's own `dev_t`, which tracepoints carry: 12 bits and 20 bits
+    /// (`include/linux/kdev_t.h`; the `dev_t` of system calls is laid out differently).
+    pub fn from_kernel(dev: u32) -> Self {
+        Self {
+            major: dev >> 20,
+            minor: dev & 0xf_ffff,
+        }
+    }
+
+    /// Splits the `dev_t` of system calls; `None` for a number that no kernel has.
+    pub fn from_stat(dev: u64) -> Option<Self> {
+        Some(Self {
+            major: major(dev).try_into().ok()?,
+            minor: minor(dev).try_into().ok()?,
+        })
+    }
+
+    /// Parses `major:minor`, as the kernel prints it.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (major, minor) = std::str::from_utf8(text).ok()?.split_once(':')?;
+        Some(Self {
+            major: major.parse().ok()?,
+            minor: minor.parse().ok()?,
+        })
+    }
+
+    /// The kernel's name of the device, for example `dm-3`, also of one that is mounted nowhere in
+    /// sight. `sys` is `/sys` or the like.
+    pub fn name(self, sys: &Path) -> Option<String> {
+        let link = std::fs::read_link(sys.join("dev/block").join(self.to_string())).ok()?;
+        Some(link.file_name()?.to_string_lossy().into_owned())
+    }
+}
+
+impl fmt::Display for BlockDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_split_and_printed() {
+        let device = BlockDevice {
+            major: 259,
+            minor: 1_000,
+        };
+        assert_eq!(BlockDevice::from_kernel(0x1030_03e8), device);
+        assert_eq!(BlockDevice::parse(b"259:1000"), Some(device));
+        assert_eq!(device.to_string(), "259:1000");
+        let dev = nix::sys::stat::makedev(259, 1_000);
+        assert_eq!(BlockDevice::from_stat(dev), Some(device));
+        for text in [
+            &b""[..],
+            b"8",
+            b"8:",
+            b":1",
+            b"8:x",
+            b"8:-1",
+            b"8:1:2",
+            b"\xff:1",
+        ] {
+            assert_eq!(BlockDevice::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn the_name_is_where_the_link_leads() {
+        let sys = tempfile::tempdir().unwrap();
+        let device = BlockDevice::from_kernel(0x0fe0_0003);
+        assert_eq!(device.name(sys.path()), None);
+        std::fs::create_dir_all(sys.path().join("dev/block")).unwrap();
+        let link = sys.path().join("dev/block/254:3");
+        std::os::unix::fs::symlink("../../devices/virtual/block/dm-3", link).unwrap();
+        assert_eq!(device.name(sys.path()).as_deref(), Some("dm-3"));
+    }
+}

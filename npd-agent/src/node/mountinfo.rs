@@ -1,0 +1,197 @@
+//! The mount table, `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`).
+//!
+//! The kernel prints it from memory: reading it never waits for a disk. It may have 100,000 lines
+//! (`fs.mount-max`), and is read as often as something is mounted. `procfs` fails as a whole on one
+//! odd line or byte, leaves the kernel's escapes in the paths, and allocates some twenty strings a
+//! line; this reader borrows from one line at a time.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::block::BlockDevice;
+use super::roots::Roots;
+use crate::fd;
+
+/// Longer lines are cut, and make no sense. The kernel's are bounded by a few paths of 4 KiB, each
+/// byte of which may be escaped in four.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// How many lines are read before others get their turn: 10,000 take the kernel 20 ms to print.
+const LINES_AT_ONCE: usize = 256;
+
+/// One line of the table: a mount.
+#[derive(Debug)]
+pub struct MountEntry<'a> {
+    /// The device that the file system is on.
+    pub device: BlockDevice,
+    /// The folder of the file system that is mounted, `/` for the whole.
+    pub root: Cow<'a, [u8]>,
+    /// Where it is mounted.
+    pub mount_point: Cow<'a, [u8]>,
+    /// What this mount allows, separated by commas; the superblock may allow less.
+    pub options: &'a [u8],
+    /// For example `ext4`.
+    pub fs_type: &'a [u8],
+    /// What was mounted, for example `/dev/sda1`.
+    pub source: Cow<'a, [u8]>,
+    /// What the superblock allows.
+    pub super_options: &'a [u8],
+}
+
+impl<'a> MountEntry<'a> {
+    /// Parses for example
+    /// `36 35 98:0 /root /mnt/data rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro`.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let device = BlockDevice::parse(fields.nth(2)?)?;
+        let root = unescape(fields.next()?);
+        let mount_point = unescape(fields.next()?);
+        let options = fields.next()?;
+        // Any number of optional fields, then a mark.
+        fields.find(|field| *field == b"-")?;
+        Some(Self {
+            device,
+            root,
+            mount_point,
+            options,
+            fs_type: fields.next()?,
+            source: unescape(fields.next()?),
+            super_options: fields.next()?,
+        })
+    }
+
+    /// Whether the mount itself has this option.
+    pub fn has(&self, option: &str) -> bool {
+        options(self.options).any(|one| one == option.as_bytes())
+    }
+
+    /// Whether the superblock has this option.
+    pub fn superblock_has(&self, option: &str) -> bool {
+        options(self.super_options).any(|one| one == option.as_bytes())
+    }
+}
+
+/// Splits a list of options.
+pub fn options(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',')
+}
+
+/// A path in the table.
+pub fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+/// Undoes the kernel's `\040`: blanks, backslashes and some others are written in octal
+/// (`mangle_path` in `fs/seq_file.c`).
+fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
+    if !field.contains(&b'\\') {
+        return Cow::Borrowed(field);
+    }
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, after @ ..] = rest {
+        if *first == b'\\'
+            && let [
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ] = after
+        {
+            plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+            rest = after;
+        } else {
+            plain.push(*first);
+            rest = after;
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// Reads up to `count` lines of a table, and returns whether there may be more. `take` gets `None`
+/// for a line that makes no sense.
+///
+/// # Errors
+///
+/// If the table cannot be read on.
+pub fn read_mounts(
+    mut reader: impl BufRead,
+    count: usize,
+    mut take: impl FnMut(Option<MountEntry<'_>>),
+) -> io::Result<bool> {
+    let mut line = Vec::new();
+    for _ in 0..count {
+        line.clear();
+        let mut limited = (&mut reader).take(LONGEST_LINE);
+        if limited.read_until(b'\n', &mut line)? == 0 {
+            return Ok(false);
+        }
+        take(MountEntry::parse(line.strip_suffix(b"\n").unwrap_or(&line)));
+    }
+    Ok(true)
+}
+
+/// Reads the whole table at `path`, except for lines that make no sense.
+pub fn each_mount(path: &Path, mut take: impl FnMut(MountEntry<'_>)) -> anyhow::Result<()> {
+    let context = || format!("reading {}", path.display());
+    let mut reader = BufReader::new(File::open(path).with_context(context)?);
+    let mut take = |mount: Option<MountEntry<'_>>| mount.into_iter().for_each(&mut take);
+    while read_mounts(&mut reader, LINES_AT_ONCE, &mut take).with_context(context)? {}
+    Ok(())
+}
+
+/// The mount table of the node's first process, which is the node's own, to be watched.
+pub struct WatchedMountinfo {
+    file: File,
+    /// The same file, if the kernel lets us wait for it.
+    wakes: Option<AsyncFd<OwnedFd>>,
+}
+
+impl WatchedMountinfo {
+    /// Opens the table: the first process's, or our own where that one is out of sight.
+    pub fn open(roots: &Roots) -> anyhow::Result<Self> {
+        let path = roots.of_first_process("mountinfo");
+        let file = File::open(path).context("opening the mount table")?;
+        let waited_for = file.try_clone().context("opening the mount table twice")?;
+        let wakes = fd::exceptional(waited_for.into()).ok();
+        Ok(Self { file, wakes })
+    }
+
+    /// Waits until something is mounted, unmounted or remounted. What the kernel does by itself,
+    /// after an error, does not end the wait (`touch_mnt_namespace` in the kernel's `fs/namespace.c`).
+    pub async fn changed(&self) {
+        let Some(wakes) = &self.wakes else {
+            return std::future::pending().await;
+        };
+        match wakes.ready(Interest::PRIORITY).await {
+            Ok(mut guard) => guard.clear_ready(),
+            // The runtime is going away.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Reads the table, and lets others run meanwhile. `take` gets `None` for a line that makes no
+    /// sense.
+    pub async fn read(
+        &mut self,
+        mut take: impl FnMut(Option<MountEntry<'_>>),
+    ) -> anyhow::Result<()> {
+        self.file.rewind().context("rewinding the mount table")?;
+        let mut reader = BufReader::new(&self.file);
+        while read_mounts(&mut reader, LINES_AT_ONCE, &mut take)
+            .context("reading the mount table")?
+        {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}

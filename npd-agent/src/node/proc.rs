@@ -1,0 +1,148 @@
+//! What `/proc` says of the whole machine. `proc` is where it is.
+//!
+//! `procfs::sys` reads `/proc/sys` of its own root only, and `KernelStats`, `Meminfo` and the like
+//! fail as a whole where a kernel leaves out one field: what is asked for here must be there, and
+//! nothing else.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use procfs::{FromRead as _, VmStat};
+
+use super::files::{read, read_number};
+use super::roots::Roots;
+
+/// The kernel's random id of this boot.
+pub fn boot_id(proc: &Path) -> Option<String> {
+    let id = read(&proc.join("sys/kernel/random/boot_id")).ok()?;
+    Some(id.trim().to_owned())
+}
+
+/// When the kernel was booted, in seconds since the epoch.
+pub fn boot_time(proc: &Path) -> Option<u64> {
+    let stat = read(&proc.join("stat")).ok()?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    line.trim().parse().ok()
+}
+
+/// A setting or a counter in `/proc/sys`, for example `kernel/pid_max`.
+pub fn sysctl(proc: &Path, name: &str) -> Option<u64> {
+    read_number(&proc.join("sys").join(name))
+}
+
+/// How many processes the kernel has killed to free memory; `None` before 4.13, which does not count
+/// them.
+///
+/// # Errors
+///
+/// If the counters cannot be read.
+pub fn oom_kills(proc: &Path) -> anyhow::Result<Option<u64>> {
+    let counters = VmStat::from_file(proc.join("vmstat")).context("reading the counters")?;
+    let kills = counters.0.get("oom_kill").copied();
+    Ok(kills.and_then(|kills| kills.try_into().ok()))
+}
+
+/// How often the kernel's detector has found a hung task; counted since 6.13.
+pub fn hung_tasks(proc: &Path) -> Option<u64> {
+    sysctl(proc, "kernel/hung_task_detect_count")
+}
+
+/// What `/proc/loadavg` says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// The average number of tasks that run or wait uninterruptibly, in the last 1, 5 and 15
+    /// minutes.
+    pub averages: [f64; 3],
+    /// The tasks that exist: processes and threads.
+    pub tasks: u64,
+}
+
+/// Reads the load. `procfs::LoadAverage` has `f32`, in which 2.18 becomes 2.1800000667572.
+pub fn load(proc: &Path) -> anyhow::Result<Load> {
+    let path = proc.join("loadavg");
+    let text = read(&path)?;
+    parse_load(&text).with_context(|| format!("reading {}: {text:.80?} is no load", path.display()))
+}
+
+/// Parses `0.10 0.20 0.30 2/1234 5678`.
+fn parse_load(text: &str) -> Option<Load> {
+    let mut words = text.split_whitespace();
+    let mut average = || words.next()?.parse().ok();
+    let averages = [average()?, average()?, average()?];
+    let (_, tasks) = words.next()?.split_once('/')?;
+    Some(Load {
+        averages,
+        tasks: tasks.parse().ok()?,
+    })
+}
+
+/// The most tasks that there can be: every thread has an id, and both limits hold.
+pub fn task_limit(proc: &Path) -> Option<u64> {
+    let limits = ["kernel/pid_max", "kernel/threads-max"].map(|name| sysctl(proc, name));
+    limits.into_iter().flatten().min()
+}
+
+/// The connections that the kernel tracks, and the most that it can; `None` while the module that
+/// does so is not loaded.
+///
+/// Counted are those of the node's network namespace: the first column of the first row under the
+/// heading. The sysctl has those of the reader's own namespace, a pod's for example; the limit is
+/// one for all.
+pub fn connections(roots: &Roots) -> Option<(u64, u64)> {
+    let limit = sysctl(&roots.proc, "net/netfilter/nf_conntrack_max")?;
+    let of_node = || {
+        let text = read(&roots.of_first_process("net/stat/nf_conntrack")).ok()?;
+        let entries = text.lines().nth(1)?.split_whitespace().next()?;
+        u64::from_str_radix(entries, 16).ok()
+    };
+    let of_reader = || sysctl(&roots.proc, "net/netfilter/nf_conntrack_count");
+    Some((of_node().or_else(of_reader)?, limit))
+}
+
+/// The files that are open, and the most that can be: `open unused limit`.
+pub fn open_files(proc: &Path) -> Option<(u64, u64)> {
+    let text = read(&proc.join("sys/fs/file-nr")).ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_from_proc() {
+        let proc = tempfile::tempdir().unwrap();
+        assert!(oom_kills(proc.path()).is_err());
+        std::fs::write(
+            proc.path().join("vmstat"),
+            "nr_free 1\noom_kill 7\nother 2\n",
+        )
+        .unwrap();
+        assert_eq!(oom_kills(proc.path()).unwrap(), Some(7));
+        std::fs::create_dir_all(proc.path().join("sys/kernel")).unwrap();
+        assert_eq!(hung_tasks(proc.path()), None);
+        let counter = proc.path().join("sys/kernel/hung_task_detect_count");
+        std::fs::write(counter, "3\n").unwrap();
+        assert_eq!(hung_tasks(proc.path()), Some(3));
+    }
+
+    #[test]
+    fn the_load_is_whole_or_none() {
+        let load = parse_load("2.18 0.71 0.42 3/1801 5678\n").unwrap();
+        assert_eq!(
+            load.averages.map(|one| one.to_string()),
+            ["2.18", "0.71", "0.42"]
+        );
+        assert_eq!(load.tasks, 1801);
+        for text in [
+            "",
+            "0.1 0.2 0.3",
+            "0.1 0.2 x 1/2 3",
+            "0.1 0.2 0.3 12 3",
+            "0.1 0.2 0.3 1/-2",
+        ] {
+            assert_eq!(parse_load(text), None, "{text:?}");
+        }
+    }
+}
