@@ -11,7 +11,7 @@ pub(crate) const COMMAND: Command = Command {
     args: "[logs | plugins]",
     help: "Builds the agent and measures it, on faults of this machine's kernel and in peace. Prints the\n\
            table in docs/benchmarks.md. Takes four minutes and root; nothing else should run meanwhile.\n\
-           With `logs`, measures how fast it reads a log, against ripgrep and a naive reader; with\n\
+           With `logs`, measures how fast it reads a log, against ripgrep and a simple reader; with\n\
            `plugins`, only what two hundred plugins a second cost.",
     run,
 };

@@ -45,7 +45,7 @@ fn page() -> anyhow::Result<String> {
         ("OOM kill to terminal line", quantiles(oom)),
         ("ext4 error to terminal line", quantiles(ext4)),
         ("resident memory, idle", mebibytes(idle.resident)),
-        ("of it anonymous", mebibytes(idle.anonymous)),
+        ("…of which anonymous", mebibytes(idle.anonymous)),
         (
             "CPU time, idle",
             format!("{:.4} s a minute", idle.cpu_seconds_a_minute),

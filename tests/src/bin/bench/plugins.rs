@@ -23,7 +23,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<(&'static str, String)>> {
     let milliseconds =
         |time: Duration| format!("{:.1} ms a second", time.as_secs_f64() * 1e3 / seconds);
     let percent = |done: u64| done as f64 / (f64::from(RULES) * seconds) * 100.0;
-    let runs_done = |done: u64| format!("{done}, {:.2} % of what is due", percent(done));
+    let runs_done = |done: u64| format!("{done}, {:.2} % of the planned runs", percent(done));
     Ok(vec![
         (
             "200 plugins a second: CPU time of the agent",
@@ -31,13 +31,13 @@ pub(crate) fn rows() -> anyhow::Result<Vec<(&'static str, String)>> {
         ),
         ("…of the plugins", milliseconds(together.children)),
         (
-            "/bin/true 200 times a second, without an agent: CPU time of who starts it",
+            "without the agent, a program that starts `/bin/true` 200 times a second: CPU time",
             milliseconds(bare_own),
         ),
         ("…of `/bin/true`", milliseconds(bare_children)),
         ("runs done", runs_done(together.done)),
         (
-            "a rule's drift from its clock, all rules within 100 ms, the default",
+            "delay of a run against its plan, all rules spread over 100 ms (the default)",
             crate::quantiles(together.late),
         ),
         ("…with a jitter of 1 s", crate::quantiles(apart.late)),

@@ -21,8 +21,8 @@ const SCRAPES: usize = 100;
 /// What both shipped configs cost.
 struct Figures {
     series: usize,
-    /// The processor time of one pass of both.
-    pass: Duration,
+    /// The processor time of one collection of both.
+    collection: Duration,
     resident: u64,
     anonymous: u64,
     page: u64,
@@ -31,10 +31,10 @@ struct Figures {
 
 const ROWS: [&str; 6] = [
     "series",
-    "processor time of a pass",
+    "processor time of one collection",
     "resident memory",
-    "of it anonymous",
-    "page",
+    "…of which anonymous",
+    "size of the page",
     "scrape",
 ];
 
@@ -73,7 +73,7 @@ impl Figures {
         let status = read(&process.join("status"))?;
         Ok(Self {
             series: page.series.len(),
-            pass: spent.div_f64(COLLECTING.as_secs_f64()),
+            collection: spent.div_f64(COLLECTING.as_secs_f64()),
             resident: field(&status, "VmRSS:")? * 1024,
             anonymous: field(&status, "RssAnon:")? * 1024,
             page: page.text.len() as u64,
@@ -85,7 +85,7 @@ impl Figures {
     fn cells(self) -> [String; 6] {
         [
             self.series.to_string(),
-            format!("{:.2} ms", self.pass.as_secs_f64() * 1000.0),
+            format!("{:.2} ms", self.collection.as_secs_f64() * 1000.0),
             mebibytes(self.resident),
             mebibytes(self.anonymous),
             mebibytes(self.page),

@@ -53,10 +53,10 @@ pub(crate) fn table() -> anyhow::Result<String> {
             best(&|| ripgrep(folder.path(), &log, &shipped))?,
         ),
         (
-            "the same, 1,000 patterns",
+            "`ripgrep -f`, 1,000 patterns",
             best(&|| ripgrep(folder.path(), &log, &thousand))?,
         ),
-        ("naive, 14 rules", naive(&log, &shipped)?),
+        ("simple reader, 14 rules", naive(&log, &shipped)?),
         (
             "agent, 1,000 rules",
             best(&|| agent(folder.path(), &log, &thousand))?,
@@ -68,7 +68,7 @@ pub(crate) fn table() -> anyhow::Result<String> {
     ];
     let mut table = format!(
         "{LINES} lines, {}, {FAULTS} of them faults\n\n\
-         | reader | lines a second of processor time | of the agent's | resident memory, before and at most |\n\
+         | reader | lines per second of processor time | relative to the agent | resident memory: before, maximum |\n\
          | --- | --- | --- | --- |\n",
         crate::mebibytes(log.text.len() as u64)
     );
@@ -87,7 +87,7 @@ pub(crate) fn table() -> anyhow::Result<String> {
     let record = kernel::agent(folder.path(), &shipped)?;
     writeln!(
         table,
-        "\nkernel log, 14 rules: {:.2} µs of processor time a record",
+        "\nkernel log, 14 rules: {:.2} µs of processor time per record",
         1e6 / record.rate()
     )?;
     Ok(table)
