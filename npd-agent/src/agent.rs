@@ -104,9 +104,10 @@ impl Agent {
         }
         let (sender, reports) = mpsc::channel(REPORTS_QUEUED);
         let mut hub = Hub::new(self.metrics.clone(), self.status_page.clone(), exporters);
-        let mut saved = BTreeMap::new();
+        let (mut saved, mut memories) = (BTreeMap::new(), BTreeMap::new());
         if let Some(state) = self.state {
             saved.clone_from(&state.checkpoint.places);
+            memories.clone_from(&state.checkpoint.memories);
             let claims = state.checkpoint.claims.clone();
             let (writer, task) = CheckpointWriter::new(state, acknowledged);
             hub = hub.with_checkpoint_writer(writer, claims);
@@ -119,10 +120,12 @@ impl Agent {
             }
             hub.expect(&monitor.watches(), Instant::now());
         }
+        let reporter = Reporter::new(self.node, self.metrics, self.status_page, sender)
+            .with_saved(saved)
+            .with_memories(memories)
+            .with_claimed(hub.claimed());
         tasks.spawn(hub.run(reports));
         tasks.spawn(orphans::reap());
-        let reporter =
-            Reporter::new(self.node, self.metrics, self.status_page, sender).with_saved(saved);
         for monitor in self.monitors {
             tasks.spawn(supervise(monitor, reporter.clone()));
         }

@@ -36,6 +36,8 @@ pub struct Checkpoint {
     boot_id: String,
     /// How far each source was read, in the source's own terms.
     pub places: BTreeMap<String, Value>,
+    /// What each probe wants to know after a restart, in its own terms.
+    pub memories: BTreeMap<String, Value>,
     /// What is claimed about the node's conditions.
     pub claims: Vec<SavedClaim>,
     /// The number of the last status that was told when each source had been read so far.
@@ -145,6 +147,13 @@ impl CheckpointWriter {
     pub fn progress(&mut self, source: String, place: Value, after: u64) {
         self.checkpoint.acknowledged.insert(source.clone(), after);
         self.checkpoint.places.insert(source, place);
+        self.save(after);
+    }
+
+    /// The probe wants to know this after a restart; what it reported before has been handed to the
+    /// exporters likewise.
+    pub fn remember(&mut self, probe: &str, memory: Value, after: u64) {
+        self.checkpoint.memories.insert(probe.to_owned(), memory);
         self.save(after);
     }
 
@@ -267,6 +276,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_probe_and_a_source_may_have_the_same_name() {
+        let folder = TempDir::new().unwrap();
+        let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
+        let (mut writer, task) = CheckpointWriter::new(state, Vec::new());
+        writer.progress("kmsg".to_owned(), 7.into(), 0);
+        writer.remember("kmsg", "asleep".into(), 0);
+        let written = async {
+            let load = || load(folder.path(), &node("n", "b"));
+            while load().memories.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            load()
+        };
+        let found = tokio::select! {
+            Err(error) = task => panic!("{error:#}"),
+            found = written => found,
+        };
+        assert_eq!(found.places["kmsg"], 7);
+        assert_eq!(found.memories["kmsg"], "asleep");
+    }
+
+    #[tokio::test]
     async fn a_checkpoint_waits_until_everything_is_told() {
         let folder = TempDir::new().unwrap();
         let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
@@ -328,7 +359,7 @@ mod tests {
                 .is_empty()
         );
         for boot_id in ["b", ""] {
-            let unknown = r#"{"version": 2, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "claims": []}"#;
+            let unknown = r#"{"version": 2, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "memories": {}, "claims": []}"#;
             fs::write(folder.path().join(FILE), unknown).unwrap();
             let found = load(folder.path(), &node("n", boot_id));
             assert!(found.places.is_empty());
@@ -337,7 +368,7 @@ mod tests {
             "",
             "{",
             "[]",
-            r#"{"version": 1, "node": "n", "boot_id": "b", "places": {}, "claims": []}"#,
+            r#"{"version": 1, "node": "n", "boot_id": "b", "places": {}, "memories": {}, "claims": []}"#,
         ] {
             fs::write(folder.path().join(FILE), corrupt).unwrap();
             assert_eq!(load(folder.path(), &node("n", "b")).boot_id, "b");

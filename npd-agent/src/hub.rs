@@ -1,13 +1,13 @@
 //! The one place where findings become news: incidents, ledger, problem metrics, exporters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::checkpoint::CheckpointWriter;
 use crate::exporter::Exporter;
@@ -17,7 +17,8 @@ use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node::clock;
 use crate::problem::{
-    Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, Update, Watched,
+    Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, Subject, Update,
+    Watched,
 };
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
@@ -36,6 +37,8 @@ pub struct Hub {
     held_back: BTreeMap<String, Value>,
     /// Claims from before the agent was started whose config file is not yet declared.
     saved: Vec<SavedClaim>,
+    /// What anyone claims to be unwell, for the probes.
+    claimed: watch::Sender<BTreeSet<Subject>>,
     /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
     gauged: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -58,6 +61,7 @@ impl Hub {
             number: u64::try_from(clock::monotonic().as_nanos()).unwrap_or_default(),
             held_back: BTreeMap::new(),
             saved: Vec::new(),
+            claimed: watch::Sender::default(),
             gauged: BTreeMap::new(),
         }
     }
@@ -70,6 +74,11 @@ impl Hub {
             saved,
             ..self
         }
+    }
+
+    /// What anyone claims to be unwell, now and later.
+    pub fn claimed(&self) -> watch::Receiver<BTreeSet<Subject>> {
+        self.claimed.subscribe()
     }
 
     /// Has the kernel's log wait for what a monitor's probes say; see [`Incidents::expect`].
@@ -177,6 +186,11 @@ impl Hub {
             }
             Report::Resumed { subject, reason } => self.incidents.resume(subject, reason),
             Report::NotWatching(probe) => self.incidents.unwatch(probe),
+            Report::Remember { probe, memory } => {
+                if let Some(writer) = &mut self.writer {
+                    writer.remember(probe, memory, self.number);
+                }
+            }
             Report::Progress { source, place } => {
                 self.held_back.insert(source, place);
             }
@@ -257,8 +271,7 @@ impl Hub {
 
     /// Tells the checkpoint, and the probes, what is claimed now.
     fn keep_claims(&mut self) {
-        let unwell = self.ledger.subjects();
-        self.status_page.update(|shown| shown.unwell = unwell);
+        self.claimed.send_replace(self.ledger.subjects());
         if let Some(writer) = &mut self.writer {
             writer.claimed(self.ledger.saved().collect(), self.number);
         }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -35,6 +35,13 @@ pub enum Report {
     },
     /// The probe of this name is gone: kernel text reports again.
     NotWatching(&'static str),
+    /// What a probe wants to know after a restart of the agent.
+    Remember {
+        /// The probe's name.
+        probe: &'static str,
+        /// What it wants to know, in its own terms. It replaces what the probe said before.
+        memory: Value,
+    },
     /// Everything that a source held up to this place has been reported: a checkpoint may say so.
     Progress {
         /// The source's name.
@@ -64,6 +71,11 @@ pub struct Reporter {
     pub status_page: StatusPage,
     /// How far each source had been read when the agent stopped.
     saved: Arc<BTreeMap<String, Value>>,
+    /// What each probe wanted to know after a restart.
+    memories: Arc<BTreeMap<String, Value>>,
+    /// What anyone claims to be unwell, as the hub knows it.
+    claimed: watch::Receiver<BTreeSet<Subject>>,
+    kernel_log_is_read: watch::Sender<bool>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -80,6 +92,9 @@ impl Reporter {
             metrics,
             status_page,
             saved: Arc::default(),
+            memories: Arc::default(),
+            claimed: watch::Sender::default().subscribe(),
+            kernel_log_is_read: watch::Sender::default(),
             reports,
         }
     }
@@ -93,6 +108,21 @@ impl Reporter {
         }
     }
 
+    /// Knows what each probe wanted to know after a restart.
+    #[must_use]
+    pub fn with_memories(self, memories: BTreeMap<String, Value>) -> Self {
+        Self {
+            memories: Arc::new(memories),
+            ..self
+        }
+    }
+
+    /// Knows what the hub says that anyone claims to be unwell.
+    #[must_use]
+    pub fn with_claimed(self, claimed: watch::Receiver<BTreeSet<Subject>>) -> Self {
+        Self { claimed, ..self }
+    }
+
     /// How far the source had been read when the agent stopped; `None` if that is not known, or not
     /// in terms that are understood.
     pub fn saved<T: DeserializeOwned>(&self, source: &str) -> Option<T> {
@@ -103,6 +133,30 @@ impl Reporter {
     pub async fn progress(&self, source: &str, place: Value) -> anyhow::Result<()> {
         let source = source.to_owned();
         self.send(Report::Progress { source, place }).await
+    }
+
+    /// What the probe had the checkpoint [remember](Report::Remember) before the agent was started;
+    /// `None` if nothing, or nothing that is understood.
+    pub fn remembered<T: DeserializeOwned>(&self, probe: &str) -> Option<T> {
+        T::deserialize(self.memories.get(probe)?).ok()
+    }
+
+    /// The keys of the subjects of `probe` that anyone claims to be unwell: the probe itself, the
+    /// kernel's log, or a checkpoint.
+    pub fn claimed(&self, probe: &str) -> BTreeSet<String> {
+        let claimed = self.claimed.borrow();
+        let own = claimed.iter().filter(|subject| subject.probe == probe);
+        own.map(|subject| subject.key.clone()).collect()
+    }
+
+    /// Whether anyone reads the kernel's log now.
+    pub fn kernel_log_is_read(&self) -> bool {
+        *self.kernel_log_is_read.borrow()
+    }
+
+    /// Says whether the kernel's log is read from now on.
+    pub fn set_kernel_log_is_read(&self, is_read: bool) {
+        self.kernel_log_is_read.send_replace(is_read);
     }
 
     /// Hands a report to the hub; waits while the hub is busy.

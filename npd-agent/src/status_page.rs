@@ -1,13 +1,13 @@
 //! What the agent shows of the node and of itself over HTTP.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::problem::{Condition, ConditionStatus, Event, Subject};
+use crate::problem::{Condition, ConditionStatus, Event};
 
 /// How many events `/events` shows.
 const EVENTS_SHOWN: usize = 256;
@@ -36,9 +36,6 @@ pub struct StatusModel {
     pub probes: BTreeMap<String, ProbeState>,
     /// The exporters that run, and what each has to say about itself.
     pub exporters: BTreeMap<String, String>,
-    /// What anyone claims to be unwell. A probe takes back what it knows to be over.
-    #[serde(skip)]
-    pub unwell: BTreeSet<Subject>,
     /// For `/conditions`.
     #[serde(skip)]
     pub conditions: Vec<Condition>,
@@ -122,7 +119,6 @@ impl StatusPage {
             plugins: BTreeMap::new(),
             probes: BTreeMap::new(),
             exporters: BTreeMap::new(),
-            unwell: BTreeSet::new(),
             conditions: Vec::new(),
             events: VecDeque::new(),
         }))

@@ -234,13 +234,14 @@ impl ProbeContext {
 
     /// What the probe before the agent's start has left to [remember](Self::remember).
     pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
-        self.reporter.saved(self.probe.name)
+        self.reporter.remembered(self.probe.name)
     }
 
     /// Has this kept for the probe after the agent's end.
     pub async fn remember(&self, state: impl Serialize) -> anyhow::Result<()> {
-        let state = serde_json::to_value(state).context("keeping what was reported")?;
-        self.reporter.progress(self.probe.name, state).await
+        let memory = serde_json::to_value(state).context("keeping what was reported")?;
+        let probe = self.probe.name;
+        self.reporter.send(Report::Remember { probe, memory }).await
     }
 
     fn subject(&self, key: impl Display) -> Subject {
@@ -338,21 +339,12 @@ impl ProbeContext {
     /// The keys of the probe's subjects that anyone claims to be unwell: the kernel's log told of
     /// them, or a checkpoint did.
     pub fn claimed(&self) -> BTreeSet<String> {
-        let shown = self.reporter.status_page.read();
-        let own = shown
-            .unwell
-            .iter()
-            .filter(|subject| subject.probe == self.probe.name);
-        own.map(|subject| subject.key.clone()).collect()
+        self.reporter.claimed(self.probe.name)
     }
 
-    /// Whether the kernel's log is being read.
+    /// Whether the kernel's log tells of the same incidents, and is being read.
     pub fn text_is_read(&self) -> bool {
-        let status_page = self.reporter.status_page.read();
-        status_page
-            .sources
-            .get("kmsg")
-            .is_some_and(|source| source.up)
+        self.probe.text.is_some() && self.reporter.kernel_log_is_read()
     }
 
     /// Counts what the kernel counted and the probe was not told of.

@@ -1,6 +1,6 @@
 //! A made-up machine for the tests of probes: a `/proc` in a folder, and someone who listens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,20 +17,22 @@ use zerocopy::{Immutable, IntoBytes};
 use super::probe::{Attached, Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
 use crate::metrics::Metrics;
 use crate::node::{Node, Roots};
-use crate::problem::{Forever, Problem};
+use crate::problem::{Forever, Problem, Subject};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::StatusPage;
 
 /// A probe that runs on a made-up machine.
 pub(super) struct Stage {
-    pub(super) status_page: StatusPage,
+    pub(super) reporter: Reporter,
+    /// What anyone claims to be unwell.
+    pub(super) claimed: watch::Sender<BTreeSet<Subject>>,
     pub(super) metrics: Metrics,
     pub(super) folder: TempDir,
     pub(super) records: mpsc::Sender<ProbeRecord>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
     /// What the probe has left for the next one.
-    saved: BTreeMap<String, Value>,
+    memories: BTreeMap<String, Value>,
     /// Must live as long as the probe.
     _attached: watch::Sender<Attached>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Stage {
 /// A machine on which nothing runs yet.
 pub(super) struct Set {
     pub(super) folder: TempDir,
-    saved: BTreeMap<String, Value>,
+    memories: BTreeMap<String, Value>,
 }
 
 impl Set {
@@ -46,7 +48,7 @@ impl Set {
     pub(super) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            saved: BTreeMap::new(),
+            memories: BTreeMap::new(),
         }
     }
 
@@ -86,8 +88,10 @@ impl Set {
         let metrics = Metrics::new().unwrap();
         let status_page = StatusPage::new(node.name.clone(), Timestamp::UNIX_EPOCH);
         let (sender, reports) = mpsc::channel(64);
-        let reporter = Reporter::new(Arc::new(node), metrics.clone(), status_page.clone(), sender)
-            .with_saved(self.saved.clone());
+        let claimed = watch::Sender::default();
+        let reporter = Reporter::new(Arc::new(node), metrics.clone(), status_page, sender)
+            .with_memories(self.memories.clone())
+            .with_claimed(claimed.subscribe());
         let (records, incoming) = mpsc::channel(64);
         let programs = probe.programs.iter();
         let attached = programs.map(|program| (program.name, attached.clone()));
@@ -102,16 +106,17 @@ impl Set {
             attached: seen,
             attach_now: Arc::new(Notify::new()),
             kernel: None,
-            reporter,
+            reporter: reporter.clone(),
         }));
         Stage {
-            status_page,
+            reporter,
+            claimed,
             metrics,
             folder: self.folder,
             records,
             reports,
             probe,
-            saved: self.saved,
+            memories: self.memories,
             _attached: attached,
         }
     }
@@ -123,7 +128,7 @@ impl Stage {
         self.probe.abort();
         Set {
             folder: self.folder,
-            saved: self.saved,
+            memories: self.memories,
         }
     }
 
@@ -140,7 +145,7 @@ impl Stage {
 
     /// How the probe says that it sees.
     pub(super) fn backend(&self) -> &'static str {
-        let shown = self.status_page.read();
+        let shown = self.reporter.status_page.read();
         shown.probes.values().next().unwrap().backend
     }
 
@@ -159,7 +164,9 @@ impl Stage {
         let mut heard = Vec::new();
         while let Ok(report) = timeout_at(until, self.reports.recv()).await {
             match report.expect("the probe has ended") {
-                Report::Progress { source, place } => _ = self.saved.insert(source, place),
+                Report::Remember { probe, memory } => {
+                    self.memories.insert(probe.to_owned(), memory);
+                }
                 report => heard.push(reported(report)),
             }
         }
@@ -179,7 +186,9 @@ fn reported(report: Report) -> String {
         Report::Recovered { subject, .. } => format!("Recovered: {subject}"),
         Report::Watching { probe, .. } => format!("Watching: {probe}"),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
-        other @ (Report::NotWatching(_) | Report::Progress { .. }) => format!("{other:?}"),
+        other @ (Report::NotWatching(_) | Report::Progress { .. } | Report::Remember { .. }) => {
+            format!("{other:?}")
+        }
     }
 }
 

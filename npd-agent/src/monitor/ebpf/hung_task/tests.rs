@@ -86,9 +86,7 @@ async fn what_others_claim_is_taken_back() {
     show(&stage, 8, "S", 5);
     stage.hear(1).await;
     let subjects = [7, 8, 9].map(|pid| Subject::new("hung_task", pid));
-    stage
-        .status_page
-        .update(|shown| shown.unwell.extend(subjects));
+    stage.claimed.send_replace(subjects.into());
     // Anything wakes the probe: a look every few seconds would.
     let heard = stage.hear(9).await;
     assert!(

@@ -67,7 +67,7 @@ async fn without_the_tracepoint_the_log_tells() {
     let set = Set::new();
     set.write("proc/vmstat", &counted(3));
     let mut stage = set.start(&OOM, &Err("no BPF".to_owned()));
-    stage.status_page.source("kmsg", true, None);
+    stage.reporter.set_kernel_log_is_read(true);
     stage.hear(2).await;
     assert_eq!(stage.backend(), "kmsg");
     stage.write("proc/vmstat", &counted(4));

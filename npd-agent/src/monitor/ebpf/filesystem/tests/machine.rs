@@ -70,8 +70,8 @@ impl Machine {
     /// Someone claims that the file system is unwell: the kernel's log, or a checkpoint.
     pub(super) fn claimed(&self, name: &str) {
         let subject = Subject::new(PROBE.name, name);
-        self.stage.status_page.update(|shown| {
-            shown.unwell.insert(subject);
+        self.stage.claimed.send_modify(|claimed| {
+            claimed.insert(subject);
         });
     }
 
@@ -135,6 +135,6 @@ fn reported(report: Report) -> String {
         Report::Watching { conditions, .. } => format!("Watching: {conditions:?}"),
         Report::NotWatching(_) => "Not watching".to_owned(),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
-        other @ Report::Progress { .. } => format!("{other:?}"),
+        other @ (Report::Progress { .. } | Report::Remember { .. }) => format!("{other:?}"),
     }
 }

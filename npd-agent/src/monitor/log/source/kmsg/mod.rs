@@ -91,6 +91,7 @@ impl KernelLog {
             let mut device = Kmsg::open(&path)
                 .with_context(|| format!("opening the kernel log {}", path.display()))?;
             reporter.source_up(NAME, true);
+            reporter.set_kernel_log_is_read(true);
             let Reopen = self.follow(&mut device, reporter).await?;
         }
     }
@@ -247,6 +248,7 @@ impl Monitor for KernelLog {
             let result = self.watch(reporter).await;
             if let Err(error) = &result {
                 reporter.source_down(NAME, true, format!("{error:#}"));
+                reporter.set_kernel_log_is_read(false);
             }
             result
         })

@@ -329,7 +329,9 @@ async fn a_log_that_is_not_there_is_down_and_said_to_be() {
     let mut node = (*bench.reporter.node).clone();
     node.roots.dev = "/nowhere".into();
     bench.reporter.node = Arc::new(node);
+    bench.reporter.set_kernel_log_is_read(true);
     let Err(error) = bench.log.run(&bench.reporter).await;
+    assert!(!bench.reporter.kernel_log_is_read());
     check(
         &format!("{error:#}"),
         &expect!["opening the kernel log /nowhere/kmsg: No such file or directory (os error 2)"],
