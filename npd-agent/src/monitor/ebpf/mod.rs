@@ -20,9 +20,9 @@ pub mod probe;
 mod program_log;
 mod reconcile;
 mod ring;
-#[cfg(test)]
-mod stage;
 mod task;
+#[cfg(test)]
+mod test_support;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,7 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::stage::{Set, Stage};
+use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe};
 use crate::problem::Subject;
 
 static HUNG_TASK: Probe = PROBE;
@@ -24,13 +24,13 @@ fn thread(pid: u32, state: &str, wakes: u32) -> [(String, String); 4] {
 }
 
 /// A host whose tasks are seen through `/proc`.
-fn host() -> Set {
-    let set = Set::new();
-    set.write("proc/2/comm", "kthreadd\n");
-    set
+fn host() -> FakeMachine {
+    let machine = FakeMachine::new();
+    machine.write("proc/2/comm", "kthreadd\n");
+    machine
 }
 
-fn show(on: &Stage, pid: u32, state: &str, wakes: u32) {
+fn show(on: &RunningProbe, pid: u32, state: &str, wakes: u32) {
     for (path, content) in thread(pid, state, wakes) {
         on.write(&path, &content);
     }
@@ -49,46 +49,46 @@ fn reported(pid: u32, wakes: u64) -> HungTask {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_finds_a_hung_task_and_its_recovery() {
-    let mut stage = host().start(&HUNG_TASK, &Err("no BPF".to_owned()));
-    show(&stage, 7, "D", 3);
-    assert_eq!(stage.hear(29).await, ["Watching: hung_task"]);
-    assert_eq!(stage.backend(), "poll");
+    let mut probe = host().start(&HUNG_TASK, &Err("no BPF".to_owned()));
+    show(&probe, 7, "D", 3);
+    assert_eq!(probe.hear(29).await, ["Watching: hung_task"]);
+    assert_eq!(probe.backend(), "poll");
     let message = "task cp:7 blocked for more than 30 seconds";
     let reported = [format!("Happened: {message}"), format!("Lasts: {message}")];
-    assert_eq!(stage.hear(10).await, reported);
-    assert_eq!(stage.hear(60).await, [""; 0]);
-    show(&stage, 7, "D", 4);
-    assert_eq!(stage.hear(2).await, ["Recovered: hung_task 7"]);
+    assert_eq!(probe.hear(10).await, reported);
+    assert_eq!(probe.hear(60).await, [""; 0]);
+    show(&probe, 7, "D", 4);
+    assert_eq!(probe.hear(2).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_task_recovers_while_the_kernel_tells_of_another() {
-    let mut stage = host().start(&HUNG_TASK, &Ok(()));
-    show(&stage, 7, "D", 3);
-    show(&stage, 8, "D", 5);
-    stage.hear(1).await;
-    stage.record(&reported(7, 3)).await;
-    stage.record(&reported(8, 5)).await;
-    assert_eq!(stage.hear(1).await.len(), 4);
-    show(&stage, 7, "S", 4);
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
+    show(&probe, 7, "D", 3);
+    show(&probe, 8, "D", 5);
+    probe.hear(1).await;
+    probe.record(&reported(7, 3)).await;
+    probe.record(&reported(8, 5)).await;
+    assert_eq!(probe.hear(1).await.len(), 4);
+    show(&probe, 7, "S", 4);
     let mut heard = Vec::new();
     for _ in 0..3 {
-        stage.record(&reported(8, 5)).await;
-        heard.extend(stage.hear(1).await);
+        probe.record(&reported(8, 5)).await;
+        heard.extend(probe.hear(1).await);
     }
     assert_eq!(heard, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_others_claim_is_taken_back() {
-    let mut stage = host().start(&HUNG_TASK, &Ok(()));
-    show(&stage, 7, "D", 3);
-    show(&stage, 8, "S", 5);
-    stage.hear(1).await;
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
+    show(&probe, 7, "D", 3);
+    show(&probe, 8, "S", 5);
+    probe.hear(1).await;
     let subjects = [7, 8, 9].map(|pid| Subject::new("hung_task", pid));
-    stage.claimed.send_replace(subjects.into());
+    probe.claimed.send_replace(subjects.into());
     // Anything wakes the probe: a look every few seconds would.
-    let heard = stage.hear(9).await;
+    let heard = probe.hear(9).await;
     assert!(
         heard.contains(&"Recovered: hung_task 8".to_owned()),
         "{heard:?}"
@@ -105,77 +105,77 @@ async fn what_others_claim_is_taken_back() {
 
 #[tokio::test(start_paused = true)]
 async fn out_of_sight_recovery_is_silence() {
-    let set = Set::new();
-    set.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
-    set.write("proc/sys/kernel/hung_task_check_interval_secs", "4\n");
-    let mut stage = set.start(&HUNG_TASK, &Ok(()));
+    let machine = FakeMachine::new();
+    machine.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
+    machine.write("proc/sys/kernel/hung_task_check_interval_secs", "4\n");
+    let mut probe = machine.start(&HUNG_TASK, &Ok(()));
     // Another task with the number, in the agent's own namespace.
-    show(&stage, 7, "S", 0);
-    stage.hear(1).await;
+    show(&probe, 7, "S", 0);
+    probe.hear(1).await;
     for turn in 0..3 {
-        stage.record(&reported(7, 3)).await;
-        let heard = stage.hear(4).await;
+        probe.record(&reported(7, 3)).await;
+        let heard = probe.hear(4).await;
         assert_eq!(heard.len(), if turn == 0 { 2 } else { 0 }, "{heard:?}");
     }
-    assert_eq!(stage.hear(10).await, ["Recovered: hung_task 7"]);
+    assert_eq!(probe.hear(10).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
-    let mut stage = host().start(&HUNG_TASK, &Ok(()));
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
     for pid in [7, 8, 9] {
-        show(&stage, pid, "D", 3);
-        stage.record(&reported(pid, 3)).await;
+        show(&probe, pid, "D", 3);
+        probe.record(&reported(pid, 3)).await;
     }
-    stage.hear(1).await;
-    let set = stage.end();
+    probe.hear(1).await;
+    let machine = probe.end();
     // One woke and sleeps again, one has ended and another has its number.
     for (path, content) in thread(8, "D", 4).into_iter().chain(thread(9, "D", 1)) {
-        set.write(&path, &content);
+        machine.write(&path, &content);
     }
-    let mut stage = set.start(&HUNG_TASK, &Ok(()));
+    let mut probe = machine.start(&HUNG_TASK, &Ok(()));
     let claim = "Lasts: task cp:7 blocked for more than 30 seconds";
     let resumed = [
         "Resumed: Happened, hung_task 7",
         claim,
         "Watching: hung_task",
     ];
-    assert_eq!(stage.hear(29).await, resumed);
-    stage.record(&reported(7, 3)).await;
-    let heard = stage.hear(20).await;
+    assert_eq!(probe.hear(29).await, resumed);
+    probe.record(&reported(7, 3)).await;
+    let heard = probe.hear(20).await;
     let of_others = heard.iter().all(|line| !line.contains(":7 "));
     assert!(heard.len() == 4 && of_others, "{heard:?}");
-    show(&stage, 7, "S", 4);
-    assert_eq!(stage.hear(2).await, ["Recovered: hung_task 7"]);
+    show(&probe, 7, "S", 4);
+    assert_eq!(probe.hear(2).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn out_of_sight_what_an_earlier_agent_told_of_lasts_until_the_kernel_is_silent() {
-    let set = Set::new();
-    set.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
-    let mut stage = set.start(&HUNG_TASK, &Ok(()));
-    stage.hear(1).await;
-    stage.record(&reported(7, 3)).await;
-    assert_eq!(stage.hear(4).await.len(), 2);
-    let mut stage = stage.end().start(&HUNG_TASK, &Ok(()));
-    assert_eq!(stage.hear(6).await.len(), 3);
-    stage.record(&reported(7, 3)).await;
-    assert_eq!(stage.hear(10).await, [""; 0]);
-    assert_eq!(stage.hear(20).await, ["Recovered: hung_task 7"]);
+    let machine = FakeMachine::new();
+    machine.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
+    let mut probe = machine.start(&HUNG_TASK, &Ok(()));
+    probe.hear(1).await;
+    probe.record(&reported(7, 3)).await;
+    assert_eq!(probe.hear(4).await.len(), 2);
+    let mut probe = probe.end().start(&HUNG_TASK, &Ok(()));
+    assert_eq!(probe.hear(6).await.len(), 3);
+    probe.record(&reported(7, 3)).await;
+    assert_eq!(probe.hear(10).await, [""; 0]);
+    assert_eq!(probe.hear(20).await, ["Recovered: hung_task 7"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn out_of_sight_without_the_tracepoint_it_answers_for_nothing() {
-    let mut stage = Set::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
-    assert_eq!(stage.hear(60).await, [""; 0]);
-    assert_eq!(stage.backend(), "none");
+    let mut probe = FakeMachine::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
+    assert_eq!(probe.hear(60).await, [""; 0]);
+    assert_eq!(probe.backend(), "none");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nonsense_is_counted() {
-    let mut stage = host().start(&HUNG_TASK, &Ok(()));
-    stage.record(&[0_u8; 24]).await;
-    assert_eq!(stage.hear(1).await, ["Watching: hung_task"]);
-    let malformed = &stage.metrics.records_malformed;
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
+    probe.record(&[0_u8; 24]).await;
+    assert_eq!(probe.hear(1).await, ["Watching: hung_task"]);
+    let malformed = &probe.metrics.records_malformed;
     assert_eq!(malformed.with_label_values(&["ebpf"]).get(), 1);
 }

@@ -3,8 +3,8 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::stage::{Set, Stage};
 use crate::monitor::ebpf::task::tests::cgroup;
+use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe};
 
 static OOM: Probe = PROBE;
 
@@ -25,64 +25,64 @@ fn counted(kills: u64) -> String {
     format!("nr_free_pages 1\noom_kill {kills}\n")
 }
 
-fn missed(stage: &Stage) -> u64 {
-    stage.metrics.probe_missed.with_label_values(&["oom"]).get()
+fn missed(probe: &RunningProbe) -> u64 {
+    probe.metrics.probe_missed.with_label_values(&["oom"]).get()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kill_is_one_event_of_its_pod() {
-    let set = Set::new();
-    set.write("proc/vmstat", &counted(3));
-    set.write(&format!("log/pods/default_web-0_{POD}/0.log"), "");
-    let mut stage = set.start(&OOM, &Ok(()));
-    stage.record(&kill(10, 10)).await;
+    let machine = FakeMachine::new();
+    machine.write("proc/vmstat", &counted(3));
+    machine.write(&format!("log/pods/default_web-0_{POD}/0.log"), "");
+    let mut probe = machine.start(&OOM, &Ok(()));
+    probe.record(&kill(10, 10)).await;
     // Another thread of it needs memory to die.
-    stage.record(&kill(11, 10)).await;
-    let heard = stage.hear(10).await;
+    probe.record(&kill(11, 10)).await;
+    let heard = probe.hear(10).await;
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert_eq!(heard[0], "Watching: oom");
     let begin = "Happened default/web-0: Memory cgroup out of memory: Killed process 10 (java)";
     assert!(heard[1].starts_with(begin), "{heard:?}");
-    assert_eq!(stage.backend(), "raw_tracepoint");
+    assert_eq!(probe.backend(), "raw_tracepoint");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_kernel_counts_and_does_not_tell_is_missed() {
-    let set = Set::new();
-    set.write("proc/vmstat", &counted(3));
-    let mut stage = set.start(&OOM, &Ok(()));
-    stage.record(&kill(10, 10)).await;
-    stage.hear(1).await;
-    stage.write("proc/vmstat", &counted(6));
-    stage.hear(60).await;
-    assert_eq!(missed(&stage), 0, "two may be on their way");
-    stage.hear(120).await;
-    assert_eq!(missed(&stage), 2);
-    stage.hear(600).await;
-    assert_eq!(missed(&stage), 2);
+    let machine = FakeMachine::new();
+    machine.write("proc/vmstat", &counted(3));
+    let mut probe = machine.start(&OOM, &Ok(()));
+    probe.record(&kill(10, 10)).await;
+    probe.hear(1).await;
+    probe.write("proc/vmstat", &counted(6));
+    probe.hear(60).await;
+    assert_eq!(missed(&probe), 0, "two may be on their way");
+    probe.hear(120).await;
+    assert_eq!(missed(&probe), 2);
+    probe.hear(600).await;
+    assert_eq!(missed(&probe), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_tracepoint_the_log_tells() {
-    let set = Set::new();
-    set.write("proc/vmstat", &counted(3));
-    let mut stage = set.start(&OOM, &Err("no BPF".to_owned()));
-    stage.reporter.set_kernel_log_is_read(true);
-    stage.hear(2).await;
-    assert_eq!(stage.backend(), "kmsg");
-    stage.write("proc/vmstat", &counted(4));
-    assert_eq!(stage.hear(10).await, [""; 0]);
+    let machine = FakeMachine::new();
+    machine.write("proc/vmstat", &counted(3));
+    let mut probe = machine.start(&OOM, &Err("no BPF".to_owned()));
+    probe.reporter.set_kernel_log_is_read(true);
+    probe.hear(2).await;
+    assert_eq!(probe.backend(), "kmsg");
+    probe.write("proc/vmstat", &counted(4));
+    assert_eq!(probe.hear(10).await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_log_the_counter_tells() {
-    let set = Set::new();
-    set.write("proc/vmstat", &counted(3));
-    let mut stage = set.start(&OOM, &Err("no BPF".to_owned()));
-    assert_eq!(stage.hear(2).await, [""; 0]);
-    assert_eq!(stage.backend(), "counter");
-    stage.write("proc/vmstat", &counted(5));
-    let heard = stage.hear(10).await;
+    let machine = FakeMachine::new();
+    machine.write("proc/vmstat", &counted(3));
+    let mut probe = machine.start(&OOM, &Err("no BPF".to_owned()));
+    assert_eq!(probe.hear(2).await, [""; 0]);
+    assert_eq!(probe.backend(), "counter");
+    probe.write("proc/vmstat", &counted(5));
+    let heard = probe.hear(10).await;
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(heard[0].contains("Killed 2 processes"), "{heard:?}");
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use npd_ebpf::Header;
 
 use super::super::*;
-use crate::monitor::ebpf::stage::{Set, Stage, rule};
+use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe, rule};
 use crate::problem::Subject;
 use crate::reporter::Report;
 
@@ -14,7 +14,7 @@ static FILESYSTEM: Probe = PROBE;
 
 /// A machine whose mount table the test writes.
 pub(super) struct Machine {
-    pub(super) stage: Stage,
+    pub(super) probe: RunningProbe,
 }
 
 impl Machine {
@@ -29,27 +29,30 @@ impl Machine {
     }
 
     fn boot(mounts: &str, attached: &Result<(), String>) -> Self {
-        let set = Set::new();
-        set.write("proc/1/mountinfo", mounts);
+        let machine = FakeMachine::new();
+        machine.write("proc/1/mountinfo", mounts);
         for minor in 0..2 {
-            let link = set.folder.path().join(format!("sys/dev/block/7:{minor}"));
+            let link = machine
+                .folder
+                .path()
+                .join(format!("sys/dev/block/7:{minor}"));
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             symlink(format!("../../devices/virtual/block/loop{minor}"), link).unwrap();
         }
-        Self::run(set, attached)
+        Self::run(machine, attached)
     }
 
     /// Another agent's probe on the same machine, with what this one has left it.
     pub(super) fn restart(self) -> Self {
-        Self::run(self.stage.end(), &Ok(()))
+        Self::run(self.probe.end(), &Ok(()))
     }
 
     /// The same, without programs in the kernel.
     pub(super) fn restart_blind(self) -> Self {
-        Self::run(self.stage.end(), &Err("no BPF".to_owned()))
+        Self::run(self.probe.end(), &Err("no BPF".to_owned()))
     }
 
-    fn run(set: Set, attached: &Result<(), String>) -> Self {
+    fn run(machine: FakeMachine, attached: &Result<(), String>) -> Self {
         let rules = vec![
             rule("FilesystemError", None, &[]),
             rule(
@@ -59,7 +62,7 @@ impl Machine {
             ),
         ];
         Self {
-            stage: set.start_with(&FILESYSTEM, rules, attached),
+            probe: machine.start_with(&FILESYSTEM, rules, attached),
         }
     }
 
@@ -70,18 +73,18 @@ impl Machine {
     /// Someone claims that the file system is unwell: the kernel's log, or a checkpoint.
     pub(super) fn claimed(&self, name: &str) {
         let subject = Subject::new(PROBE.name, name);
-        self.stage.claimed.send_modify(|claimed| {
+        self.probe.claimed.send_modify(|claimed| {
             claimed.insert(subject);
         });
     }
 
     pub(super) fn write(&self, path: &str, content: &str) {
-        self.stage.write(path, content);
+        self.probe.write(path, content);
     }
 
     /// Makes sysfs's folder of a superblock anew, as a mount does.
     pub(super) fn superblock(&self, path: &str) {
-        let path = self.stage.folder.path().join("sys/fs").join(path);
+        let path = self.probe.folder.path().join("sys/fs").join(path);
         let next = path.with_extension("next");
         fs::create_dir_all(&next).unwrap();
         if path.exists() {
@@ -104,7 +107,7 @@ impl Machine {
             function: [0; 64],
         };
         record.function[..function.len()].copy_from_slice(function.as_bytes());
-        self.stage.record(&record).await;
+        self.probe.record(&record).await;
     }
 
     /// Compares what is reported within the next `seconds`.
@@ -114,7 +117,7 @@ impl Machine {
 
     /// What is reported within the next `seconds`.
     pub(super) async fn hear(&mut self, seconds: u64) -> Vec<String> {
-        self.stage.hear_as(seconds, reported).await
+        self.probe.hear_as(seconds, reported).await
     }
 }
 

@@ -292,7 +292,7 @@ async fn an_error_that_was_counted_but_not_reported_is_told_and_counted_as_misse
         )
         .await;
     let missed = machine
-        .stage
+        .probe
         .metrics
         .probe_missed
         .with_label_values(&["filesystem"]);
@@ -303,13 +303,13 @@ async fn an_error_that_was_counted_but_not_reported_is_told_and_counted_as_misse
 async fn garbage_is_counted() {
     let mut machine = started("not a mount\n").await;
     machine
-        .stage
+        .probe
         .records
         .send(ProbeRecord(Box::from([1, 2, 3])))
         .await
         .unwrap();
     machine.check(1, &[]).await;
-    let malformed = &machine.stage.metrics.records_malformed;
+    let malformed = &machine.probe.metrics.records_malformed;
     assert_eq!(malformed.with_label_values(&["ebpf"]).get(), 1);
     assert_eq!(malformed.with_label_values(&["mountinfo"]).get(), 1);
 }
@@ -317,10 +317,10 @@ async fn garbage_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn a_mount_table_that_cannot_be_read_is_a_source_that_is_down() {
     let mut machine = Machine::start(ROOT);
-    fs::remove_file(machine.stage.folder.path().join("proc/1/mountinfo")).unwrap();
+    fs::remove_file(machine.probe.folder.path().join("proc/1/mountinfo")).unwrap();
     machine.hear(10).await;
     let up = machine
-        .stage
+        .probe
         .metrics
         .source_up
         .with_label_values(&["mountinfo"]);

@@ -22,7 +22,7 @@ use crate::reporter::{Report, Reporter};
 use crate::status_page::StatusPage;
 
 /// A probe that runs on a made-up machine.
-pub(super) struct Stage {
+pub(super) struct RunningProbe {
     pub(super) reporter: Reporter,
     /// What anyone claims to be unwell.
     pub(super) claimed: watch::Sender<BTreeSet<Subject>>,
@@ -38,12 +38,12 @@ pub(super) struct Stage {
 }
 
 /// A machine on which nothing runs yet.
-pub(super) struct Set {
+pub(super) struct FakeMachine {
     pub(super) folder: TempDir,
     memories: BTreeMap<String, Value>,
 }
 
-impl Set {
+impl FakeMachine {
     /// An empty machine.
     pub(super) fn new() -> Self {
         Self {
@@ -59,7 +59,11 @@ impl Set {
 
     /// Starts `probe`, whose programs are attached or refused for a reason, with a temporary and a
     /// permanent rule.
-    pub(super) fn start(self, probe: &'static Probe, attached: &Result<(), String>) -> Stage {
+    pub(super) fn start(
+        self,
+        probe: &'static Probe,
+        attached: &Result<(), String>,
+    ) -> RunningProbe {
         let rules = [("Happened", None), ("Lasts", Some("Sick"))];
         let rules = rules.map(|(reason, condition)| rule(reason, condition, &[]));
         self.start_with(probe, rules.into(), attached)
@@ -71,7 +75,7 @@ impl Set {
         probe: &'static Probe,
         rules: Vec<ProbeRule>,
         attached: &Result<(), String>,
-    ) -> Stage {
+    ) -> RunningProbe {
         let root = |name: &str| self.folder.path().join(name);
         let roots = Roots {
             proc: root("proc"),
@@ -108,7 +112,7 @@ impl Set {
             kernel: None,
             reporter: reporter.clone(),
         }));
-        Stage {
+        RunningProbe {
             reporter,
             claimed,
             metrics,
@@ -122,11 +126,11 @@ impl Set {
     }
 }
 
-impl Stage {
+impl RunningProbe {
     /// The machine when the agent has ended, with what the probe has left for the next one.
-    pub(super) fn end(self) -> Set {
+    pub(super) fn end(self) -> FakeMachine {
         self.probe.abort();
-        Set {
+        FakeMachine {
             folder: self.folder,
             memories: self.memories,
         }
