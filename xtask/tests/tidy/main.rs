@@ -8,6 +8,7 @@ mod manifests;
 mod names;
 mod rules;
 mod sources;
+mod status_page;
 
 use std::path::Path;
 
