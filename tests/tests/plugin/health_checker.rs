@@ -1,19 +1,17 @@
 //! `health-checker`: in NPD's configs, and when it repairs, seen from the systemd that it asks to.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use nix::time::{ClockId, clock_gettime};
 use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness;
+
+use crate::bus::{Bus, Unit};
 
 /// Only the folder is another.
 pub(crate) fn shipped_health_checkers_run() -> anyhow::Result<()> {
@@ -79,19 +77,12 @@ pub(crate) fn only_what_is_ill_and_settled_is_repaired() -> anyhow::Result<()> {
 /// Checks a kubelet that does not answer.
 #[track_caller]
 fn check(node: Node, flags: &[&str], code: i32, killed: &[&str]) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let bus = folder.path().join("bus");
-    let (sender, kills) = channel();
-    let listener = UnixListener::bind(&bus)?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            if let Err(error) = serve(stream, node.up, &sender) {
-                eprintln!("the bus: {error:#}");
-            }
-        }
-    });
+    let bus = Bus::start(Unit {
+        up: node.up,
+        ..Unit::RUNNING
+    })?;
     let status = health_checker(&bus, node.host, flags)?;
-    let kills: Vec<String> = kills.try_iter().collect();
+    let kills = bus.kills();
     ensure!(
         status == Some(code),
         "{flags:?} of {}: {status:?}",
@@ -101,7 +92,7 @@ fn check(node: Node, flags: &[&str], code: i32, killed: &[&str]) -> anyhow::Resu
     Ok(())
 }
 
-fn health_checker(bus: &Path, host: &str, flags: &[&str]) -> anyhow::Result<Option<i32>> {
+fn health_checker(bus: &Bus, host: &str, flags: &[&str]) -> anyhow::Result<Option<i32>> {
     // A port on which nobody listens any more.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let status = Command::new(harness::agent()?)
@@ -109,106 +100,34 @@ fn health_checker(bus: &Path, host: &str, flags: &[&str]) -> anyhow::Result<Opti
         .args(flags)
         .env("HOST_ADDRESS", host)
         .env("KUBELET_PORT", port.to_string())
-        .env(
-            "DBUS_SYSTEM_BUS_ADDRESS",
-            format!("unix:path={}", bus.display()),
-        )
+        .env("DBUS_SYSTEM_BUS_ADDRESS", bus.address())
         .status()?;
     Ok(status.code())
 }
 
-/// Plays the system bus, and systemd on it: tells whom it was asked to kill.
-fn serve(mut stream: UnixStream, up: Duration, kills: &Sender<String>) -> anyhow::Result<()> {
-    let mut greeting = Vec::new();
-    while !greeting.ends_with(b"BEGIN\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        greeting.extend(byte);
-    }
-    stream.write_all(b"OK 0123456789abcdef\r\n")?;
-    loop {
-        let mut head = [0; 16];
-        match stream.read_exact(&mut head) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-            read => read?,
-        }
-        let [_, body, serial, fields] = words(&head);
-        let mut fields = vec![0; (fields as usize).next_multiple_of(8)];
-        let mut arguments = vec![0; body as usize];
-        stream.read_exact(&mut fields)?;
-        stream.read_exact(&mut arguments)?;
-        let calls = |member: &str| {
-            let member = [member.as_bytes(), b"\0"].concat();
-            fields.windows(member.len()).any(|bytes| bytes == member)
-        };
-        let answer = if calls("Hello") {
-            reply(serial, Some(b's'), &string(":1.1"))
-        } else if calls("LoadUnit") {
-            reply(
-                serial,
-                Some(b'o'),
-                &string("/org/freedesktop/systemd1/unit/kubelet"),
-            )
-        } else if calls("Get") {
-            let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
-            let since = u64::try_from(now.saturating_sub(up).as_micros())?.to_le_bytes();
-            reply(
-                serial,
-                Some(b'v'),
-                &[b"\x01t\0\0\0\0\0\0".as_slice(), &since].concat(),
-            )
-        } else {
-            ensure!(calls("KillUnit"), "a call of another method");
-            kills.send(kill(&arguments)?)?;
-            reply(serial, None, &[])
-        };
-        stream.write_all(&answer)?;
-    }
-}
-
-/// The arguments of `KillUnit`: the unit, which of its processes, and the signal.
-fn kill(arguments: &[u8]) -> anyhow::Result<String> {
-    let word = |at: usize| {
-        let bytes = arguments.get(at..).and_then(|rest| rest.first_chunk());
-        bytes.copied().map(u32::from_le_bytes).context("too short")
+pub(crate) fn a_unit_s_state_is_systemd_s_answer() -> anyhow::Result<()> {
+    let check = |bus: &str, code: i32, message: &str| {
+        let output = Command::new(harness::agent()?)
+            .args(["builtin", "systemd-unit", "kubelet"])
+            .env("DBUS_SYSTEM_BUS_ADDRESS", bus)
+            .output()?;
+        let stdout = String::from_utf8(output.stdout)?;
+        assert_eq!(
+            (output.status.code(), stdout.trim_end()),
+            (Some(code), message)
+        );
+        anyhow::Ok(())
     };
-    let text = |at: usize| {
-        let end = at + 4 + word(at)? as usize;
-        let text = arguments.get(at + 4..end).context("too short")?;
-        anyhow::Ok((str::from_utf8(text)?, (end + 1).next_multiple_of(4)))
-    };
-    let (unit, at) = text(0)?;
-    let (whom, at) = text(at)?;
-    Ok(format!("{unit} {whom} {}", word(at)?))
-}
-
-/// An answer to the call of this number, with at most one value.
-fn reply(serial: u32, signature: Option<u8>, value: &[u8]) -> Vec<u8> {
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default().to_le_bytes();
-    let mut fields = b"\x05\x01u\0".to_vec();
-    fields.extend(serial.to_le_bytes());
-    if let Some(signature) = signature {
-        fields.extend([8, 1, b'g', 0, 1, signature, 0]);
-    }
-    let mut message = b"l\x02\x01\x01".to_vec();
-    message.extend(length(value));
-    message.extend(1_u32.to_le_bytes());
-    message.extend(length(&fields));
-    message.extend(fields);
-    message.resize(message.len().next_multiple_of(8), 0);
-    message.extend(value);
-    message
-}
-
-fn string(text: &str) -> Vec<u8> {
-    let length = u32::try_from(text.len()).unwrap_or_default().to_le_bytes();
-    [&length, text.as_bytes(), b"\0"].concat()
-}
-
-fn words(bytes: &[u8; 16]) -> [u32; 4] {
-    let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    words
+    let running = Bus::start(Unit::RUNNING)?;
+    check(&running.address(), 0, "kubelet.service is active (running)")?;
+    let dead = Bus::start(Unit {
+        state: ["not-found", "inactive", "dead"],
+        ..Unit::RUNNING
+    })?;
+    check(&dead.address(), 1, "kubelet.service is inactive: not-found")?;
+    check(
+        "unix:path=/no/such/bus",
+        2,
+        "reaching systemd: connecting to /no/such/bus: No such file or directory (os error 2)",
+    )
 }

@@ -1,6 +1,7 @@
 //! Custom plugins: the example of the documentation, and everything a plugin can do to its agent.
 
 mod bounds;
+mod bus;
 mod guard;
 mod health_checker;
 mod stress;
@@ -61,6 +62,11 @@ const TESTS: &[Test] = &[
         name: "only_what_is_ill_and_settled_is_repaired",
         needs: &[Need::Agent],
         run: health_checker::only_what_is_ill_and_settled_is_repaired,
+    },
+    Test {
+        name: "a_unit_s_state_is_systemd_s_answer",
+        needs: &[Need::Agent],
+        run: health_checker::a_unit_s_state_is_systemd_s_answer,
     },
     Test {
         name: "what_cannot_be_started_is_unknown",

@@ -8,6 +8,7 @@ mod conntrack;
 mod disk;
 mod dns;
 mod pids;
+mod systemd_unit;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -73,6 +74,12 @@ enum Check {
         #[arg(long, default_value = "kubernetes.default", value_name = "NAME")]
         host: String,
     },
+    /// Whether systemd runs a unit
+    SystemdUnit {
+        /// Its name; a service if it does not say what it is
+        #[arg(value_name = "UNIT")]
+        unit: String,
+    },
     /// Whether the kubelet answers on its port, `$KUBELET_PORT` or 10248
     Kubelet,
     /// Whether the container runtime answers on its socket
@@ -118,6 +125,7 @@ impl Check {
             Self::Disk { paths, above } => disk::check(&paths, above),
             Self::Pids { above } => pids::check(&roots.proc, above),
             Self::Dns { host } => Ok(dns::check(&host)),
+            Self::SystemdUnit { unit } => block_on(systemd_unit::check(&unit))?,
             Self::Kubelet => asked("the kubelet", Asked::Kubelet),
             Self::Cri { socket, timeout } => {
                 let timeout = timeout.to_std().unwrap_or_default();

@@ -11,7 +11,7 @@ mod grep;
 mod http;
 mod logs;
 mod socket;
-mod systemd;
+pub(super) mod systemd;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -35,7 +35,7 @@ pub const TOOL: Tool = Tool {
 };
 
 /// How long systemd may take to answer, as NPD lets `systemctl`.
-const SYSTEMD_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const SYSTEMD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Exit codes of a plugin.
 const UNHEALTHY: u8 = 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 
-use super::dbus::{Connection, MessageWriter, Method};
+use super::dbus::{Connection, MessageWriter, Method, Reader};
 use crate::node::clock;
 
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -13,31 +13,30 @@ const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 
 /// systemd.
 #[derive(Debug)]
-pub(super) struct Systemd(Connection);
+pub(in crate::tools) struct Systemd(Connection);
+
+/// What systemd says of a unit, in the words of `systemctl show`.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::tools) struct UnitState {
+    /// `LoadState`: `loaded`, `not-found`, `masked`, …
+    pub(in crate::tools) load: String,
+    /// `ActiveState`: `active`, `inactive`, `failed`, `activating`, …
+    pub(in crate::tools) active: String,
+    /// `SubState`: `running`, `dead`, `auto-restart`, …
+    pub(in crate::tools) sub: String,
+}
 
 impl Systemd {
-    pub(super) async fn connect() -> anyhow::Result<Self> {
+    pub(in crate::tools) async fn connect() -> anyhow::Result<Self> {
         Ok(Self(Connection::open().await.context("reaching systemd")?))
     }
 
     /// Since when the unit has been more than inactive. Unlike NPD's, this does not depend on
     /// how the wall clock is set.
     pub(super) async fn uptime(&mut self, service: &str) -> anyhow::Result<Duration> {
-        let mut name = MessageWriter::default();
-        name.string(&unit(service))?;
-        let load = manager("LoadUnit", "s");
-        let path = self.0.call(load, &name).await?.string()?;
-        let mut property = MessageWriter::default();
-        property.string("org.freedesktop.systemd1.Unit")?;
-        property.string("InactiveExitTimestampMonotonic")?;
-        let get = Method {
-            path: &path,
-            interface: "org.freedesktop.DBus.Properties",
-            member: "Get",
-            signature: "ss",
-        };
-        let mut answer = self.0.call(get, &property).await?;
-        ensure!(answer.signature()? == "t", "the unit's start is no time");
+        let path = self.load(service).await?;
+        let started = "InactiveExitTimestampMonotonic";
+        let mut answer = self.property(&path, started, "t").await?;
         let since = Duration::from_micros(answer.u64()?);
         ensure!(
             !since.is_zero(),
@@ -45,6 +44,47 @@ impl Systemd {
             unit(service)
         );
         Ok(clock::monotonic().saturating_sub(since))
+    }
+
+    /// How the unit is. It need not exist.
+    pub(in crate::tools) async fn state(&mut self, service: &str) -> anyhow::Result<UnitState> {
+        let path = self.load(service).await?;
+        let path = path.as_str();
+        Ok(UnitState {
+            load: self.property(path, "LoadState", "s").await?.string()?,
+            active: self.property(path, "ActiveState", "s").await?.string()?,
+            sub: self.property(path, "SubState", "s").await?.string()?,
+        })
+    }
+
+    /// The path of the unit's object on the bus.
+    async fn load(&mut self, service: &str) -> anyhow::Result<String> {
+        let mut name = MessageWriter::default();
+        name.string(&unit(service))?;
+        let load = manager("LoadUnit", "s");
+        self.0.call(load, &name).await?.string()
+    }
+
+    /// A property of the unit at `path`, whose type is `signature`.
+    async fn property(
+        &mut self,
+        path: &str,
+        name: &str,
+        signature: &str,
+    ) -> anyhow::Result<Reader> {
+        let mut property = MessageWriter::default();
+        property.string("org.freedesktop.systemd1.Unit")?;
+        property.string(name)?;
+        let get = Method {
+            path,
+            interface: "org.freedesktop.DBus.Properties",
+            member: "Get",
+            signature: "ss",
+        };
+        let mut answer = self.0.call(get, &property).await?;
+        let found = answer.signature()?;
+        ensure!(found == signature, "{name} is of type {found}");
+        Ok(answer)
     }
 
     /// Sends a signal to the unit's main process.
@@ -68,7 +108,7 @@ fn manager<'a>(member: &'a str, signature: &'a str) -> Method<'a> {
 }
 
 /// The unit's full name; `systemctl` takes a service for granted as well.
-pub(super) fn unit(service: &str) -> String {
+pub(in crate::tools) fn unit(service: &str) -> String {
     if service.contains('.') {
         service.to_owned()
     } else {
