@@ -5,7 +5,7 @@
 //! `main` that hands it to [`parallel`] or [`serial`].
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -40,6 +40,8 @@ pub enum Need {
     ApiServer,
     /// What [`cluster::Node`] is made of.
     Node,
+    /// The network, as far as the first of Debian's package sources that apt knows.
+    DebianSources,
     /// A program on the `PATH`.
     Tool(&'static str),
     /// A file or a folder.
@@ -120,6 +122,10 @@ impl Need {
                 has_memory_cgroup(),
                 "no cgroup hierarchy that limits memory".into(),
             ),
+            Self::DebianSources => (
+                has_debian_sources(),
+                "apt's source of Debian packages does not answer (no network?)".into(),
+            ),
             Self::Tool(tool) => (
                 is_on_path(tool),
                 format!("the program {tool} is not installed"),
@@ -135,6 +141,20 @@ fn has_memory_cgroup() -> bool {
     Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists()
         || std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")
             .is_ok_and(|controllers| controllers.split_whitespace().any(|name| name == "memory"))
+}
+
+fn has_debian_sources() -> bool {
+    const FETCH: &str = r#"
+        release='$(REPO_URI)dists/$(RELEASE)/InRelease'
+        release=$(apt-get indextargets --format "$release" 'Origin: Debian' | head -1)
+        exec timeout 30 /usr/lib/apt/apt-helper download-file "$release" "$0/InRelease""#;
+    let Ok(folder) = tempfile::tempdir() else {
+        return false;
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", FETCH]).arg(folder.path());
+    let output = command.output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 fn is_on_path(tool: &str) -> bool {

@@ -43,12 +43,8 @@ const PLUGINS: [&str; 2] = [
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     match args {
         [] => {
-            let files = files(shell)?;
-            write(
-                shell,
-                "",
-                &[userland::layer(shell, &folder(shell)?)?, files],
-            )
+            let userland = userland::layer(shell, &folder(shell)?)?;
+            write(shell, "", &[userland, helper(shell)?, files(shell)?])
         }
         [flag] if flag == "--minimal" => write(shell, "-minimal", &[files(shell)?]),
         [flag, folder] if flag == "--files" => {
@@ -73,6 +69,14 @@ fn write(shell: &Shell, suffix: &str, layers: &[Vec<u8>]) -> anyhow::Result<()> 
     say(format_args!("{name}@{digest}"));
     writeln!(std::io::stdout(), "{}", path.display())?;
     Ok(())
+}
+
+/// The layer with `clean-install`, by which derived images add packages, as in NPD's base image.
+fn helper(shell: &Shell) -> anyhow::Result<Vec<u8>> {
+    let mut helper = Layer::default();
+    let script = shell.current_dir().join("deploy/image/clean-install");
+    helper.add("/usr/local/bin/clean-install", &script)?;
+    helper.archive()
 }
 
 /// The layer that all sizes have: the files of NPD's image.

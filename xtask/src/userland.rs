@@ -18,17 +18,20 @@ const SUITE: &str = "bookworm";
 const PACKAGES: &str = include_str!("../../deploy/image/packages");
 
 /// What the Dockerfile's base image leaves out, too.
-const EXCLUDED: [&str; 4] = [
+const EXCLUDED: [&str; 5] = [
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-include=/usr/share/doc/apt/examples/sources.list", // for FINISH
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
 ];
 
-/// Runs on the finished root `$1`. The image tells nothing of the machine that built it, and the
-/// time zone is a file, not a link, so that the node's can be mounted over it.
+/// Runs on the finished root `$1`. The image tells nothing of the machine that built it: its sources
+/// are Debian's own, which apt brings along as an example, so that packages can be added in a
+/// derived image. The time zone is a file, not a link, so that the node's can be mounted over it.
 const FINISH: &str = r#"--customize-hook=
-cd "$1" && rm -f etc/apt/sources.list etc/hostname etc/resolv.conf &&
+cd "$1" && rm -f etc/hostname etc/resolv.conf &&
+sed -n 's/^\(deb .* main\) .*/\1/p' usr/share/doc/apt/examples/sources.list >etc/apt/sources.list &&
 cp --remove-destination usr/share/zoneinfo/Etc/UTC etc/localtime"#;
 
 /// The layer with the userland, from its archive in `folder`, which is made from Debian's packages

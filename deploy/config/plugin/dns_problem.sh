@@ -4,7 +4,7 @@
 name=kubernetes.default
 
 if ! command -v getent >/dev/null; then
-    echo "cannot tell without getent"
+    echo "Could not find 'getent' - require getent"
     exit 2
 fi
 if ! getent hosts "$name" >/dev/null; then
