@@ -21,6 +21,7 @@ pub mod checkpoint;
 pub mod exec;
 pub mod fd;
 pub mod journal;
+mod logs;
 pub mod metrics;
 pub mod node;
 pub mod rendered;

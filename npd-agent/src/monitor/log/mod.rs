@@ -6,24 +6,15 @@
 //!
 //! One reader feeds the rules of every config file on its source.
 
-mod buffer;
 mod config;
-mod matcher;
+mod report;
 mod rule;
 mod rule_set;
 mod source;
 
-pub(crate) use self::matcher::Matcher;
-pub(crate) use self::rule_set::ReadWindow;
-pub(crate) use self::source::kmsg::KmsgRecord;
-
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 
 use crate::monitor::{ConfigFile, MonitorKind, Monitors};
-use crate::problem::{Finding, OccurrenceId};
-use crate::reporter::Reporter;
 
 use self::config::Source;
 use self::source::filelog::LogFile;
@@ -67,34 +58,4 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
         monitors.push(Box::new(JournalLog::new(folder, wanted, sets)));
     }
     Ok(monitors)
-}
-
-/// Hands over what a rule set has found in `source`. An entry is known again by its number, or else
-/// by its time.
-async fn report(
-    reporter: &Reporter,
-    source: &Arc<str>,
-    entry: Option<u64>,
-    findings: Vec<Finding>,
-) -> anyhow::Result<()> {
-    for mut finding in findings {
-        finding.occurrence = Some(OccurrenceId {
-            source: Arc::clone(source),
-            found: hash(&finding, entry),
-        });
-        reporter.found(finding).await?;
-    }
-    Ok(())
-}
-
-/// The same for what is found again when the source is read again.
-fn hash(finding: &Finding, entry: Option<u64>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match entry {
-        Some(number) => number.hash(&mut hasher),
-        None => finding.timestamp.hash(&mut hasher),
-    }
-    (&finding.monitor, &finding.problem.reason, &finding.message).hash(&mut hasher);
-    (&finding.claimant, finding.present as u8).hash(&mut hasher);
-    hasher.finish()
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::buffer::Matched;
 use crate::kernel_text;
+use crate::logs::buffer::Matched;
 use crate::problem::{ConditionStatus, Problem, Subject, Witness};
 
 /// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims

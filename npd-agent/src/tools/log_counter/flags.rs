@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::go::duration::GoDuration;
-use crate::monitor::log::ReadWindow;
+use crate::logs::window::ReadWindow;
 use crate::tools::klog::Klog;
 
 /// Says by its exit code whether the journal has so many entries of a kind: 0 no, 1 yes, 2 unknown

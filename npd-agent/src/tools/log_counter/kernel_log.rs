@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use nix::libc::O_NONBLOCK;
 use nix::unistd::read as read_record;
 
-use crate::monitor::log::{KmsgRecord, ReadWindow};
+use crate::logs::kmsg::KmsgRecord;
+use crate::logs::window::ReadWindow;
 use crate::node::clock;
 
 /// No kernel makes records larger than this (`CONSOLE_EXT_LOG_MAX`, up to 6.2).

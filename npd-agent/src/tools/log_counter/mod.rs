@@ -17,7 +17,8 @@ use self::flags::LogCounterOptions;
 use super::Tool;
 use crate::go::regex::compile_anchored;
 use crate::journal::{EntryFilter, Journal, Term};
-use crate::monitor::log::{Matcher, ReadWindow};
+use crate::logs::matcher::Matcher;
+use crate::logs::window::ReadWindow;
 use crate::node::{Roots, clock};
 
 /// The program.

@@ -11,11 +11,12 @@ use serde::{Deserialize, Deserializer, de};
 use self::rule::LogRuleConfig;
 use self::source::LogPlugin;
 pub(super) use self::source::Source;
-use super::matcher::Matcher;
 use super::rule::LogRule;
-use super::rule_set::{ReadWindow, RuleSet};
+use super::rule_set::RuleSet;
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigError;
+use crate::logs::matcher::Matcher;
+use crate::logs::window::ReadWindow;
 use crate::monitor::{ConditionConfig, ConfigFile};
 
 /// The file as written.

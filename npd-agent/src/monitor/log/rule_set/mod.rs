@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::matcher::Matcher;
 use super::rule::{LogRule, RuleMemory, RuleResult};
+use crate::logs::matcher::Matcher;
+use crate::logs::window::ReadWindow;
 use crate::monitor::Declaration;
 use crate::problem::{Finding, Healthy, Witness};
 
@@ -52,42 +52,6 @@ pub(super) struct RuleSet {
     pub(super) window: ReadWindow,
     /// Its `skipList`: entries that contain one of these are not seen at all.
     pub(super) skip_list: Vec<String>,
-}
-
-/// From when on entries count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ReadWindow {
-    /// How far back from the start of the monitor, in nanoseconds; may be negative, as in Go.
-    pub(crate) lookback: i64,
-    /// How long after boot nothing counts, in nanoseconds.
-    pub(crate) delay: i64,
-}
-
-impl ReadWindow {
-    /// The window of a monitor that goes on where it stopped: nothing since the boot is too old.
-    pub(crate) fn resumed(self) -> Self {
-        Self {
-            lookback: i64::MAX,
-            ..self
-        }
-    }
-
-    /// From when on entries count, as time since boot, for a monitor that starts at `uptime`.
-    /// An entry of exactly that time does.
-    pub(crate) fn start(self, uptime: Duration) -> Duration {
-        let uptime = i64::try_from(uptime.as_nanos()).unwrap_or(i64::MAX);
-        let start = self.delay.max(uptime.saturating_sub(self.lookback));
-        Duration::from_nanos(u64::try_from(start).unwrap_or(0))
-    }
-}
-
-impl ReadWindow {
-    /// From when on entries count, by the wall clock as it is set now.
-    pub(crate) fn start_time(self, now: Timestamp, uptime: Duration) -> Timestamp {
-        let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-        let ago = signed(uptime).saturating_sub(signed(self.start(uptime)));
-        now.checked_sub(ago).unwrap_or(Timestamp::MIN)
-    }
 }
 
 impl RuleSet {

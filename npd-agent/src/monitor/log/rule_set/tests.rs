@@ -7,30 +7,6 @@ use crate::monitor::ConfigFile;
 use crate::monitor::log::config;
 use crate::problem::ConditionStatus;
 
-#[track_caller]
-fn check_start(lookback: i64, delay: i64, uptime: u64, expect: u64) {
-    let second = 1_000_000_000;
-    let window = ReadWindow {
-        lookback: lookback * second,
-        delay: delay * second,
-    };
-    assert_eq!(
-        window.start(Duration::from_secs(uptime)),
-        Duration::from_secs(expect)
-    );
-}
-
-#[test]
-fn entries_count_from_the_lookback_but_not_from_before_the_delay() {
-    check_start(0, 0, 1000, 1000);
-    check_start(300, 0, 1000, 700);
-    check_start(300, 0, 100, 0);
-    check_start(300, 60, 100, 60);
-    check_start(300, 60, 1000, 700);
-    check_start(0, 60, 10, 60);
-    check_start(-5, 0, 10, 15);
-}
-
 /// A kernel log's rule set with one condition and one rule.
 fn set(rule: &str) -> RuleSet {
     let json = format!(

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::watch::{FolderChanges, FolderWatch};
-use crate::monitor::log::report;
+use crate::monitor::log::report::report;
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node::Node;
 use crate::problem::{Finding, Forever};

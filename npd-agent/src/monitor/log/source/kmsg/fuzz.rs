@@ -1,5 +1,5 @@
-use super::record::KmsgRecord;
 use crate::kernel_text;
+use crate::logs::kmsg::KmsgRecord;
 
 /// What a read of `/dev/kmsg` returned.
 ///

@@ -10,7 +10,6 @@
 mod device;
 #[cfg(any(test, fuzzing))]
 pub(in crate::monitor::log) mod fuzz;
-mod record;
 
 use std::io;
 use std::sync::Arc;
@@ -24,9 +23,9 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use self::device::{Kmsg, KmsgDevice};
-pub(crate) use self::record::KmsgRecord;
-use super::super::report;
+use super::super::report::report;
 use super::super::rule_set::{Remembered, RuleSet};
+use crate::logs::kmsg::KmsgRecord;
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node::clock;
 use crate::problem::{Finding, Forever, Witness};

@@ -12,7 +12,7 @@ const MEMORY_KEPT: usize = 4096;
 /// A ring that is not full yet has empty slots before its oldest entry, and these are joined too:
 /// its text starts with a newline for each. NPD's patterns can tell, so it is kept.
 #[derive(Debug)]
-pub(super) struct LogBuffer {
+pub(crate) struct LogBuffer {
     capacity: usize,
     entries: VecDeque<BufferedEntry>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Matched {
 
 impl LogBuffer {
     /// A ring of `capacity` entries, at least one.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             entries: VecDeque::new(),
@@ -42,12 +42,12 @@ impl LogBuffer {
     }
 
     /// How many entries it holds at most.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// Adds the newest entry; the oldest goes when the ring is full, and lends its memory.
-    pub(super) fn push(&mut self, timestamp: Timestamp, text: &str) {
+    pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) {
         let full = self.entries.len() == self.capacity;
         let oldest = full.then(|| self.entries.pop_front()).flatten();
         let mut memory = oldest.map(|entry| entry.text).unwrap_or_default();
@@ -61,7 +61,7 @@ impl LogBuffer {
     }
 
     /// Writes the joined text into `joined`.
-    pub(super) fn join(&self, joined: &mut String) {
+    pub(crate) fn join(&self, joined: &mut String) {
         joined.clear();
         joined.extend(std::iter::repeat_n(
             '\n',
@@ -80,7 +80,7 @@ impl LogBuffer {
     ///
     /// A match that starts on a newline does not include the entry before it, and an empty match at
     /// the very end still includes the newest entry. `None` only if the ring is empty.
-    pub(super) fn matched(&self, start: usize, length: usize) -> Option<Matched> {
+    pub(crate) fn matched(&self, start: usize, length: usize) -> Option<Matched> {
         let mut covered = 0;
         let mut first = self.entries.len().checked_sub(1)?;
         loop {

@@ -1,0 +1,6 @@
+//! What everyone needs who reads a log: the log monitor, and `log-counter`.
+
+pub(crate) mod buffer;
+pub(crate) mod kmsg;
+pub(crate) mod matcher;
+pub(crate) mod window;
