@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::exporter::Acknowledged;
 use crate::ledger::SavedClaim;
 use crate::node::Node;
 use crate::problem::Forever;
@@ -68,6 +67,10 @@ impl Checkpoint {
         (&self.node, &self.boot_id)
     }
 }
+
+/// The number of the last status up to which all are told, or given up and counted. A checkpoint
+/// waits for it.
+pub type Acknowledged = watch::Receiver<u64>;
 
 /// Keeps the checkpoint, and has it written.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod abandoned;
 mod bounds;
 pub mod enter;
 pub mod orphans;
+mod program;
 mod run;
 mod spawn;
 #[cfg(test)]
@@ -20,18 +21,6 @@ mod tests;
 
 pub use abandoned::Abandoned;
 pub use bounds::{Bounds, PluginCgroup};
+pub use program::ExternalProgram;
 pub use run::{Finished, RunError, run};
 pub use spawn::Spawner;
-
-/// What to run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExternalProgram {
-    /// A path, or a bare name that is looked up in `$PATH`.
-    pub path: String,
-    /// Its arguments, as they are: no shell sees them.
-    pub args: Vec<String>,
-    /// What its environment has beyond the agent's own.
-    pub env: Vec<(String, String)>,
-    /// What bounds it.
-    pub cgroup: Option<PluginCgroup>,
-}

@@ -4,7 +4,8 @@
 
 use std::io;
 
-use super::object::{DataHead, EntryObject, FileHeader, Objects, corrupt, is_nonsense};
+use super::corruption::{corrupt, is_nonsense};
+use super::object::{DataHead, EntryObject, FileHeader, Objects};
 use super::terms::Term;
 
 /// How many names of fields are looked at. There are a hundred or so.

@@ -5,6 +5,7 @@
 //! nothing that it says is trusted: what makes no sense is passed over and counted, and whatever is
 //! followed or kept has a bound.
 
+mod corruption;
 mod entries;
 mod file;
 mod folder;

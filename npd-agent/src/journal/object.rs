@@ -7,21 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use super::corruption::corrupt;
 use super::payload;
-
-/// What makes a file that cannot be read.
-pub(super) fn corrupt(what: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("journal file is corrupt: {what}"),
-    )
-}
-
-/// Whether it is what stands in the file that is wrong, and not the disk.
-pub(super) fn is_nonsense(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, UnexpectedEof, Unsupported};
-    matches!(error.kind(), InvalidData | UnexpectedEof | Unsupported)
-}
 
 /// Where the payload of `struct DataObject` begins, and with `COMPACT`.
 const DATA: usize = 64;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use super::corruption::is_nonsense;
 use super::file::{JournalFile, OpenedFile, Peeked};
 use super::folder::{Inode, Listed, Root, files};
-use super::object::{FileState, is_nonsense};
+use super::object::FileState;
 use super::open::{FinishedJournal, OpenJournal};
 use super::progress::JournalProgress;
 use super::terms::EntryFilter;

@@ -6,17 +6,11 @@
 pub mod filesystem;
 pub mod hung_task;
 pub mod oom_kill;
+mod wording;
+
+pub use self::wording::Wording;
 
 use crate::problem::Subject;
-
-/// How the kernel's log words one kind of incident.
-#[derive(Clone, Copy, Debug)]
-pub struct Wording {
-    /// The name of the probe that sees the same incidents.
-    pub probe: &'static str,
-    /// The key of the [`Subject`] that a line is about; `None` for a line about anything else.
-    pub key: fn(&str) -> Option<String>,
-}
 
 /// Every wording that is known.
 pub const WORDINGS: &[Wording] = &[oom_kill::WORDING, hung_task::WORDING, filesystem::WORDING];

@@ -12,7 +12,8 @@ use super::api::lock;
 use super::conditions::Conditions;
 use super::event::{InvolvedObject, is_name};
 use super::events::Correlator;
-use crate::exporter::{Acknowledged, Exporter};
+use crate::checkpoint::Acknowledged;
+use crate::exporter::Exporter;
 use crate::problem::{Event, Update};
 
 /// What is to be written.

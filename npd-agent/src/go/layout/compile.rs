@@ -2,7 +2,14 @@
 
 use std::ops::Range;
 
-use super::TimeLayout;
+/// A compiled layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeLayout {
+    pub(super) text: String,
+    pub(super) steps: Vec<LayoutStep>,
+    /// The text after the last field.
+    pub(super) suffix: Range<usize>,
+}
 
 /// A field and the text before it.
 #[derive(Debug, Clone, PartialEq, Eq)]

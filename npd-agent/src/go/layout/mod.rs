@@ -20,22 +20,12 @@ mod tests;
 mod timestamp;
 
 use std::fmt;
-use std::ops::Range;
 
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
 use super::quote::quote_bytes;
-use compile::LayoutStep;
-
-/// A compiled layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimeLayout {
-    text: String,
-    steps: Vec<LayoutStep>,
-    /// The text after the last field.
-    suffix: Range<usize>,
-}
+pub use compile::TimeLayout;
 
 /// What a text says, not yet an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,76 +21,15 @@
 //! group inside of something repeated `{0}` times is not counted.
 
 mod class;
+mod error;
 mod escape;
 mod group;
 #[cfg(test)]
 mod tests;
 mod translate;
 
+pub use error::{RegexError, RegexErrorKind};
 pub use translate::translate;
-
-/// Why Go would not take a pattern: `` error parsing regexp: missing closing ): `(a` ``.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("error parsing regexp: {kind}: `{fragment}`")]
-pub struct RegexError {
-    /// What is wrong.
-    pub kind: RegexErrorKind,
-    /// The part of the pattern that is.
-    pub fragment: String,
-}
-
-impl RegexError {
-    fn new(kind: RegexErrorKind, fragment: &str) -> Self {
-        Self {
-            kind,
-            fragment: fragment.to_owned(),
-        }
-    }
-}
-
-/// What can be wrong with a pattern; the codes of Go's `regexp/syntax`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RegexErrorKind {
-    /// `[b-a]`, `[[:unknown:]]` or `\p{Unknown}`.
-    #[error("invalid character class range")]
-    CharRange,
-    /// `\8`, `\u00e9`, `\Z`; back-references too.
-    #[error("invalid escape sequence")]
-    Escape,
-    /// A group's name is not of letters, digits and underscores; look-behind looks like that.
-    #[error("invalid named capture")]
-    NamedCapture,
-    /// `(?=…)`, `(?x)` and whatever else may follow `(?` in Perl.
-    #[error("invalid or unsupported Perl syntax")]
-    PerlSyntax,
-    /// `a**`.
-    #[error("invalid nested repetition operator")]
-    RepeatOperator,
-    /// More than a thousand repetitions, nested ones multiplied; or `{2,1}`.
-    #[error("invalid repeat count")]
-    RepeatCount,
-    /// `[a`.
-    #[error("missing closing ]")]
-    MissingBracket,
-    /// `(a`.
-    #[error("missing closing )")]
-    MissingParenthesis,
-    /// `a)`.
-    #[error("unexpected )")]
-    UnexpectedParenthesis,
-    /// `*a`.
-    #[error("missing argument to repetition operator")]
-    RepeatArgument,
-    /// `a\`.
-    #[error("trailing backslash at end of expression")]
-    TrailingBackslash,
-    /// Too many levels.
-    #[error("expression nests too deeply")]
-    NestingDepth,
-    /// Compiles to too much.
-    #[error("expression too large")]
-    TooLarge,
-}
 
 /// Compiles a pattern as Go's `regexp.Compile` does.
 pub fn compile(pattern: &str) -> Result<regex::Regex, RegexError> {

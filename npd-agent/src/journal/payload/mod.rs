@@ -5,7 +5,7 @@ mod xz;
 
 use std::io::{self, Read as _};
 
-use super::object::corrupt;
+use super::corruption::corrupt;
 
 /// How much of a value is read, in bytes. What comes after that of a longer one is not looked at.
 pub(super) const MAX_VALUE: usize = 1 << 20;

@@ -13,16 +13,11 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use self::open::{OpenFile, open, reserve, stat};
+pub(super) use self::open::Sink;
+use self::open::{OpenFile, Read, open, reserve, stat};
 use super::fingerprint::{Fingerprint, read_at};
 use super::rotation::written;
 use crate::monitor::log::source::follow::FollowStep;
-
-/// How much is read at once. Enough to make the cost of a read small.
-const CHUNK: usize = 256 << 10;
-
-/// The longest line, in bytes. What comes after that of a longer one is skipped and counted.
-pub(super) const MAX_LINE: usize = 1 << 20;
 
 /// How long a file that was rotated away is still read after it has last grown: its writer may not
 /// have noticed yet.
@@ -33,19 +28,6 @@ const MAX_RETIRED: usize = 8;
 
 /// Of how many files it is remembered where reading ended.
 const MAX_PAST: usize = 16;
-
-/// Takes what is read.
-pub(super) trait Sink {
-    /// Where to begin in a file that is read for the first time.
-    fn beginning(&mut self, file: &File) -> io::Result<u64>;
-
-    /// Reading goes on at a place in a file up to which it was read before the agent was started.
-    fn resumed(&mut self, file: &File, position: u64) -> io::Result<()>;
-
-    /// Whole lines, each with its newline. The last may lack it: it is what was left of a file, or
-    /// the beginning of a line too long to be read.
-    fn lines(&mut self, lines: &[u8]);
-}
 
 /// A log file, by its name.
 pub(super) struct Tail {
@@ -73,15 +55,6 @@ pub(super) struct Places {
 struct Retired {
     open: OpenFile,
     grown: Instant,
-}
-
-/// What came of reading from a file.
-#[derive(Debug, PartialEq, Eq)]
-enum Read {
-    Lines,
-    End,
-    /// What was read before is no longer in the file: it was truncated.
-    Replaced,
 }
 
 impl Tail {

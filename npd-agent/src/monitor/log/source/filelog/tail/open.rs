@@ -9,7 +9,34 @@ use nix::libc::O_NONBLOCK;
 
 use super::super::fingerprint::{Fingerprint, read_at};
 use super::super::rotation::Rotated;
-use super::{CHUNK, MAX_LINE, Read, Sink};
+
+/// How much is read at once. Enough to make the cost of a read small.
+const CHUNK: usize = 256 << 10;
+
+/// The longest line, in bytes. What comes after that of a longer one is skipped and counted.
+pub(in crate::monitor::log::source::filelog) const MAX_LINE: usize = 1 << 20;
+
+/// Takes what is read.
+pub(in crate::monitor::log::source::filelog) trait Sink {
+    /// Where to begin in a file that is read for the first time.
+    fn beginning(&mut self, file: &File) -> io::Result<u64>;
+
+    /// Reading goes on at a place in a file up to which it was read before the agent was started.
+    fn resumed(&mut self, file: &File, position: u64) -> io::Result<()>;
+
+    /// Whole lines, each with its newline. The last may lack it: it is what was left of a file, or
+    /// the beginning of a line too long to be read.
+    fn lines(&mut self, lines: &[u8]);
+}
+
+/// What came of reading from a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Lines,
+    End,
+    /// What was read before is no longer in the file: it was truncated.
+    Replaced,
+}
 
 /// An open log file, and how far it has been read.
 pub(super) struct OpenFile {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 
+use super::open::MAX_LINE;
 use super::*;
 
 /// Keeps the lines, and reads every file from its beginning.
