@@ -20,14 +20,12 @@ pub(crate) fn build(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
     let target = lines.find_map(|line| line.strip_prefix("host: "));
     let target = target.context("asking cargo what this machine is")?;
     let features = if ebpf_log { "ebpf-log" } else { "" };
-    cmd!(
+    let build = cmd!(
         shell,
         "{cargo} build --locked --release --package npd-agent --target {target} --features {features}"
     )
-    .env("CARGO_ENCODED_RUSTFLAGS", flags(shell))
-    .quiet()
-    .run()
-    .context("building the agent")?;
+    .env("CARGO_ENCODED_RUSTFLAGS", flags(shell));
+    workspace::prepare(build).context("building the agent")?;
     let folder = workspace::target_dir(shell).join(target);
     Ok(folder.join("release/npd-agent"))
 }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::workspace::{is_root, say};
+use crate::workspace::{is_root, prepare, say};
 
 /// A package, and what we need it for.
 pub(crate) struct Package {
@@ -71,10 +71,9 @@ pub(crate) fn install(shell: &Shell, packages: &[Package]) -> anyhow::Result<()>
             .env("DEBIAN_FRONTEND", "noninteractive")
     };
     // Old lists may name versions that are too old. One broken source must not stop the others.
-    apt().arg("update").ignore_status().run()?;
-    apt()
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(names)
-        .run()
-        .with_context(|| format!("installing with `{command}`"))
+    if let Err(error) = prepare(apt().arg("update")) {
+        say(format_args!("{error:#}"));
+    }
+    let install = apt().args(["install", "--yes", "--no-install-recommends"]);
+    prepare(install.args(names)).with_context(|| format!("installing with `{command}`"))
 }

@@ -83,11 +83,10 @@ fn install(shell: &Shell) -> anyhow::Result<()> {
         "building cargo-fuzz {VERSION} into {ROOT} (about a minute)"
     ));
     let cargo = workspace::cargo_path();
-    cmd!(
+    workspace::prepare(cmd!(
         shell,
         "{cargo} install cargo-fuzz --version ={VERSION} --locked --force --root {ROOT}"
-    )
-    .run()
+    ))
     .context("building cargo-fuzz")
 }
 

@@ -10,7 +10,7 @@ use xshell::{Shell, cmd};
 use xtask::oci;
 
 use crate::debian::{self, package};
-use crate::workspace::{is_root, say};
+use crate::workspace::{is_root, prepare, say};
 
 const SUITE: &str = "bookworm";
 
@@ -69,14 +69,13 @@ fn make(shell: &Shell, options: &[String], path: &Path) -> anyhow::Result<()> {
     } else {
         cmd!(shell, "mmdebstrap")
     };
-    command
+    let command = command
         .args(options)
         .arg(SUITE)
         .arg(unfinished.path())
         .args(mirrors(shell)?)
-        .env("SOURCE_DATE_EPOCH", "0")
-        .quiet()
-        .run()?;
+        .env("SOURCE_DATE_EPOCH", "0");
+    prepare(command)?;
     unfinished.persist(path)?;
     Ok(())
 }

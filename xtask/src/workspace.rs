@@ -1,9 +1,10 @@
 //! Where things are, and how they are run.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use anyhow::Context as _;
-use xshell::Shell;
+use anyhow::{Context as _, ensure};
+use xshell::{Cmd, Shell};
 
 /// A shell in the workspace's root.
 ///
@@ -36,6 +37,25 @@ pub(crate) fn is_root() -> bool {
     Path::new("/proc/self")
         .metadata()
         .is_ok_and(|process| process.uid() == 0)
+}
+
+/// Runs a program that makes what the command needs, and does not wait for input.
+///
+/// What it prints is for people, so it goes to standard error: our standard output has only the
+/// answer, such as the path that `cargo xtask image` prints.
+#[expect(
+    clippy::disallowed_types,
+    reason = "xshell cannot send what a program prints to standard error"
+)]
+pub(crate) fn prepare(command: Cmd<'_>) -> anyhow::Result<()> {
+    let name = command.to_string();
+    let status = std::process::Command::from(command)
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("starting `{name}`"))?;
+    ensure!(status.success(), "`{name}` failed: {status}");
+    Ok(())
 }
 
 /// Tells what happens next, or why something did not.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
 use crate::debian::{self, package};
-use crate::workspace::{self, say};
+use crate::workspace::{self, prepare, say};
 
 /// The oldest minor version of rustc 1 that builds the workspace (`rust-version` in Cargo.toml).
 const OLDEST: u32 = 95;
@@ -106,10 +106,9 @@ fn install_nightly(shell: &Shell) -> anyhow::Result<()> {
         .read()
         .context("rustup is missing")?;
     say("installing rustup's nightly toolchain with rust-src, the source of its core library");
-    cmd!(
+    prepare(cmd!(
         shell,
         "rustup toolchain install nightly --profile minimal --component rust-src"
-    )
-    .run()
+    ))
     .context("installing rustup's nightly toolchain")
 }

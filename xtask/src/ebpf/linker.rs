@@ -7,7 +7,7 @@ use xshell::{Shell, cmd};
 
 use super::compiler::Compiler;
 use crate::debian::{self, package};
-use crate::workspace::{self, say};
+use crate::workspace::{self, prepare, say};
 
 const VERSION: &str = "0.13.0";
 
@@ -67,16 +67,15 @@ fn install(shell: &Shell, llvm: u32, root: &Path) -> anyhow::Result<()> {
     )?;
     let cargo = workspace::cargo_path();
     let feature = format!("llvm-{llvm}");
-    cmd!(
+    let build = cmd!(
         shell,
         "{cargo} install bpf-linker --version ={VERSION} --locked --force
          --no-default-features --features {feature} --root {root}"
     )
     .env(prefix_name, prefix)
     .env("PATH", path)
-    .env_remove("RUSTFLAGS") // a static linker could not load LLVM's library
-    .run()
-    .context("building bpf-linker")
+    .env_remove("RUSTFLAGS"); // a static linker could not load LLVM's library
+    prepare(build).context("building bpf-linker")
 }
 
 fn install_llvm(shell: &Shell, llvm: u32) -> anyhow::Result<()> {

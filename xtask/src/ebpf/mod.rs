@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use xshell::{Cmd, Shell, cmd};
 
 use self::compiler::Compiler;
-use crate::workspace::say;
+use crate::workspace::{prepare, say};
 
 /// Where the agent's build script looks for the object.
 const OBJECT: &str = "target/bpf/npd-ebpf";
@@ -33,13 +33,12 @@ pub(crate) fn build(shell: &Shell, log: bool) -> anyhow::Result<()> {
     } else {
         (&[], "")
     };
-    cargo(shell, &compiler, "build")
+    let build = cargo(shell, &compiler, "build")
         .args(features)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .run()
-        .context("building the eBPF programs")?;
+        .env_remove("RUSTC_WORKSPACE_WRAPPER");
+    prepare(build).context("building the eBPF programs")?;
     publish(shell)
 }
 
@@ -51,12 +50,11 @@ pub(crate) fn clippy(shell: &Shell) -> anyhow::Result<()> {
         say("the eBPF programs are not linted: their compiler has no clippy");
         return Ok(());
     };
-    cargo(shell, &compiler, "check")
+    let check = cargo(shell, &compiler, "check")
         .args(["-Z", "warnings", "--config", "build.warnings=\"deny\""])
         .env("CARGO_ENCODED_RUSTFLAGS", "")
-        .env("RUSTC_WORKSPACE_WRAPPER", clippy)
-        .run()
-        .context("linting the eBPF programs")
+        .env("RUSTC_WORKSPACE_WRAPPER", clippy);
+    prepare(check).context("linting the eBPF programs")
 }
 
 /// A cargo command for the programs. It must set `CARGO_ENCODED_RUSTFLAGS`, even if to nothing:
@@ -70,7 +68,6 @@ fn cargo<'a>(shell: &'a Shell, compiler: &Compiler, command: &str) -> Cmd<'a> {
     )
     .env("RUSTC", rustc)
     .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z
-    .quiet()
 }
 
 /// Copies the object to its stable place unless it is there already: a new time stamp would

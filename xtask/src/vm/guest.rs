@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
 use super::kernel::Kernel;
+use crate::workspace::prepare;
 
 /// What a guest needs to see the host's files.
 const MODULES: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
@@ -90,9 +91,7 @@ fn archive(shell: &Shell, kernel: &Kernel) -> anyhow::Result<PathBuf> {
     let archive = kernel.folder.join("initramfs");
     let _in_root = shell.push_dir(root);
     let make = "find . | cpio --create --format=newc --quiet > \"$0\"";
-    cmd!(shell, "sh -c {make} {archive}")
-        .quiet()
-        .run()
+    prepare(cmd!(shell, "sh -c {make} {archive}"))
         .context("making the archive that a guest starts from")?;
     Ok(archive)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
-use crate::workspace::say;
+use crate::workspace::{prepare, say};
 
 /// A kernel and its modules, somewhere under `target`.
 pub(super) struct Kernel {
@@ -73,18 +73,15 @@ fn fetch(shell: &Shell, version: &str, folder: &Path) -> anyhow::Result<()> {
     shell.remove_path(&new)?;
     shell.create_dir(&new)?;
     let _in_folder = shell.push_dir(&new);
-    cmd!(shell, "apt-get download {name}")
-        .quiet()
-        .run()
-        .with_context(|| format!("fetching {name}"))?;
+    prepare(cmd!(shell, "apt-get download {name}")).with_context(|| format!("fetching {name}"))?;
     for file in shell.read_dir(".")? {
-        cmd!(shell, "dpkg --extract {file} .").quiet().run()?;
+        prepare(cmd!(shell, "dpkg --extract {file} ."))?;
         shell.remove_path(file)?;
     }
     let releases = shell.read_dir("lib/modules")?;
     let release = releases.first().context("the package has no modules")?;
     let release = release.file_name().context("modules without a folder")?;
-    cmd!(shell, "depmod --basedir . {release}").quiet().run()?;
+    prepare(cmd!(shell, "depmod --basedir . {release}"))?;
     std::fs::rename(&new, folder).with_context(|| format!("making {}", folder.display()))
 }
 
