@@ -8,7 +8,6 @@
 FROM rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS files
 WORKDIR /npd-ebpf
 COPY . .
-# Installs the compiler and the linker for the eBPF programs, too.
 RUN cargo xtask image --files /image
 
 FROM scratch AS minimal

@@ -1,15 +1,15 @@
-//! Finds the eBPF object and tells the agent's source where it is: `env!("NPD_EBPF_OBJECT")`.
+//! Tells the agent's source where the eBPF object is that it embeds: `env!("NPD_EBPF_OBJECT")`. It is
+//! under version control, unless the environment names another.
 use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=NPD_EBPF_OBJECT");
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let built = || Path::new(&package).join("../target/bpf/npd-ebpf");
-    let object = std::env::var_os("NPD_EBPF_OBJECT").map_or_else(built, PathBuf::from);
+    let prebuilt = || Path::new(&package).join("../npd-ebpf/prebuilt/npd-ebpf");
+    let object = std::env::var_os("NPD_EBPF_OBJECT").map_or_else(prebuilt, PathBuf::from);
     println!("cargo::rerun-if-changed={}", object.display());
-    if let Ok(object) = object.canonicalize() {
-        println!("cargo::rustc-env=NPD_EBPF_OBJECT={}", object.display());
-    } else {
-        println!("cargo::error=The eBPF object is missing: run `cargo xtask build-ebpf` first");
+    match object.canonicalize() {
+        Ok(object) => println!("cargo::rustc-env=NPD_EBPF_OBJECT={}", object.display()),
+        Err(error) => println!("cargo::error=No eBPF object {}: {error}", object.display()),
     }
 }

@@ -7,12 +7,14 @@ use xshell::{Shell, cmd};
 
 use crate::{ebpf, workspace};
 
-/// Builds the eBPF object, then the agent with it inside, in release. Returns the binary's path.
+/// Names an eBPF object to embed in place of the one under version control.
+const OBJECT_VARIABLE: &str = "NPD_EBPF_OBJECT";
+
+/// Builds the agent with the eBPF object inside, in release. Returns the binary's path.
 ///
 /// There is one build for all purposes, so what is tested is what images and guests have: it needs
 /// no library on the machine that it runs on. `ebpf_log`: it prints what the eBPF programs log.
 pub(crate) fn build(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
-    ebpf::build(shell, ebpf_log)?;
     let cargo = workspace::cargo_path();
     // With a target named, the flags spare build scripts and procedural macros.
     let version = cmd!(shell, "{cargo} -vV").quiet().read()?;
@@ -25,9 +27,24 @@ pub(crate) fn build(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
         "{cargo} build --locked --release --package npd-agent --target {target} --features {features}"
     )
     .env("CARGO_ENCODED_RUSTFLAGS", flags(shell));
+    let build = if ebpf_log {
+        build.env(OBJECT_VARIABLE, ebpf::build_logging(shell)?)
+    } else {
+        ensure_object(shell)?;
+        build
+    };
     workspace::prepare(build).context("building the agent")?;
     let folder = workspace::target_dir(shell).join(target);
     Ok(folder.join("release/npd-agent"))
+}
+
+/// Sees to it that the agent embeds what the eBPF programs' sources make, or what the caller's
+/// environment names.
+fn ensure_object(shell: &Shell) -> anyhow::Result<()> {
+    if std::env::var_os(OBJECT_VARIABLE).is_some() {
+        return Ok(());
+    }
+    ebpf::refresh(shell)
 }
 
 /// Compiler flags for an executable that needs no library, and that is the same wherever the

@@ -7,18 +7,16 @@ use crate::{Command, ebpf};
 
 pub(crate) const COMMAND: Command = Command {
     name: "build-ebpf",
-    args: "[--ebpf-log]",
-    help: "Builds the eBPF programs into target/bpf/npd-ebpf, which the agent embeds. Installs what is\n\
-           missing (a compiler with the source of its core library, bpf-linker) if it may, else says how.\n\
-           --ebpf-log: the programs log through aya-log; for debugging them.",
+    args: "",
+    help: "Builds the eBPF programs anew into npd-ebpf/prebuilt, from where the agent embeds them. Commit\n\
+           that folder with the change. Installs what is missing (a compiler with a core library for BPF,\n\
+           bpf-linker) if it may, else says how. Who changes no program needs none of that.",
     run,
 };
 
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
-    let log = match args {
-        [] => false,
-        [flag] if flag == ebpf::LOG_FLAG => true,
-        _ => bail!("usage: cargo xtask build-ebpf [--ebpf-log]"),
-    };
-    ebpf::build(shell, log)
+    if !args.is_empty() {
+        bail!("usage: cargo xtask build-ebpf");
+    }
+    ebpf::build(shell)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
 use crate::workspace::{self, say};
-use crate::{Command, debian, ebpf};
+use crate::{Command, debian};
 
 pub(crate) const COMMAND: Command = Command {
     name: "fuzz",
@@ -48,7 +48,6 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
             ),
         }
     }
-    ebpf::build(shell, false)?; // the agent does not compile without
     install(shell)?;
     for target in &targets {
         say(format_args!("{target}, for {seconds} s"));

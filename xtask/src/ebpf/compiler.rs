@@ -11,13 +11,17 @@ use crate::workspace::{self, prepare, say};
 /// The oldest minor version of rustc 1 that builds the workspace (`rust-version` in Cargo.toml).
 const OLDEST: u32 = 95;
 
-/// A compiler that has the source of its own core library.
+/// A compiler that has a core library for the BPF target, or the source of its own core library.
 pub(super) struct Compiler {
     pub(super) rustc: PathBuf,
     /// The cargo to run it with.
     pub(super) cargo: PathBuf,
+    /// Whether the core library has to be built, too. That makes the same programs.
+    pub(super) builds_core: bool,
     /// The major version of its LLVM, which the linker must read.
     pub(super) llvm: u32,
+    /// Its exact version, and that of its LLVM.
+    pub(super) version: String,
 }
 
 /// A usable compiler. Installs one where none is and this process may.
@@ -39,7 +43,7 @@ pub(super) fn find_or_install(shell: &Shell) -> anyhow::Result<Compiler> {
     bail!(
         "no compiler here can build for BPF. Install one of the following:\n\
          \x20 rustup toolchain install nightly --profile minimal --component rust-src\n\
-         \x20 sudo apt-get install -y --no-install-recommends rustc-web rust-web-src\n\
+         \x20 sudo apt-get install -y --no-install-recommends rustc-web libstd-rust-web-dev-bpf\n\
          What was tried:{}",
         failures.concat()
     )
@@ -74,27 +78,33 @@ fn find(shell: &Shell) -> Option<Compiler> {
         .find_map(|(cargo, rustc)| examine(shell, cargo, rustc))
 }
 
-/// The compiler at `rustc`, if it is new enough and has the library's source beside it.
+/// The compiler at `rustc`, if it is new enough and has what it takes for the BPF target.
 fn examine(shell: &Shell, cargo: PathBuf, rustc: PathBuf) -> Option<Compiler> {
     let ask = |question: &str| {
         let command = cmd!(shell, "{rustc} {question}").quiet().ignore_stderr();
         command.read().ok()
     };
-    let library = Path::new(&ask("--print=sysroot")?).join("lib/rustlib/src/rust/library");
-    let version = ask("-vV")?;
-    let number = |key: &str| -> Option<u32> {
-        let value = version.lines().find_map(|line| line.strip_prefix(key))?;
-        value.split('.').next()?.parse().ok()
-    };
-    let llvm = number("LLVM version: ")?;
-    let is_usable = library.join("Cargo.lock").exists() && number("release: 1.")? >= OLDEST;
-    is_usable.then_some(Compiler { rustc, cargo, llvm })
+    let rustlib = Path::new(&ask("--print=sysroot")?).join("lib/rustlib");
+    let has_core = rustlib.join("bpfel-unknown-none/lib").exists();
+    let has_source = rustlib.join("src/rust/library/Cargo.lock").exists();
+    let answer = ask("-vV")?;
+    let value = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key));
+    let number = |text: &str| text.split('.').next()?.parse::<u32>().ok();
+    let llvm = value("LLVM version: ")?;
+    let is_usable = (has_core || has_source) && number(value("release: 1.")?)? >= OLDEST;
+    is_usable.then_some(Compiler {
+        cargo,
+        builds_core: !has_core,
+        llvm: number(llvm)?,
+        version: format!("{} with LLVM {llvm}", answer.lines().next()?),
+        rustc,
+    })
 }
 
 fn install_debian(shell: &Shell) -> anyhow::Result<()> {
     let packages = vec![
         package("rustc-web", "the compiler for the eBPF programs"),
-        package("rust-web-src", "the source of its core library"),
+        package("libstd-rust-web-dev-bpf", "its core library for them"),
     ];
     debian::install(shell, &debian::missing(shell, packages))
 }

@@ -17,8 +17,15 @@ const ROOT: &str = "target/tools";
 /// The LLVM versions for which this version of the linker has a feature.
 const LLVM_VERSIONS: [u32; 3] = [21, 22, 23];
 
-/// The path of a linker that reads what `compiler` writes. Builds it where there is none.
-pub(super) fn find_or_install(shell: &Shell, compiler: &Compiler) -> anyhow::Result<PathBuf> {
+/// A linker.
+pub(super) struct Linker {
+    pub(super) path: PathBuf,
+    /// Its exact version, and whose LLVM it has.
+    pub(super) version: String,
+}
+
+/// A linker that reads what `compiler` writes. Builds it where there is none.
+pub(super) fn find_or_install(shell: &Shell, compiler: &Compiler) -> anyhow::Result<Linker> {
     let llvm = compiler.llvm;
     let root = shell.current_dir().join(ROOT);
     if !fits(shell, llvm) {
@@ -29,18 +36,36 @@ pub(super) fn find_or_install(shell: &Shell, compiler: &Compiler) -> anyhow::Res
         );
         install(shell, llvm, &root)?;
     }
-    Ok(root.join("bin/bpf-linker"))
+    let has_that_llvm = record(shell).contains(&feature(llvm));
+    let own = if has_that_llvm {
+        ""
+    } else {
+        " with an LLVM of its own"
+    };
+    Ok(Linker {
+        path: root.join("bin/bpf-linker"),
+        version: format!("bpf-linker {VERSION}{own}"),
+    })
 }
 
-/// Whether cargo's own record of what it installed names this version, built for this LLVM or,
-/// as published binaries are, with an LLVM of its own, which is the newest.
+/// Whether there is one of this version, built for this LLVM or, as published binaries are, with an
+/// LLVM of its own, which is the newest.
 fn fits(shell: &Shell, llvm: u32) -> bool {
-    let Ok(record) = shell.read_file(Path::new(ROOT).join(".crates2.json")) else {
-        return false;
-    };
+    let record = record(shell);
     shell.path_exists(Path::new(ROOT).join("bin/bpf-linker"))
         && record.contains(&format!("\"bpf-linker {VERSION} "))
-        && (record.contains(&format!("\"llvm-{llvm}\"")) || !record.contains("\"llvm-"))
+        && (record.contains(&feature(llvm)) || !record.contains("\"llvm-"))
+}
+
+/// Cargo's own record of what it installed. Empty if there is none.
+fn record(shell: &Shell) -> String {
+    let record = shell.read_file(Path::new(ROOT).join(".crates2.json"));
+    record.unwrap_or_default()
+}
+
+/// How that record names what the linker was built for.
+fn feature(llvm: u32) -> String {
+    format!("\"llvm-{llvm}\"")
 }
 
 fn install(shell: &Shell, llvm: u32, root: &Path) -> anyhow::Result<()> {

@@ -1,21 +1,24 @@
 //! Builds the eBPF object that the agent embeds.
 //!
-//! No toolchain carries a core library for the BPF target, so cargo builds it, which takes the
-//! source of exactly the compiler in use ([`compiler`]) and a linker that reads that compiler's
-//! LLVM bitcode ([`linker`]). Everything lies in folders of its own under `target`: building for
-//! the kernel and building for the host never invalidate each other.
+//! It takes a compiler that knows the BPF target and has a core library for it, or that library's
+//! source ([`compiler`]), and a linker that reads that compiler's LLVM bitcode ([`linker`]). What is
+//! built lies in a folder of its own under `target`: building for the kernel and building for the
+//! host never invalidate each other.
+//!
+//! The object is under version control ([`xtask::prebuilt`]), so most people never build it.
 
 mod compiler;
 mod linker;
 
-use anyhow::Context as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
 use xshell::{Cmd, Shell, cmd};
+use xtask::prebuilt;
 
 use self::compiler::Compiler;
+use self::linker::Linker;
 use crate::workspace::{prepare, say};
-
-/// Where the agent's build script looks for the object.
-const OBJECT: &str = "target/bpf/npd-ebpf";
 
 /// The flag with which commands ask for programs that log.
 pub(crate) const LOG_FLAG: &str = "--ebpf-log";
@@ -24,22 +27,64 @@ pub(crate) const LOG_FLAG: &str = "--ebpf-log";
 /// lines. Otherwise the linker strips all debug information, and the agent does not carry it.
 const LOG_FLAGS: &str = "-Cdebuginfo=2\x1f-Clink-arg=--btf";
 
-/// Builds [`OBJECT`], with programs that log if asked to. Installs what is missing.
-pub(crate) fn build(shell: &Shell, log: bool) -> anyhow::Result<()> {
-    let compiler = compiler::find_or_install(shell)?;
-    let linker = linker::find_or_install(shell, &compiler)?;
-    let (features, flags): (&[&str], _) = if log {
-        (&["--features", "ebpf-log"], LOG_FLAGS)
+/// Sees to it that the object under version control is what the sources make, which it is unless
+/// somebody works on them. Otherwise builds it, and installs what that takes.
+pub(crate) fn refresh(shell: &Shell) -> anyhow::Result<()> {
+    if let Some(reason) = prebuilt::staleness(shell)? {
+        say(format_args!("building {}: {reason}", prebuilt::OBJECT));
+        build(shell)?;
+    }
+    Ok(())
+}
+
+/// Builds the object that is under version control.
+pub(crate) fn build(shell: &Shell) -> anyhow::Result<()> {
+    let toolchain = Toolchain::find_or_install(shell)?;
+    let object = shell.read_binary_file(toolchain.build(shell, &[], "")?)?;
+    let is_new = prebuilt::store(shell, &object, &toolchain.version())?;
+    let state = if is_new {
+        "new: commit it"
     } else {
-        (&[], "")
+        "unchanged"
     };
-    let build = cargo(shell, &compiler, "build")
-        .args(features)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags)
-        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
-        .env_remove("RUSTC_WORKSPACE_WRAPPER");
-    prepare(build).context("building the eBPF programs")?;
-    publish(shell)
+    say(format_args!(
+        "{}: {} bytes, {state}",
+        prebuilt::OBJECT,
+        object.len()
+    ));
+    Ok(())
+}
+
+/// Builds an object whose programs log. Returns its path.
+pub(crate) fn build_logging(shell: &Shell) -> anyhow::Result<PathBuf> {
+    let toolchain = Toolchain::find_or_install(shell)?;
+    toolchain.build(shell, &["--features", "ebpf-log"], LOG_FLAGS)
+}
+
+/// Builds the object elsewhere, and compares it with the one under version control, byte by byte.
+/// Another toolchain makes other bytes of the same programs: then there is nothing to compare.
+pub(crate) fn verify(shell: &Shell) -> anyhow::Result<()> {
+    let toolchain = Toolchain::find_or_install(shell)?;
+    let built = toolchain.build(shell, &[], "")?;
+    let (here, there) = (toolchain.version(), prebuilt::toolchain(shell)?);
+    if here != there {
+        say(format_args!(
+            "{} cannot be compared: it was built by {there}, and here is {here}",
+            prebuilt::OBJECT
+        ));
+        return Ok(());
+    }
+    ensure!(
+        shell.read_binary_file(&built)? == shell.read_binary_file(prebuilt::OBJECT)?,
+        "{} is not what the sources make, {}: run `cargo xtask build-ebpf` and commit it",
+        prebuilt::OBJECT,
+        built.display()
+    );
+    say(format_args!(
+        "{} is what the sources make",
+        prebuilt::OBJECT
+    ));
+    Ok(())
 }
 
 /// Lints the programs, which the host's clippy does not see, with the clippy that belongs to
@@ -57,30 +102,51 @@ pub(crate) fn clippy(shell: &Shell) -> anyhow::Result<()> {
     prepare(check).context("linting the eBPF programs")
 }
 
+/// What builds an object.
+struct Toolchain {
+    compiler: Compiler,
+    linker: Linker,
+}
+
+impl Toolchain {
+    fn find_or_install(shell: &Shell) -> anyhow::Result<Self> {
+        let compiler = compiler::find_or_install(shell)?;
+        let linker = linker::find_or_install(shell, &compiler)?;
+        Ok(Self { compiler, linker })
+    }
+
+    /// What decides the object's bytes beside the sources.
+    fn version(&self) -> String {
+        format!("{}, {}", self.compiler.version, self.linker.version)
+    }
+
+    /// Builds an object under `target`, and returns its path.
+    fn build(&self, shell: &Shell, features: &[&str], flags: &str) -> anyhow::Result<PathBuf> {
+        let build = cargo(shell, &self.compiler, "build")
+            .args(features)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
+            .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker.path)
+            .env_remove("RUSTC_WORKSPACE_WRAPPER");
+        prepare(build).context("building the eBPF programs")?;
+        let folder = shell.current_dir().join("target/bpf/bpfel-unknown-none");
+        Ok(folder.join("bpf/npd-ebpf"))
+    }
+}
+
 /// A cargo command for the programs. It must set `CARGO_ENCODED_RUSTFLAGS`, even if to nothing:
 /// `RUSTFLAGS` are meant for the host.
 fn cargo<'a>(shell: &'a Shell, compiler: &Compiler, command: &str) -> Cmd<'a> {
     let Compiler { rustc, cargo, .. } = compiler;
+    let core: &[&str] = if compiler.builds_core {
+        &["-Z", "build-std=core"]
+    } else {
+        &[]
+    };
     cmd!(
         shell,
         "{cargo} {command} --locked --package npd-ebpf --bin npd-ebpf --profile bpf
-         -Z build-std=core --target bpfel-unknown-none --target-dir target/bpf"
+         --target bpfel-unknown-none --target-dir target/bpf {core...}"
     )
     .env("RUSTC", rustc)
-    .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z
-}
-
-/// Copies the object to its stable place unless it is there already: a new time stamp would
-/// rebuild the agent.
-fn publish(shell: &Shell) -> anyhow::Result<()> {
-    let built = shell.read_binary_file("target/bpf/bpfel-unknown-none/bpf/npd-ebpf")?;
-    let is_new = shell
-        .read_binary_file(OBJECT)
-        .map_or(true, |published| published != built);
-    if is_new {
-        shell.write_file(OBJECT, &built)?;
-    }
-    let state = if is_new { "new" } else { "unchanged" };
-    say(format_args!("{OBJECT}: {} bytes, {state}", built.len()));
-    Ok(())
+    .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler take -Z, and aya-ebpf unstable features
 }

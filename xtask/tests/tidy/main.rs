@@ -6,6 +6,7 @@ mod deploy;
 mod docs;
 mod manifests;
 mod names;
+mod prebuilt;
 mod rules;
 mod sources;
 mod status_page;
