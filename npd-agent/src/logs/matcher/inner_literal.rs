@@ -1,14 +1,15 @@
-//! What must stand in a line for a pattern to match it, so that most lines need no closer look.
+//! Finds the literals of a pattern: texts of which every match contains one. A line without them
+//! cannot match, so most lines need no further work.
 
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind};
 
-/// Shorter literals stand in too many lines.
+/// Shorter literals are in too many lines.
 const MIN_LENGTH: usize = 3;
 
-/// Of more alternatives than this, looking at every line costs no more.
+/// With more alternatives than this, trying the pattern on every line is as cheap.
 const MAX_ALTERNATIVES: usize = 64;
 
-/// A text that has to be there.
+/// A text that a match contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Literal {
     pub(super) text: String,
@@ -16,8 +17,8 @@ pub(super) struct Literal {
     pub(super) any_case: bool,
 }
 
-/// Literals of which every text that `pattern` matches contains one. They contain no newline.
-/// `None` if there are none, or they are too short to tell much.
+/// The literals of `pattern`: every match contains at least one of them. They contain no newline.
+/// `None` if there are none, or one is too short.
 pub(super) fn required(pattern: &str) -> Option<Vec<Literal>> {
     let pattern = regex_syntax::parse(pattern).ok()?;
     required_by(&pattern).filter(|found| shortest(found) >= MIN_LENGTH)
@@ -31,7 +32,7 @@ fn shortest(alternatives: &[Literal]) -> usize {
         .unwrap_or(0)
 }
 
-/// Literals of which every match of `pattern` contains one; the best such choice.
+/// The best literals of `pattern`.
 fn required_by(pattern: &Hir) -> Option<Vec<Literal>> {
     match pattern.kind() {
         HirKind::Concat(parts) => of_sequence(parts),
@@ -49,7 +50,7 @@ fn required_by(pattern: &Hir) -> Option<Vec<Literal>> {
     }
 }
 
-/// The best among the runs of characters in a sequence and what its other parts require.
+/// The best literals of a sequence: a run of its characters, or the literals of one of its parts.
 fn of_sequence(parts: &[Hir]) -> Option<Vec<Literal>> {
     let mut choices = Vec::new();
     let mut run = Literal::default();
@@ -57,7 +58,7 @@ fn of_sequence(parts: &[Hir]) -> Option<Vec<Literal>> {
         match part.kind() {
             HirKind::Literal(literal) => {
                 let text = str::from_utf8(&literal.0).ok()?;
-                // No literal spans lines, nor contains what a byte that is not UTF-8 is read as.
+                // A literal must not contain a newline, or U+FFFD, which may stand for any byte.
                 let mut pieces = text.split(['\n', char::REPLACEMENT_CHARACTER]);
                 run.text.push_str(pieces.next().unwrap_or_default());
                 for piece in pieces {

@@ -1,4 +1,4 @@
-//! Which patterns the newest entry of a log completes.
+//! Finds the patterns that match when a new entry of a log arrives.
 
 mod inner_literal;
 mod prefilter;
@@ -8,24 +8,27 @@ use jiff::Timestamp;
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use self::prefilter::Screen;
+use self::prefilter::Prefilter;
 use super::buffer::{LogBuffer, Matched};
 
-/// Patterns, and the entries that they see.
+/// Patterns, and the last entries of a log.
 ///
-/// What counts is NPD's way: every pattern searches the joined ring, and its matches end where the
-/// newest entry ends. That is slow, and hardly any pattern can tell the difference from looking at
-/// the newest entry alone. And hardly any entry contains what a pattern requires: only then is the
-/// pattern tried on the entry, or if it can tell the difference, on the ring, until the entry has
-/// left it.
+/// NPD runs every pattern on the last entries, joined by newlines, and a match must end where the
+/// newest entry ends. That is slow. This matcher finds the same matches with less work:
+///
+/// * Most patterns cannot match a newline. They are tried on the newest entry alone. The others are
+///   called spanning, and are tried on the joined entries.
+/// * Most patterns contain a fixed text (their literals). Only an entry that contains one of the
+///   literals makes the pattern a candidate. For a spanning pattern this lasts until the entry has
+///   left the buffer.
 #[derive(Debug)]
 pub(crate) struct Matcher {
     patterns: Vec<Regex>,
-    /// Those that may match more than the newest entry, in their order.
+    /// The patterns that may match more than the newest entry, in order.
     spanning: Vec<Spanning>,
-    screen: Screen,
-    /// Filled only if there are spanning patterns.
-    ring: LogBuffer,
+    prefilter: Prefilter,
+    /// The last entries. Empty if there are no spanning patterns.
+    buffer: LogBuffer,
     joined: String,
     /// The patterns to try on the newest entry.
     candidates: Vec<usize>,
@@ -34,14 +37,14 @@ pub(crate) struct Matcher {
 #[derive(Debug)]
 struct Spanning {
     pattern: usize,
-    /// With how many of the next entries it can match, whatever they say: what it requires is in
-    /// the ring for so long.
+    /// For how many more entries the pattern must be tried: until the entry with its literal has left
+    /// the buffer.
     armed: usize,
 }
 
 impl Matcher {
-    /// A matcher for `patterns` on a ring of `capacity` entries. The patterns are anchored at their
-    /// end as [`crate::go::regex::compile_anchored`] does it.
+    /// A matcher for `patterns` on a buffer of `capacity` entries. The patterns must come from
+    /// [`crate::go::regex::compile_anchored`], which anchors them at their end.
     pub(crate) fn new(patterns: Vec<Regex>, capacity: usize) -> Result<Self, BuildError> {
         let spans = |pattern: &Regex| capacity > 1 && !sees_newest_entry_only(pattern);
         let spanning = patterns.iter().enumerate();
@@ -50,34 +53,35 @@ impl Matcher {
             spanning: spanning
                 .map(|(pattern, _)| Spanning { pattern, armed: 0 })
                 .collect(),
-            screen: Screen::new(patterns.iter().map(Regex::as_str))?,
+            prefilter: Prefilter::new(patterns.iter().map(Regex::as_str))?,
             patterns,
-            ring: LogBuffer::new(capacity),
+            buffer: LogBuffer::new(capacity),
             joined: String::new(),
             candidates: Vec::new(),
         })
     }
 
-    /// Whether the entries that matter are among those of [`Matcher::places`]. If not, all do.
-    pub(crate) fn screens(&self) -> bool {
-        self.screen.unscreened.is_empty()
+    /// Whether every pattern has literals, so that [`Matcher::find_literals`] finds all entries that can
+    /// match. If not, every entry must be pushed.
+    pub(crate) fn all_have_literals(&self) -> bool {
+        self.prefilter.without_literals.is_empty()
     }
 
-    /// Adds to `places` where in `lines` something is found that a pattern requires, in every line
-    /// with such a thing at least once, in their order.
-    pub(crate) fn places(&self, lines: &[u8], places: &mut Vec<usize>) {
-        self.screen.places(lines, places);
+    /// Adds the offsets of literals in `lines` to `offsets`, in ascending order: at least one for each
+    /// line that contains a literal.
+    pub(crate) fn find_literals(&self, lines: &[u8], offsets: &mut Vec<usize>) {
+        self.prefilter.find_literals(lines, offsets);
     }
 
-    /// Whether a pattern can match with the next entry, whatever it says.
-    pub(crate) fn is_awake(&self) -> bool {
-        !self.screens() || self.spanning.iter().any(|spanning| spanning.armed > 0)
+    /// Whether the next entry must be pushed even if it contains no literal.
+    pub(crate) fn is_armed(&self) -> bool {
+        !self.all_have_literals() || self.spanning.iter().any(|spanning| spanning.armed > 0)
     }
 
-    /// Whether an entry of this text has to be pushed. Where not, nothing would come of it.
-    pub(crate) fn concerns(&mut self, text: &str) -> bool {
+    /// Whether an entry with this text must be pushed. If not, pushing it would find nothing.
+    pub(crate) fn needs(&mut self, text: &str) -> bool {
         self.spans() || {
-            self.ask(text);
+            self.find_candidates(text);
             let mut candidates = self.candidates.iter();
             candidates.any(|&index| self.patterns[index].is_match(text))
         }
@@ -88,37 +92,37 @@ impl Matcher {
         !self.spanning.is_empty()
     }
 
-    /// How many of the entries before can matter.
-    pub(crate) fn recalls(&self) -> u64 {
+    /// How many earlier entries a pattern can see.
+    pub(crate) fn context_size(&self) -> u64 {
         if self.spans() {
-            self.ring.capacity() as u64
+            self.buffer.capacity() as u64
         } else {
             0
         }
     }
 
-    /// Adds an entry that was looked at before the agent was started.
-    pub(crate) fn recall(&mut self, timestamp: Timestamp, text: &str) {
+    /// Adds an entry that an earlier agent has already pushed. Reports nothing.
+    pub(crate) fn push_seen(&mut self, timestamp: Timestamp, text: &str) {
         if self.spans() {
-            self.ask(text);
-            self.wake();
-            self.ring.push(timestamp, text);
+            self.find_candidates(text);
+            self.arm_spanning();
+            self.buffer.push(timestamp, text);
             for spanning in &mut self.spanning {
                 spanning.armed = spanning.armed.saturating_sub(1);
             }
         }
     }
 
-    /// Adds an entry that was not looked at, because no pattern requires what it says.
-    pub(crate) fn pass(&mut self, timestamp: Timestamp, text: &str) {
-        self.ring.push(timestamp, text);
+    /// Adds an entry that contains no literal. Reports nothing.
+    pub(crate) fn push_unmatched(&mut self, timestamp: Timestamp, text: &str) {
+        self.buffer.push(timestamp, text);
     }
 
-    /// Adds the newest entry and tells the patterns that match now, in their order.
+    /// Adds the newest entry. Returns the patterns that match now, in order.
     pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) -> Vec<(usize, Matched)> {
         let mut found = Vec::new();
-        self.ask(text);
-        self.wake();
+        self.find_candidates(text);
+        self.arm_spanning();
         for &index in &self.candidates {
             if self.patterns[index].is_match(text) {
                 let text = text.to_owned();
@@ -126,23 +130,23 @@ impl Matcher {
             }
         }
         if self.spans() {
-            self.ring.push(timestamp, text);
-            self.span(&mut found);
+            self.buffer.push(timestamp, text);
+            self.match_spanning(&mut found);
         }
         found
     }
 
-    /// Sets down which patterns can match with an entry of this text, in their order.
-    fn ask(&mut self, text: &str) {
+    /// Fills `candidates` with the patterns that can match an entry with this text, in order.
+    fn find_candidates(&mut self, text: &str) {
         self.candidates.clear();
-        self.screen.patterns(text, &mut self.candidates);
+        self.prefilter.patterns(text, &mut self.candidates);
         self.candidates.sort_unstable();
         self.candidates.dedup();
     }
 
-    /// Takes those patterns from the ones to ask that have to look at the ring.
-    fn wake(&mut self) {
-        let (spanning, capacity) = (&mut self.spanning, self.ring.capacity());
+    /// Moves the spanning patterns out of `candidates`: they are tried on the joined entries.
+    fn arm_spanning(&mut self) {
+        let (spanning, capacity) = (&mut self.spanning, self.buffer.capacity());
         self.candidates.retain(|candidate| {
             let slot = spanning.binary_search_by_key(candidate, |spanning| spanning.pattern);
             if let Ok(slot) = slot {
@@ -152,20 +156,20 @@ impl Matcher {
         });
     }
 
-    /// Adds to `found` what the spanning patterns find.
-    fn span(&mut self, found: &mut Vec<(usize, Matched)>) {
+    /// Tries the armed spanning patterns on the joined entries, and adds their matches to `found`.
+    fn match_spanning(&mut self, found: &mut Vec<(usize, Matched)>) {
         let mut armed = self
             .spanning
             .iter_mut()
             .filter(|spanning| spanning.armed > 0);
         let mut next = armed.next();
         if next.is_some() {
-            self.ring.join(&mut self.joined);
+            self.buffer.join(&mut self.joined);
         }
         while let Some(spanning) = next {
             spanning.armed -= 1;
             let pattern = &self.patterns[spanning.pattern];
-            if let Some(matched) = matched(&self.ring, &self.joined, pattern) {
+            if let Some(matched) = matched(&self.buffer, &self.joined, pattern) {
                 found.push((spanning.pattern, matched));
             }
             next = armed.next();
@@ -174,17 +178,17 @@ impl Matcher {
     }
 }
 
-/// NPD's way: what `pattern` matches in the joined text of `ring`.
-fn matched(ring: &LogBuffer, joined: &str, pattern: &Regex) -> Option<Matched> {
+/// What `pattern` matches in the joined text of `buffer`, as in NPD.
+fn matched(buffer: &LogBuffer, joined: &str, pattern: &Regex) -> Option<Matched> {
     let found = pattern.find(joined)?;
-    ring.matched(found.start(), joined.len())
+    buffer.matched(found.start(), joined.len())
 }
 
-/// Whether `pattern` finds the same in the newest entry alone as in the joined ring.
+/// Whether `pattern` finds the same in the newest entry alone as in the joined entries.
 ///
-/// So it is if every match has to end at the end of the text, and cannot contain a newline, and
-/// does not ask for the start of the text. Word and line boundaries do not matter: the newline
-/// before the entry looks to them as the start of a text does.
+/// This is true if every match must end at the end of the text, cannot contain a newline, and does
+/// not depend on the start of the text (`^`). Word and line boundaries do not matter: for them, a
+/// newline before the entry is the same as the start of a text.
 fn sees_newest_entry_only(pattern: &Regex) -> bool {
     let Ok(pattern) = regex_syntax::parse(pattern.as_str()) else {
         return false;

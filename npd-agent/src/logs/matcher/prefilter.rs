@@ -1,4 +1,4 @@
-//! Finds the lines that patterns can match by the texts that have to be there.
+//! Finds the lines that contain a literal of a pattern. No other line can match.
 
 use std::collections::BTreeMap;
 
@@ -9,39 +9,39 @@ use aho_corasick::{Anchored, BuildError};
 
 use super::inner_literal::{Literal, required};
 
-/// How much of a literal is looked for. A longer one would not tell much more.
-const LOOKED_FOR: usize = 16;
+/// How many bytes of a literal are searched. More bytes would hardly exclude more lines.
+const MAX_SEARCHED: usize = 16;
 
-/// Of more literals than this, the searcher for few finds too much to be sure of.
-const FEW: usize = 64;
+/// Up to how many literals the fast searcher is used. With more, it stops at too many wrong offsets.
+const MAX_FOR_SEARCHER: usize = 64;
 
-/// How many parts of a text the automaton goes through at once: its next step has to wait for the
-/// last one, and the processor has time for more meanwhile.
+/// How many parts of a text the automaton reads in parallel. Each of its steps depends on the one
+/// before, so one part alone would leave the processor waiting.
 const LANES: usize = 4;
 
-/// What stands in every text that one of many patterns can match, and in few others.
+/// The literals of many patterns, and how to find them.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(super) struct Prefilter {
     automaton: DFA,
     start: StateID,
-    /// For a few literals there is a faster way to see that there is none.
-    few: Option<Searcher>,
-    /// The patterns that each literal belongs to.
+    /// A faster searcher that says whether there is any literal; only for a searcher literals.
+    searcher: Option<Searcher>,
+    /// The patterns of each literal.
     owners: Vec<Vec<usize>>,
-    /// Patterns that require nothing.
-    pub(super) unscreened: Vec<usize>,
+    /// Patterns without literals.
+    pub(super) without_literals: Vec<usize>,
 }
 
-impl Screen {
+impl Prefilter {
     pub(super) fn new<P: AsRef<str>>(
         patterns: impl Iterator<Item = P>,
     ) -> Result<Self, BuildError> {
         let mut literals = BTreeMap::<Vec<u8>, Vec<usize>>::new();
-        let mut unscreened = Vec::new();
+        let mut without_literals = Vec::new();
         let mut any_case = false;
         for (index, pattern) in patterns.enumerate() {
             let Some(found) = required(pattern.as_ref()) else {
-                unscreened.push(index);
+                without_literals.push(index);
                 continue;
             };
             for Literal {
@@ -50,7 +50,7 @@ impl Screen {
             } in found
             {
                 any_case |= this;
-                let length = text.len().min(LOOKED_FOR);
+                let length = text.len().min(MAX_SEARCHED);
                 let owners = literals
                     .entry(text.as_bytes()[..length].to_vec())
                     .or_default();
@@ -61,42 +61,42 @@ impl Screen {
             .ascii_case_insensitive(any_case)
             .prefilter(false)
             .build(literals.keys())?;
-        let few = !any_case && (1..=FEW).contains(&literals.len());
+        let searcher = !any_case && (1..=MAX_FOR_SEARCHER).contains(&literals.len());
         Ok(Self {
             start: automaton.start_state(Anchored::No).unwrap_or_default(),
             automaton,
-            few: few.then(|| Searcher::new(literals.keys())).flatten(),
+            searcher: searcher.then(|| Searcher::new(literals.keys())).flatten(),
             owners: literals.into_values().collect(),
-            unscreened,
+            without_literals,
         })
     }
 
-    /// Adds to `places` where in `lines` something is found, in every line with something at least
-    /// once, in their order.
-    pub(super) fn places(&self, lines: &[u8], places: &mut Vec<usize>) {
+    /// Adds the offsets of literals in `lines` to `offsets`, in ascending order: at least one for each
+    /// line that contains a literal.
+    pub(super) fn find_literals(&self, lines: &[u8], offsets: &mut Vec<usize>) {
         if self.owners.is_empty() {
             return;
         }
-        let Some(few) = &self.few else {
-            self.places_of_many(lines, places);
+        let Some(searcher) = &self.searcher else {
+            self.find_with_automaton(lines, offsets);
             return;
         };
         let mut from = 0;
-        while let Some(found) = few.find_in(lines, (from..lines.len()).into()) {
-            places.push(found.start());
+        while let Some(found) = searcher.find_in(lines, (from..lines.len()).into()) {
+            offsets.push(found.start());
             from = found.end();
         }
     }
 
-    fn places_of_many(&self, lines: &[u8], places: &mut Vec<usize>) {
-        // No literal contains a newline, so that no part has to know how the one before it ended.
+    fn find_with_automaton(&self, lines: &[u8], offsets: &mut Vec<usize>) {
+        // Parts begin after a newline. No literal contains one, so none crosses from part to part.
         let mut bounds = [0; LANES + 1];
         for lane in 1..=LANES {
             let about = (lines.len() * lane / LANES).max(bounds[lane - 1]);
             let newline = lines[about..].iter().position(|&byte| byte == b'\n');
             bounds[lane] = newline.map_or(lines.len(), |newline| about + newline + 1);
         }
-        let first = places.len();
+        let first = offsets.len();
         let parts: [&[u8]; LANES] =
             std::array::from_fn(|lane| &lines[bounds[lane]..bounds[lane + 1]]);
         let together = parts.iter().map(|part| part.len()).min().unwrap_or(0);
@@ -108,28 +108,28 @@ impl Screen {
             }
             if states.iter().any(|&state| self.automaton.is_special(state)) {
                 let matches = (0..LANES).filter(|&lane| self.automaton.is_match(states[lane]));
-                places.extend(matches.map(|lane| bounds[lane] + at));
+                offsets.extend(matches.map(|lane| bounds[lane] + at));
             }
         }
         for ((part, &bound), state) in parts.iter().zip(&bounds).zip(&mut states) {
             for (at, &byte) in part.iter().enumerate().skip(together) {
                 *state = self.next(*state, byte);
                 if self.automaton.is_match(*state) {
-                    places.push(bound + at);
+                    offsets.push(bound + at);
                 }
             }
         }
-        places[first..].sort_unstable();
+        offsets[first..].sort_unstable();
     }
 
-    /// Adds to `patterns` those that can match `text`, in no order and perhaps twice.
+    /// Adds the patterns that can match `text` to `patterns`, in any order, some perhaps twice.
     pub(super) fn patterns(&self, text: &str, patterns: &mut Vec<usize>) {
-        patterns.extend(&self.unscreened);
+        patterns.extend(&self.without_literals);
         if self.owners.is_empty()
             || self
-                .few
+                .searcher
                 .as_ref()
-                .is_some_and(|few| few.find(text).is_none())
+                .is_some_and(|searcher| searcher.find(text).is_none())
         {
             return;
         }
@@ -156,11 +156,11 @@ mod tests {
 
     use super::*;
 
-    fn lines_with(text: &str, places: &[usize]) -> Vec<String> {
-        let mut lines: Vec<_> = places
+    fn lines_with(text: &str, offsets: &[usize]) -> Vec<String> {
+        let mut lines: Vec<_> = offsets
             .iter()
-            .map(|&place| {
-                let start = text[..place].rfind('\n').map_or(0, |newline| newline + 1);
+            .map(|&offset| {
+                let start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
                 text[start..].lines().next().unwrap().to_owned()
             })
             .collect();
@@ -170,20 +170,20 @@ mod tests {
 
     #[track_caller]
     fn check(literals: &[String], text: &str) {
-        let screen = Screen::new(literals.iter()).unwrap();
-        assert_eq!(screen.unscreened.len(), 0);
-        let mut places = Vec::new();
-        screen.places(text.as_bytes(), &mut places);
+        let prefilter = Prefilter::new(literals.iter()).unwrap();
+        assert_eq!(prefilter.without_literals.len(), 0);
+        let mut offsets = Vec::new();
+        prefilter.find_literals(text.as_bytes(), &mut offsets);
         let mut expected: Vec<_> = text
             .lines()
             .filter(|line| literals.iter().any(|literal| line.contains(literal)))
             .map(str::to_owned)
             .collect();
         expected.dedup();
-        assert_eq!(lines_with(text, &places), expected);
+        assert_eq!(lines_with(text, &offsets), expected);
         for line in text.lines() {
             let mut patterns = Vec::new();
-            screen.patterns(line, &mut patterns);
+            prefilter.patterns(line, &mut patterns);
             patterns.sort_unstable();
             patterns.dedup();
             let expected = literals.iter().enumerate();
@@ -211,6 +211,6 @@ mod tests {
         let text = lines.collect::<Vec<_>>().concat();
         let literals = |count| (0..count).map(|n| format!("line {n} ")).collect::<Vec<_>>();
         check(&literals(10), &text);
-        check(&literals(FEW + 200), &text);
+        check(&literals(MAX_FOR_SEARCHER + 200), &text);
     }
 }

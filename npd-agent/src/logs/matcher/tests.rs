@@ -10,7 +10,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// Feeds `lines` to a ring of `capacity` entries, and shows what each completes.
+/// Feeds `lines` to a buffer of `capacity` entries, and shows what each completes.
 #[track_caller]
 fn check(patterns: &[&str], capacity: usize, lines: &[&str], expect: &Expect) {
     let compiled = patterns
@@ -191,15 +191,15 @@ proptest! {
     ) {
         let compiled: Vec<_> = patterns.iter().map(|p| compile_anchored(p).unwrap()).collect();
         let mut matcher = Matcher::new(compiled.clone(), capacity).unwrap();
-        let mut ring = LogBuffer::new(capacity);
+        let mut buffer = LogBuffer::new(capacity);
         for (second, line) in (1..).zip(&lines) {
-            ring.push(at(second), line);
+            buffer.push(at(second), line);
             let mut joined = String::new();
-            ring.join(&mut joined);
+            buffer.join(&mut joined);
             let naive: Vec<_> = compiled
                 .iter()
                 .enumerate()
-                .filter_map(|(index, pattern)| Some((index, matched(&ring, &joined, pattern)?)))
+                .filter_map(|(index, pattern)| Some((index, matched(&buffer, &joined, pattern)?)))
                 .collect();
             prop_assert_eq!(matcher.push(at(second), line), naive);
         }

@@ -1,7 +1,7 @@
-//! Following what lies on a disk.
+//! Follows a log on a disk.
 //!
-//! Disks hang, and network file systems more so. Therefore whatever touches a file runs on a thread
-//! that may block; the runtime's never waits for a disk.
+//! A disk may hang, and a network file system even more so. So everything that touches a file runs on a
+//! thread that may block. The runtime's thread never waits for a disk.
 
 use std::io;
 use std::sync::Arc;
@@ -20,44 +20,43 @@ use crate::node::Node;
 use crate::problem::{Finding, Forever};
 use crate::reporter::Reporter;
 
-/// How often a source is looked at although nothing says that it has changed.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a source is read if inotify reports no change.
+const POLL: Duration = Duration::from_secs(1);
 
-/// The shortest time between two looks at a source of which all is read, so that a busy writer does
-/// not wake the agent for every entry.
+/// The shortest pause after a source was read to its end, so that a busy writer does not wake the agent
+/// for every entry.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a disk may take to answer before the source is said to be down.
+/// How long a disk may take to answer before the source counts as down.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads a source. May block.
 pub(crate) trait Worker: Send + 'static {
-    /// Makes ready to read on `node`, on from the place that an earlier agent has reached.
-    fn start(&mut self, node: &Node, place: Option<&Value>);
+    /// Prepares to read on `node`, from the position that an earlier agent has saved.
+    fn start(&mut self, node: &Node, position: Option<&Value>);
 
-    /// Reads what can be read at once, but not more than a bounded part of it. If all is read,
-    /// `watch` is told what to watch for more.
-    fn look(&mut self, watch: Option<&mut FolderWatch>) -> Look;
+    /// Reads what is there, up to a limit. When everything is read, tells `watch` what to watch.
+    fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch;
 }
 
-/// What a look has brought.
-pub(crate) struct Look {
+/// The result of one [`Worker::read`].
+pub(crate) struct ReadBatch {
     pub(crate) step: io::Result<FollowStep>,
     pub(crate) findings: Vec<Finding>,
-    /// Entries that made no sense.
+    /// The number of entries that could not be parsed.
     pub(crate) malformed: u64,
-    /// The place that is reached, if that has to be said.
+    /// The new reading position, if it must be reported.
     pub(crate) progress: Option<Value>,
 }
 
-/// What came of reading.
+/// How far a read came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FollowStep {
     /// There may be more to read.
     More,
-    /// All is read.
+    /// Everything is read.
     End,
-    /// There is nothing of that name, and nothing else to read meanwhile.
+    /// The file does not exist, and there is nothing else to read.
     Absent,
 }
 
@@ -66,11 +65,11 @@ pub(crate) struct Follower<W> {
     name: Arc<str>,
     declarations: Vec<Declaration>,
     started: bool,
-    /// Away while a thread works with it.
-    tools: Option<Tools<W>>,
+    /// `None` while a thread uses it.
+    reader: Option<SourceReader<W>>,
 }
 
-struct Tools<W> {
+struct SourceReader<W> {
     worker: W,
     watch: Option<FolderWatch>,
 }
@@ -81,7 +80,7 @@ impl<W: Worker> Follower<W> {
             name: Arc::from(name),
             declarations,
             started: false,
-            tools: Some(Tools {
+            reader: Some(SourceReader {
                 worker,
                 watch: None,
             }),
@@ -91,16 +90,16 @@ impl<W: Worker> Follower<W> {
     async fn follow(&mut self, reporter: &Reporter) -> Forever {
         let changes = self.start(reporter)?;
         loop {
-            let look = self.look(reporter).await?;
-            report(reporter, &self.name, None, look.findings).await?;
+            let batch = self.read(reporter).await?;
+            report(reporter, &self.name, None, batch.findings).await?;
             let malformed = &reporter.metrics.records_malformed;
             malformed
                 .with_label_values(&[&self.name])
-                .inc_by(look.malformed);
-            if let Some(place) = look.progress {
-                reporter.progress(&self.name, place).await?;
+                .inc_by(batch.malformed);
+            if let Some(position) = batch.progress {
+                reporter.progress(&self.name, position).await?;
             }
-            match look
+            match batch
                 .step
                 .with_context(|| format!("reading {}", self.name))?
             {
@@ -113,47 +112,46 @@ impl<W: Worker> Follower<W> {
             }
             sleep(PAUSE).await;
             match &changes {
-                // Whether it has changed or not, it is time to look.
-                Some(changes) => match timeout(LOOK, changes.wait()).await {
+                Some(changes) => match timeout(POLL, changes.wait()).await {
                     Ok(woken) => woken.context("waiting for a source to change")?,
                     Err(_elapsed) => {}
                 },
-                None => sleep(LOOK).await,
+                None => sleep(POLL).await,
             }
         }
     }
 
-    /// Makes the worker ready; returns what tells of changes, if anything does.
+    /// Starts the worker. Returns the inotify watch, if there is one.
     fn start(&mut self, reporter: &Reporter) -> anyhow::Result<Option<FolderChanges>> {
-        let tools = self
-            .tools
+        let reader = self
+            .reader
             .as_mut()
-            .context("the reader of the source is lost")?;
+            .context("the thread that read the source has panicked")?;
         if !std::mem::replace(&mut self.started, true) {
-            let place: Option<Value> = reporter.saved(&self.name);
-            tools.worker.start(&reporter.node, place.as_ref());
+            let position: Option<Value> = reporter.saved(&self.name);
+            reader.worker.start(&reporter.node, position.as_ref());
         }
         match FolderWatch::new() {
             Ok((watch, changes)) => {
-                tools.watch = Some(watch);
+                reader.watch = Some(watch);
                 Ok(Some(changes))
             }
             Err(error) => {
-                warn!(source = &*self.name, %error, "Source cannot be watched, and is only looked at now and then");
+                warn!(source = &*self.name, %error, "Source cannot be watched with inotify; reading it once a second instead");
                 Ok(None)
             }
         }
     }
 
-    /// Lets a thread look at the source.
-    async fn look(&mut self, reporter: &Reporter) -> anyhow::Result<Look> {
-        let mut tools = self
-            .tools
+    /// Reads the source on a thread that may block.
+    async fn read(&mut self, reporter: &Reporter) -> anyhow::Result<ReadBatch> {
+        let mut reader = self
+            .reader
             .take()
-            .context("the reader of the source is lost")?;
+            .context("the thread that read the source has panicked")?;
         let mut thread = spawn_blocking(move || {
-            let look = tools.worker.look(tools.watch.as_mut());
-            (tools, look)
+            let batch = reader.worker.read(reader.watch.as_mut());
+            (reader, batch)
         });
         let finished = loop {
             if let Ok(finished) = timeout(PATIENCE, &mut thread).await {
@@ -162,9 +160,9 @@ impl<W: Worker> Follower<W> {
             let reason = format!("reading it has taken more than {PATIENCE:?}");
             reporter.source_down(&self.name, false, reason);
         };
-        let (tools, look) = finished.context("reading the source")?;
-        self.tools = Some(tools);
-        Ok(look)
+        let (reader, batch) = finished.context("reading the source")?;
+        self.reader = Some(reader);
+        Ok(batch)
     }
 }
 

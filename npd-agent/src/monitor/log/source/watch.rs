@@ -1,4 +1,4 @@
-//! Wakes a reader when its files have changed.
+//! Wakes a reader when its files change.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -15,15 +15,14 @@ use crate::fd;
 
 /// What inotify watches for a reader.
 ///
-/// It is not relied upon. It does not see what happens behind a symbolic link, nor in the lower
-/// layer of an overlay, and a node may have no watches left to give. So a reader looks by itself
-/// from time to time.
+/// A reader must not depend on it, and must also read from time to time. inotify does not see changes
+/// behind a symbolic link or in the lower layer of an overlay, and a node may have no watches left.
 pub(crate) struct FolderWatch {
     inotify: Inotify,
     watched: Vec<WatchDescriptor>,
 }
 
-/// The end of a [`FolderWatch`] that waits.
+/// Waits for the changes that a [`FolderWatch`] sees.
 pub(super) struct FolderChanges(AsyncFd<OwnedFd>);
 
 impl FolderWatch {
@@ -34,8 +33,8 @@ impl FolderWatch {
         Ok((Self { inotify, watched }, changes))
     }
 
-    /// Watches what these paths lead to now, and nothing else. True if something of it was not
-    /// watched before: it may have changed already.
+    /// Watches the files at these paths, and nothing else. Returns true if one of them was not watched
+    /// before; it may have changed already.
     pub(super) fn renew(&mut self, paths: &[(&Path, AddWatchFlags)]) -> bool {
         let paths = paths.iter();
         let now: Vec<_> = paths
@@ -43,7 +42,7 @@ impl FolderWatch {
             .collect();
         let before = std::mem::replace(&mut self.watched, now.clone());
         for old in before.iter().filter(|old| !now.contains(old)) {
-            // It is gone already if the file is.
+            // If the file is gone, its watch is gone too.
             let _gone = self.inotify.rm_watch(*old);
         }
         now.iter().any(|new| !before.contains(new))

@@ -74,12 +74,12 @@ fn agent(config: &serde_json::Value, path: &Path, pieces: &[&[u8]]) -> Vec<Match
     for piece in pieces {
         log.write_all(piece).unwrap();
         loop {
-            let look = worker.look(None);
-            found.extend(look.findings.into_iter().map(|finding| {
+            let batch = worker.read(None);
+            found.extend(batch.findings.into_iter().map(|finding| {
                 let index = finding.problem.reason.trim_start_matches('R');
                 (index.parse().unwrap(), finding.timestamp, finding.message)
             }));
-            if look.step.unwrap() == FollowStep::End {
+            if batch.step.unwrap() == FollowStep::End {
                 break;
             }
         }

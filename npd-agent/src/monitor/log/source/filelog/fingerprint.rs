@@ -1,4 +1,4 @@
-//! A place in a log file that can be found again, whatever has become of the file's name.
+//! A reading position in a log file that can be found again after the file was renamed or copied.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -8,25 +8,28 @@ use serde::{Deserialize, Serialize};
 
 use super::rotation::written;
 
-/// How many bytes are remembered of the beginning of a file, and before a place in it. Lines carry
-/// their time, so that these are not the same in two files.
+/// How many bytes are remembered from the beginning of a file, and from before a position in it.
+/// Lines contain their time, so two files differ in these bytes.
 const REMEMBERED: usize = 64;
 
-/// A place in a log file, between two lines.
+/// A position between two lines of a log file, and how to recognise the file.
 ///
-/// A file is known by its device and inode while it is renamed. But inodes are used again, and a
-/// file that was truncated and written anew (`copytruncate`) keeps its own, while what was read of
-/// it is now in a copy. So the content counts: the beginning of the file, and what stands before
-/// the place.
+/// The device and inode stay the same when a file is renamed. But they do not identify the content:
+///
+/// * The kernel uses the inode of a deleted file again.
+/// * `copytruncate` copies the file and then truncates it. The inode then belongs to the new
+///   content, and the lines that were read are in the copy, which has another inode.
+///
+/// So the content decides: the first bytes of the file, and the last bytes before the position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fingerprint {
     device: u64,
     inode: u64,
     /// Bytes from the file's beginning.
     pub(super) position: u64,
-    /// Whether a line too long to be read is still being skipped at the place.
+    /// Whether the position is inside a line that is too long and is being skipped.
     pub(super) skipping: bool,
-    /// When the file had last been written as the place was first made.
+    /// The file's modification time when this fingerprint was made.
     pub(super) written: (i64, i64),
     #[serde(with = "hex")]
     head: Vec<u8>,
@@ -48,29 +51,29 @@ impl Fingerprint {
         }
     }
 
-    /// A place in `file`.
+    /// A position in `file`.
     pub(super) fn at(file: &File, position: u64) -> io::Result<Self> {
-        let mut mark = Self::beginning(&file.metadata()?);
+        let mut fingerprint = Self::beginning(&file.metadata()?);
         let remembered = usize::try_from(position).map_or(REMEMBERED, |all| all.min(REMEMBERED));
-        mark.head = read_exactly(file, 0, remembered)?;
-        mark.tail = read_exactly(file, position - remembered as u64, remembered)?;
-        mark.position = position;
-        Ok(mark)
+        fingerprint.head = read_exactly(file, 0, remembered)?;
+        fingerprint.tail = read_exactly(file, position - remembered as u64, remembered)?;
+        fingerprint.position = position;
+        Ok(fingerprint)
     }
 
-    /// Whether nothing was read, nor is it known what is to be read.
+    /// Whether nothing of the content is known: nothing was read, and nothing is expected.
     pub(super) fn is_unknown(&self) -> bool {
         self.head.is_empty()
     }
 
-    /// Nothing was read yet, but this is what stands at the beginning of the file to be read.
+    /// Sets the first bytes that the file must have when it is read, because a copy of it has them.
     pub(super) fn expect(&mut self, other: &Self) {
         self.head.clone_from(&other.head);
     }
 
-    /// Moves on over what was read.
+    /// Moves the position over `read`, the bytes that follow it.
     pub(super) fn advance(&mut self, read: &[u8]) {
-        // What is there at a place where nothing was read may have been expected.
+        // Bytes after the position were only expected, and are replaced by those that were read.
         let known = usize::try_from(self.position).unwrap_or(REMEMBERED);
         self.head.truncate(known);
         let missing = REMEMBERED - self.head.len();
@@ -83,19 +86,19 @@ impl Fingerprint {
         self.position += read.len() as u64;
     }
 
-    /// Whether this is a file's device and inode.
+    /// Whether the file has this device and inode.
     pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
         (self.device, self.inode) == (metadata.dev(), metadata.ino())
     }
 
-    /// The same place in another file, if what was read stands there: it is the file renamed, or a
-    /// copy of it. A copy that ends before the place was made before the last lines were read and
-    /// the file truncated; then the place is its end.
+    /// The same position in `file`, if `file` contains what was read: it is the same file, renamed, or
+    /// a copy. A copy may be shorter than what was read: it was made, then more lines were read, and
+    /// then the original was truncated. The position is then the end of the copy.
     pub(super) fn found_in(&self, file: &File) -> io::Result<Option<Self>> {
         let metadata = file.metadata()?;
         let renamed = self.is_of(&metadata);
         if self.head.is_empty() && !renamed {
-            return Ok(None); // Nothing was read, and every file begins with that.
+            return Ok(None); // Nothing was read, so any file could be a copy.
         }
         if self.holds_in(file)? {
             return Ok(Some(Self {
@@ -115,7 +118,7 @@ impl Fingerprint {
         }
     }
 
-    /// Whether what was read up to the place still stands in `file`.
+    /// Whether `file` still contains what was read up to the position.
     pub(super) fn holds_in(&self, file: &File) -> io::Result<bool> {
         if file.metadata()?.len() < self.position {
             return Ok(false);
@@ -126,7 +129,7 @@ impl Fingerprint {
     }
 }
 
-/// Bytes as text, two digits each.
+/// Bytes as hexadecimal text.
 mod hex {
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
@@ -155,7 +158,7 @@ fn read_exactly(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// Fills `buffer` from `offset`; what is short of that is not there.
+/// Fills `buffer` from `offset`, or less of it if the file ends.
 pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,4 +1,4 @@
-//! Where in a file the lines begin that still count.
+//! Finds where to begin in a log file: at the first line within the lookback.
 
 use std::fs::File;
 use std::io;
@@ -7,16 +7,15 @@ use jiff::Timestamp;
 
 use super::fingerprint::read_at;
 
-/// How much is looked at before it is believed that older lines are too old, in bytes. Clocks jump,
-/// and so may the times of the lines.
+/// The search goes back by this many bytes at a time, and ends after a whole block of lines that are
+/// too old. One old line is not enough, because the clock may have jumped.
 const BLOCK: u64 = 1 << 20;
 
-/// After how many bytes without any time the search is given up.
+/// The search ends after this many bytes without any time.
 const PATIENCE: u64 = 64 * BLOCK;
 
-/// The place in `file` from which on there are lines of `start` or later. It looks at the file from
-/// its end, only as far as it has to be read anyway, and a block further: until a whole block is
-/// older. `time` tells a line's time.
+/// The offset in `file` after which there are lines of `start` or later. Searches backwards from the
+/// end, until a whole block is older than `start`. `time` returns the time of a line.
 pub(super) fn beginning(
     file: &File,
     start: Timestamp,

@@ -1,7 +1,7 @@
 //! A log file.
 //!
 //! One reader feeds every rule set on the file. It follows the file through rotation and truncation
-//! ([`tail`]), and looks closely only at lines that can matter ([`rules`]).
+//! ([`tail`]). It parses only lines that a rule could match ([`rules`]).
 
 mod fingerprint;
 #[cfg(any(test, fuzzing))]

@@ -1,4 +1,4 @@
-//! The files that a log file was before.
+//! The earlier generations of a log file: what rotation has made of it.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -12,14 +12,14 @@ pub(super) struct Rotated {
     pub(super) metadata: Metadata,
 }
 
-/// When a file was last written, in seconds and nanoseconds. Rotation keeps it, so that it tells the
-/// order of generations.
+/// A file's modification time, in seconds and nanoseconds. Rotation does not change it, so it gives
+/// the order of the generations.
 pub(super) fn written(metadata: &Metadata) -> (i64, i64) {
     (metadata.mtime(), metadata.mtime_nsec())
 }
 
-/// The earlier generations of the log file at `path`, oldest first, as far as they lie beside it
-/// and are not compressed.
+/// The earlier generations of the log file at `path` that are in the same folder and not compressed,
+/// oldest first.
 pub(super) fn generations(path: &Path) -> Vec<Rotated> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Vec::new();
@@ -30,7 +30,7 @@ pub(super) fn generations(path: &Path) -> Vec<Rotated> {
         folder
     };
     let mut found = Vec::new();
-    // A folder that cannot be listed, or an entry that is gone again, has no generations to offer.
+    // Ignore a folder that cannot be listed, and an entry that is gone again.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if is_generation(name, &entry.file_name())
             && let Ok(metadata) = fs::metadata(entry.path())
@@ -46,7 +46,7 @@ pub(super) fn generations(path: &Path) -> Vec<Rotated> {
     found
 }
 
-/// Whether `name` is how rotation calls an earlier generation of `log`: `syslog.1`,
+/// Whether rotation gives this name to an earlier generation of `log`: `syslog.1`,
 /// `messages-20261124`, `0.log.20261124-101500`, and with logrotate's `extension` `app-1.log`.
 fn is_generation(log: &OsStr, name: &OsStr) -> bool {
     let (log, name) = (log.as_bytes(), name.as_bytes());

@@ -14,16 +14,16 @@ use crate::problem::{Finding, Witness};
 pub(super) struct FileRules {
     pub(super) set: RuleSet,
     translator: LineTranslator,
-    /// From when on lines count. Fixed when first run.
+    /// Lines count from this time on. Set at the first read.
     start: Option<Timestamp>,
-    /// Where in the lines is what a rule requires.
-    places: Vec<usize>,
-    /// Lines that were looked at and had no time or no message.
+    /// The offsets of literals in the lines, see [`crate::logs::Matcher::find_literals`].
+    offsets: Vec<usize>,
+    /// How many parsed lines had no time or no message.
     pub(super) untranslated: u64,
 }
 
-/// When lines are read, and where.
-pub(super) struct Circumstances {
+/// The time at which lines are read, and the local time zone.
+pub(super) struct ReadContext {
     pub(super) now: Timestamp,
     pub(super) uptime: Duration,
     pub(super) zone: TimeZone,
@@ -35,79 +35,81 @@ impl FileRules {
             set,
             translator,
             start: None,
-            places: Vec::new(),
+            offsets: Vec::new(),
             untranslated: 0,
         }
     }
 
-    /// From when on lines count.
-    pub(super) fn start(&mut self, at: &Circumstances) -> Timestamp {
+    /// Lines count from this time on.
+    pub(super) fn start(&mut self, at: &ReadContext) -> Timestamp {
         let Self { set, start, .. } = self;
         *start.get_or_insert_with(|| set.window.start_time(at.now, at.uptime))
     }
 
-    /// Reading goes on where it stopped, however long ago.
+    /// Continues after a restart: all lines since the saved position count, however old.
     pub(super) fn resume(&mut self, remembered: &Remembered) {
         self.set.remember(remembered);
         self.set.window = self.set.window.resumed();
     }
 
-    /// Takes in lines that were read before the agent was started.
-    pub(super) fn recall(&mut self, lines: &[u8], at: &Circumstances) {
+    /// Takes lines that an earlier agent has read, so that patterns can span them.
+    pub(super) fn take_seen(&mut self, lines: &[u8], at: &ReadContext) {
         if !self.set.matcher.spans() {
             return;
         }
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             let line = String::from_utf8_lossy(bare(line));
             if let Some((time, message)) = self.entry(&line, at) {
-                self.set.matcher.recall(time, message);
+                self.set.matcher.push_seen(time, message);
             }
         }
     }
 
     /// The time of a line.
-    pub(super) fn time(&self, line: &[u8], at: &Circumstances) -> Option<Timestamp> {
+    pub(super) fn time(&self, line: &[u8], at: &ReadContext) -> Option<Timestamp> {
         self.translator
             .time(&String::from_utf8_lossy(bare(line)), &at.zone, at.now)
     }
 
-    /// Takes in whole lines.
-    pub(super) fn take(&mut self, lines: &[u8], at: &Circumstances, found: &mut Vec<Finding>) {
+    /// Matches whole lines.
+    pub(super) fn take(&mut self, lines: &[u8], at: &ReadContext, found: &mut Vec<Finding>) {
         self.start(at);
-        let mut places = std::mem::take(&mut self.places);
-        places.clear();
-        if self.set.matcher.screens() {
-            self.set.matcher.places(lines, &mut places);
+        let mut offsets = std::mem::take(&mut self.offsets);
+        offsets.clear();
+        if self.set.matcher.all_have_literals() {
+            self.set.matcher.find_literals(lines, &mut offsets);
         }
         let first = line_at(lines, 0);
-        let is_first_taken = places.first().is_some_and(|&place| first.contains(&place));
-        if !is_first_taken && !self.set.matcher.is_awake() {
-            // Nothing else tells that the file is not written as the config says.
+        let is_first_taken = offsets
+            .first()
+            .is_some_and(|&offset| first.contains(&offset));
+        if !is_first_taken && !self.set.matcher.is_armed() {
+            // Parse the first line in any case: if the config does not fit the file, this counts it.
             self.check_line(&lines[first], at);
         }
-        let mut places_left = places.iter();
+        let mut offsets_left = offsets.iter();
         let mut taken = 0;
         while taken < lines.len() {
-            let place = if self.set.matcher.is_awake() {
+            let offset = if self.set.matcher.is_armed() {
                 taken
             } else {
-                let next = places_left.find(|&&place| place >= taken);
+                let next = offsets_left.find(|&&offset| offset >= taken);
                 let Some(&next) = next else { break };
                 next
             };
-            let line = line_at(lines, place);
-            self.pass(&lines[taken..line.start], at);
+            let line = line_at(lines, offset);
+            self.skip(&lines[taken..line.start], at);
             self.take_line(&lines[line.clone()], at, found);
             taken = line.end;
         }
-        self.pass(&lines[taken..], at);
-        self.places = places;
+        self.skip(&lines[taken..], at);
+        self.offsets = offsets;
     }
 
-    /// Passes over lines: only the last of them can become part of a match, and only if a pattern
-    /// spans lines.
-    fn pass(&mut self, lines: &[u8], at: &Circumstances) {
-        let mut missing = self.set.matcher.recalls();
+    /// Skips lines that no rule can match. If a pattern spans lines, the last of them still go into
+    /// the matcher's buffer.
+    fn skip(&mut self, lines: &[u8], at: &ReadContext) {
+        let mut missing = self.set.matcher.context_size();
         let mut from = lines.len();
         while missing > 0 && from > 0 {
             from = line_at(lines, from - 1).start;
@@ -117,13 +119,13 @@ impl FileRules {
         for line in lines[from..].split_inclusive(|&byte| byte == b'\n') {
             let line = String::from_utf8_lossy(bare(line));
             if let Some((time, message)) = self.entry(&line, at) {
-                self.set.matcher.pass(time, message);
+                self.set.matcher.push_unmatched(time, message);
             }
         }
     }
 
-    /// What a line says, if it counts.
-    fn entry<'l>(&self, line: &'l str, at: &Circumstances) -> Option<(Timestamp, &'l str)> {
+    /// The time and message of a line, if it counts.
+    fn entry<'l>(&self, line: &'l str, at: &ReadContext) -> Option<(Timestamp, &'l str)> {
         if self.set.skips(line) {
             return None;
         }
@@ -133,8 +135,8 @@ impl FileRules {
         counts.then_some((time, message))
     }
 
-    /// Counts a line if it cannot be read.
-    fn check_line(&mut self, line: &[u8], at: &Circumstances) {
+    /// Counts a line in `untranslated` if its time or message is not found.
+    fn check_line(&mut self, line: &[u8], at: &ReadContext) {
         let text = String::from_utf8_lossy(bare(line));
         let translated = self.translator.message(&text).is_some() && self.time(line, at).is_some();
         if !translated && !self.set.skips(&text) {
@@ -142,7 +144,7 @@ impl FileRules {
         }
     }
 
-    fn take_line(&mut self, line: &[u8], at: &Circumstances, found: &mut Vec<Finding>) {
+    fn take_line(&mut self, line: &[u8], at: &ReadContext, found: &mut Vec<Finding>) {
         let line = String::from_utf8_lossy(bare(line));
         if self.set.skips(&line) {
             return;
@@ -152,7 +154,7 @@ impl FileRules {
             self.untranslated += 1;
             return;
         };
-        if !self.set.matcher.concerns(message) {
+        if !self.set.matcher.needs(message) {
             return;
         }
         match self.translator.time(&line, &at.zone, at.now) {
@@ -165,16 +167,16 @@ impl FileRules {
     }
 }
 
-/// The line, with its newline, that the byte at `place` is part of.
-fn line_at(lines: &[u8], place: usize) -> Range<usize> {
+/// The line that contains the byte at `offset`, with its newline.
+fn line_at(lines: &[u8], offset: usize) -> Range<usize> {
     let newline = |&byte: &u8| byte == b'\n';
-    let start = lines[..place].iter().rposition(newline);
-    let end = lines[place..].iter().position(newline);
-    start.map_or(0, |newline| newline + 1)..end.map_or(lines.len(), |newline| place + newline + 1)
+    let start = lines[..offset].iter().rposition(newline);
+    let end = lines[offset..].iter().position(newline);
+    start.map_or(0, |newline| newline + 1)..end.map_or(lines.len(), |newline| offset + newline + 1)
 }
 
-/// A line without its end, and without the zeros before it: a writer that does not append leaves a
-/// hole in a file that was truncated.
+/// A line without its newline, and without leading zeros: if a file is truncated and its writer does
+/// not use `O_APPEND`, the file gets a hole of zeros.
 fn bare(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::rules::{Circumstances, FileRules};
+use super::rules::{FileRules, ReadContext};
 use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::{config, load};
@@ -166,7 +166,7 @@ fn found(more: &str, lines: &str) -> String {
         panic!("it is a file");
     };
     let mut rules = FileRules::new(set, translator);
-    let at = |minutes| Circumstances {
+    let at = |minutes| ReadContext {
         now: "2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap()
             + SignedDuration::from_mins(minutes),
         uptime: Duration::from_mins(60 + minutes.unsigned_abs()),

@@ -1,4 +1,4 @@
-//! From a line of a file to an entry.
+//! Finds time and message in a line of a log file.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,9 +9,9 @@ use crate::go::layout::TimeLayout;
 /// Finds the time and the message in a line; a config file's `pluginConfig`.
 #[derive(Clone, Debug)]
 pub(crate) struct LineTranslator {
-    /// Where the time stands: the last group, or the whole match if there is none.
+    /// Matches the time: the last group, or the whole match if there is no group.
     pub(crate) timestamp: Regex,
-    /// Where the message stands, likewise.
+    /// Matches the message, in the same way.
     pub(crate) message: Regex,
     /// How the time is written.
     pub(crate) layout: TimeLayout,
@@ -23,7 +23,7 @@ impl LineTranslator {
         last_group(&self.message, line)
     }
 
-    /// The time of a line that is read at `now`. It is local in `zone` unless the line says more.
+    /// The time of a line that is read at `now`. It is a local time in `zone` unless the line has a zone.
     pub(super) fn time(&self, line: &str, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
         let written = last_group(&self.timestamp, line)?;
         self.layout

@@ -1,4 +1,4 @@
-//! Everything that touches a log file, and so may have to wait for a disk.
+//! Reads a log file with every rule set on it. Everything here may wait for a disk.
 
 use std::fs::File;
 use std::io;
@@ -13,36 +13,37 @@ use tracing::warn;
 
 use super::fingerprint::read_at;
 use super::lookback;
-use super::rules::{Circumstances, FileRules};
-use super::tail::{Places, Sink, Tail};
+use super::rules::{FileRules, ReadContext};
+use super::tail::{LogPositions, Sink, Tail};
 use super::translate::LineTranslator;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
-use crate::monitor::log::source::follow::{FollowStep, Look, Worker};
+use crate::monitor::log::source::follow::{FollowStep, ReadBatch, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
 use crate::node::{Node, clock};
 use crate::problem::Finding;
 
-/// How often it is said how far the file is read, when nothing was found.
+/// How often the reading position is reported when nothing was found.
 const SAVE: Duration = Duration::from_secs(1);
 
-/// How much is looked at again of what was read before the agent was started, in bytes.
-const RECALLED: u64 = 256 << 10;
+/// How many bytes before the saved position are read again at the start, so that patterns can span
+/// them.
+const CONTEXT_BYTES: u64 = 256 << 10;
 
 /// Reads a log file with every rule set on it.
 pub(crate) struct FileWorker {
     path: PathBuf,
     tail: Tail,
     rules: Vec<FileRules>,
-    /// Whether it has been said that lines cannot be read.
+    /// Whether the warning about lines that do not fit the config was logged.
     warned: bool,
-    /// When it was last said how far the file is read, and how far that was.
+    /// When the reading position was last reported, and which.
     progress: (Instant, FilePosition),
 }
 
-/// Where an agent that is started again goes on.
+/// What is saved for the next start of the agent.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FilePosition {
-    places: Places,
+    positions: LogPositions,
     rules: Remembered,
 }
 
@@ -52,7 +53,7 @@ impl FileWorker {
             .into_iter()
             .map(|(set, translator)| FileRules::new(set, translator));
         Self {
-            tail: Tail::new(path.clone(), Places::default()),
+            tail: Tail::new(path.clone(), LogPositions::default()),
             path,
             rules: rules.collect(),
             warned: false,
@@ -67,48 +68,48 @@ impl FileWorker {
             .map(|rules| std::mem::take(&mut rules.untranslated));
         let untranslated: u64 = untranslated.sum();
         if untranslated > 0 && !std::mem::replace(&mut self.warned, true) {
-            warn!(file = %self.path.display(), "Log file has lines whose time or message is not as its config says");
+            warn!(file = %self.path.display(), "Skipping lines of a log file: time or message do not match the config");
         }
         untranslated + std::mem::take(&mut self.tail.cut)
     }
 
-    fn news_of_places(&mut self, now: bool) -> Option<Value> {
+    fn changed_position(&mut self, now: bool) -> Option<Value> {
         let (when, progress) = &mut self.progress;
         if !now && when.elapsed() < SAVE {
             return None;
         }
-        let place = FilePosition {
-            places: self.tail.places(),
+        let position = FilePosition {
+            positions: self.tail.positions(),
             rules: Remembered::of(self.rules.iter().map(|rules| &rules.set)),
         };
         *when = Instant::now();
-        if place == *progress {
+        if position == *progress {
             return None;
         }
-        progress.clone_from(&place);
-        serde_json::to_value(place).ok()
+        progress.clone_from(&position);
+        serde_json::to_value(position).ok()
     }
 }
 
 impl Worker for FileWorker {
-    fn start(&mut self, _: &Node, place: Option<&Value>) {
-        let Some(place) = place.map(FilePosition::deserialize) else {
+    fn start(&mut self, _: &Node, position: Option<&Value>) {
+        let Some(position) = position.map(FilePosition::deserialize) else {
             return;
         };
-        let Ok(place) = place else {
-            warn!(file = %self.path.display(), "Ignoring the place in a log file that a checkpoint gives");
+        let Ok(position) = position else {
+            warn!(file = %self.path.display(), "Ignoring a saved position in a log file that cannot be understood");
             return;
         };
         for rules in &mut self.rules {
-            rules.resume(&place.rules);
+            rules.resume(&position.rules);
         }
-        self.tail = Tail::new(self.path.clone(), place.places);
+        self.tail = Tail::new(self.path.clone(), position.positions);
     }
 
-    fn look(&mut self, watch: Option<&mut FolderWatch>) -> Look {
+    fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {
         let mut reading = Reading {
             rules: &mut self.rules,
-            at: Circumstances {
+            at: ReadContext {
                 now: Timestamp::now(),
                 uptime: clock::uptime(),
                 zone: TimeZone::system(),
@@ -117,7 +118,7 @@ impl Worker for FileWorker {
         };
         let mut step = self.tail.step(Instant::now(), &mut reading);
         let Reading {
-            at: Circumstances { now, .. },
+            at: ReadContext { now, .. },
             mut findings,
             ..
         } = reading;
@@ -130,19 +131,19 @@ impl Worker for FileWorker {
             && let Some(watch) = watch
             && watch.renew(&watched(&self.path))
         {
-            // All is read only if the file that was read is the one that is watched.
+            // The file may have changed before it was watched: read once more.
             step = Ok(FollowStep::More);
         }
-        Look {
+        ReadBatch {
             step,
             malformed: self.malformed(),
-            progress: self.news_of_places(!findings.is_empty()),
+            progress: self.changed_position(!findings.is_empty()),
             findings,
         }
     }
 }
 
-/// What tells of changes of a file: its content, and the names in its folder.
+/// What inotify must watch for a log file: its content, and the names in its folder.
 fn watched(path: &Path) -> [(&Path, AddWatchFlags); 2] {
     let folder = match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
@@ -160,7 +161,7 @@ fn watched(path: &Path) -> [(&Path, AddWatchFlags); 2] {
 /// Reads lines with every rule set.
 struct Reading<'a> {
     rules: &'a mut [FileRules],
-    at: Circumstances,
+    at: ReadContext,
     findings: Vec<Finding>,
 }
 
@@ -176,15 +177,15 @@ impl Sink for Reading<'_> {
     }
 
     fn resumed(&mut self, file: &File, position: u64) -> io::Result<()> {
-        let from = position.saturating_sub(RECALLED);
+        let from = position.saturating_sub(CONTEXT_BYTES);
         let mut lines = vec![0; usize::try_from(position - from).unwrap_or_default()];
         let filled = read_at(file, from, &mut lines)?;
         let lines = &lines[..filled];
-        // The first line may have begun before.
+        // The first line may be incomplete.
         let whole = lines.iter().position(|&byte| from > 0 && byte == b'\n');
         let lines = &lines[whole.map_or(0, |newline| newline + 1)..];
         for rules in &mut *self.rules {
-            rules.recall(lines, &self.at);
+            rules.take_seen(lines, &self.at);
         }
         Ok(())
     }

@@ -11,15 +11,15 @@ use tracing::warn;
 
 use crate::journal::{EntryFilter, Journal, JournalEntry, JournalProgress};
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
-use crate::monitor::log::source::follow::{FollowStep, Look, Worker};
+use crate::monitor::log::source::follow::{FollowStep, ReadBatch, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
 use crate::node::{Node, clock};
 use crate::problem::{Finding, Witness};
 
-/// How many entries are read in a look.
+/// How many entries are read at a time.
 const BATCH: usize = 1024;
 
-/// How often it is said how far the journal is read, when nothing was found.
+/// How often the reading position is reported when nothing was found.
 const SAVE: Duration = Duration::from_secs(1);
 
 /// Reads a journal with every rule set on it.
@@ -27,15 +27,16 @@ pub(crate) struct JournalWorker {
     /// The folder that the config names; `None` for the node's own journal.
     folder: Option<PathBuf>,
     wanted: EntryFilter,
-    /// The rule sets, and from when on entries count for each.
+    /// The rule sets, and the time from which on entries count for each.
     sets: Vec<(RuleSet, Timestamp)>,
     journal: Option<Journal>,
-    said: (Instant, JournalPosition),
-    /// Entries of an impossible time.
+    /// When the reading position was last reported, and which.
+    progress: (Instant, JournalPosition),
+    /// The number of entries with an impossible time.
     malformed: u64,
 }
 
-/// Where an agent that is started again goes on.
+/// What is saved for the next start of the agent.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 struct JournalPosition {
     #[serde(flatten)]
@@ -50,7 +51,7 @@ impl JournalWorker {
             wanted,
             sets: sets.into_iter().map(|set| (set, Timestamp::MAX)).collect(),
             journal: None,
-            said: (Instant::now(), JournalPosition::default()),
+            progress: (Instant::now(), JournalPosition::default()),
             malformed: 0,
         }
     }
@@ -73,14 +74,14 @@ impl JournalWorker {
                 continue;
             }
             if entry.again {
-                set.matcher.recall(time, message);
+                set.matcher.push_seen(time, message);
             } else {
                 found.extend(set.take(time, message, witness));
             }
         }
     }
 
-    /// Reads a batch of entries, and watches for more if there are none.
+    /// Reads a batch of entries. When everything is read, watches the folders.
     fn step(
         &mut self,
         watch: Option<&mut FolderWatch>,
@@ -113,35 +114,35 @@ impl JournalWorker {
         })
     }
 
-    fn news_of_place(&mut self, now: bool) -> Option<Value> {
-        let (when, said) = &mut self.said;
+    fn changed_position(&mut self, now: bool) -> Option<Value> {
+        let (when, progress) = &mut self.progress;
         if !now && when.elapsed() < SAVE {
             return None;
         }
         *when = Instant::now();
-        let place = JournalPosition {
+        let position = JournalPosition {
             progress: self.journal.as_ref()?.progress().clone(),
             rules: Remembered::of(self.sets.iter().map(|(set, _)| set)),
         };
-        if place == *said {
+        if position == *progress {
             return None;
         }
-        said.clone_from(&place);
-        serde_json::to_value(&place).ok()
+        progress.clone_from(&position);
+        serde_json::to_value(&position).ok()
     }
 }
 
 impl Worker for JournalWorker {
-    fn start(&mut self, node: &Node, place: Option<&Value>) {
-        let place = place.map(JournalPosition::deserialize);
-        if let Some(Err(error)) = &place {
-            warn!(%error, "Ignoring the place in the journal that a checkpoint gives");
+    fn start(&mut self, node: &Node, position: Option<&Value>) {
+        let position = position.map(JournalPosition::deserialize);
+        if let Some(Err(error)) = &position {
+            warn!(%error, "Ignoring a saved position in the journal that cannot be understood");
         }
         let (now, uptime) = (Timestamp::now(), clock::uptime());
-        let resumed = place.and_then(Result::ok);
+        let resumed = position.and_then(Result::ok);
         for (set, start) in &mut self.sets {
-            if let Some(place) = &resumed {
-                set.remember(&place.rules);
+            if let Some(position) = &resumed {
+                set.remember(&position.rules);
                 set.window = set.window.resumed();
             }
             *start = set.window.start_time(now, uptime);
@@ -153,30 +154,34 @@ impl Worker for JournalWorker {
             Some(folder) => Journal::in_folder(folder.clone(), wanted, since),
             None => Journal::of_node(&node.roots, wanted, since),
         };
-        if let Some(place) = resumed {
-            let recalled = self.sets.iter().map(|(set, _)| set.matcher.recalls()).max();
-            journal = journal.resumed(place.progress, recalled.unwrap_or_default());
+        if let Some(position) = resumed {
+            let context = self
+                .sets
+                .iter()
+                .map(|(set, _)| set.matcher.context_size())
+                .max();
+            journal = journal.resumed(position.progress, context.unwrap_or_default());
         }
         self.journal = Some(journal);
     }
 
-    fn look(&mut self, watch: Option<&mut FolderWatch>) -> Look {
+    fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {
         let mut findings = Vec::new();
         let step = self.step(watch, &mut findings);
         let now = Timestamp::now();
         findings.extend(self.sets.iter_mut().flat_map(|(set, _)| set.expired(now)));
         let unread = self.journal.as_mut().map(Journal::take_malformed);
-        Look {
+        ReadBatch {
             step,
             malformed: std::mem::take(&mut self.malformed) + unread.unwrap_or_default(),
-            progress: self.news_of_place(!findings.is_empty()),
+            progress: self.changed_position(!findings.is_empty()),
             findings,
         }
     }
 }
 
-/// What tells of changes of a journal. journald maps its files, which nobody sees; but then it
-/// truncates them to the length they have, for this very purpose.
+/// What inotify must watch in a journal's folder. journald writes through a memory map, which inotify
+/// does not see. So after each write it truncates the file to its present length, which inotify sees.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_MODIFY
     .union(AddWatchFlags::IN_CREATE)
     .union(AddWatchFlags::IN_MOVED_TO)

@@ -14,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::fd;
 
-/// Where records are read: `/dev/kmsg`, or a test's list.
+/// A source of records: `/dev/kmsg`, or the list of a test.
 pub(super) trait KmsgDevice: Send {
     /// Waits for a record and reads it, with the errors of `devkmsg_read` (`EPIPE`, `EINVAL`).
     fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;

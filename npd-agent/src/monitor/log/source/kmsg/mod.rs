@@ -1,11 +1,10 @@
-//! The kernel's log, `/dev/kmsg`.
+//! The kernel log, `/dev/kmsg`.
 //!
-//! One read returns one record, whole. Records are numbered without gaps, so that whatever happens
-//! to the reader (overrun by a flood, a record too large, a restart) it goes on after the last
-//! record it has seen, and knows exactly how many it has missed. Reads never block.
+//! One read returns one whole record. Records are numbered without gaps. So after an overrun, a record
+//! that is too large, or a restart, the reader continues after the last record that it has seen, and
+//! knows exactly how many it has lost. Reads never block.
 //!
-//! It cannot see what was overwritten before it came to it, and what the kernel printed before
-//! `/dev/kmsg`'s oldest record.
+//! It cannot see records that the kernel has overwritten before they were read.
 
 mod device;
 #[cfg(any(test, fuzzing))]
@@ -41,33 +40,33 @@ const BUFFER: usize = 8192;
 /// How large the buffer may grow for a kernel that does.
 const LARGEST_BUFFER: usize = 1 << 20;
 
-/// How often it is said how far the log is read, when nothing was found.
+/// How often the reading position is reported when nothing was found.
 const SAVE: Duration = Duration::from_secs(1);
 
-/// Follows the kernel's log for all rule sets on it.
+/// Follows the kernel log for all rule sets on it.
 pub(crate) struct KernelLog {
     name: Arc<str>,
     sets: Vec<RuleSet>,
-    /// From when on records count for each set, by the log's clock. Fixed when first run.
+    /// For each set: the time from which on records count, by the log's clock. Set at the first start.
     starts: Vec<Duration>,
-    /// The number of the record to come.
+    /// The sequence number of the next record.
     next: Option<u64>,
-    /// Whether the records before that are those of an earlier agent, and not yet in the rings.
-    recalling: bool,
-    /// When it was last said how far the log is read.
-    reached: Instant,
+    /// Whether records that an earlier agent has read must still go into the matchers' buffers.
+    fills_buffers: bool,
+    /// When the reading position was last reported.
+    reported: Instant,
     buffer: Vec<u8>,
 }
 
-/// Where an agent that is started again goes on.
+/// What is saved for the next start of the agent.
 #[derive(Serialize, Deserialize)]
 struct KmsgPosition {
-    /// The number of the record to come.
+    /// The sequence number of the next record.
     next: u64,
     rules: Remembered,
 }
 
-/// Why [`KernelLog::follow`] came back.
+/// [`KernelLog::follow`] asks to open the device again.
 struct Reopen;
 
 impl KernelLog {
@@ -77,8 +76,8 @@ impl KernelLog {
             sets,
             starts: Vec::new(),
             next: None,
-            recalling: false,
-            reached: Instant::now(),
+            fills_buffers: false,
+            reported: Instant::now(),
             buffer: vec![0; BUFFER],
         }
     }
@@ -95,7 +94,7 @@ impl KernelLog {
         }
     }
 
-    /// Settles where to begin, unless it is settled: at the record `saved`, or else by the windows.
+    /// Decides where to begin, at the first start only: at the saved record, or else by the windows.
     fn start(&mut self, now: Duration, saved: Option<KmsgPosition>) {
         if !self.starts.is_empty() {
             return;
@@ -103,17 +102,17 @@ impl KernelLog {
         if let Some(KmsgPosition { rules, .. }) = &saved {
             self.sets.iter_mut().for_each(|set| set.remember(rules));
         }
-        let saved = saved.map(|place| place.next);
+        let saved = saved.map(|position| position.next);
         let windows = self.sets.iter().map(|set| match saved {
             Some(_) => set.window.resumed(),
             None => set.window,
         });
         self.starts = windows.map(|window| window.start(now)).collect();
         self.next = saved;
-        self.recalling = saved.is_some();
+        self.fills_buffers = saved.is_some();
     }
 
-    /// Reads until the device has to be opened anew.
+    /// Reads until the device must be opened again.
     async fn follow(
         &mut self,
         device: &mut impl KmsgDevice,
@@ -127,51 +126,51 @@ impl KernelLog {
                     .iter_mut()
                     .flat_map(|set| set.expired(now))
                     .collect();
-                self.tell(over, reporter).await?;
+                self.report(over, reporter).await?;
                 continue;
             };
             match read {
-                Ok(0) => bail!("reading the kernel log: it ended"),
+                Ok(0) => bail!("reading the kernel log: unexpected end of file"),
                 Ok(length) => self.take(length, reporter).await?,
                 Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
-                    // The record is larger than the buffer, and the kernel has moved past it.
-                    // A reader that opens the log anew can have it.
+                    // The record is larger than the buffer, and the kernel has moved past it. After
+                    // the device is opened again, it can be read.
                     Errno::EINVAL if self.buffer.len() < LARGEST_BUFFER => {
                         self.buffer.resize(self.buffer.len() * 2, 0);
                         return Ok(Reopen);
                     }
-                    // Overrun, or a record too large for any buffer: the next record tells by its
-                    // number how many are gone.
+                    // An overrun, or a record that is too large. The number of the next record shows
+                    // how many are lost.
                     Errno::EPIPE | Errno::EINVAL => {}
                     _ => return Err(error).context("reading the kernel log"),
                 },
             }
-            // A flood must not keep the hub from running.
+            // Let other tasks run during a flood of records.
             consume_budget().await;
         }
     }
 
     async fn take(&mut self, length: usize, reporter: &Reporter) -> anyhow::Result<()> {
         let findings = self.find(length, reporter);
-        self.tell(findings, reporter).await
+        self.report(findings, reporter).await
     }
 
-    /// Tells what was found, and how far the log is read.
-    async fn tell(&mut self, findings: Vec<Finding>, reporter: &Reporter) -> anyhow::Result<()> {
+    /// Reports findings, and the reading position.
+    async fn report(&mut self, findings: Vec<Finding>, reporter: &Reporter) -> anyhow::Result<()> {
         let news = !findings.is_empty();
         report(reporter, &self.name, self.next, findings).await?;
-        if news || self.reached.elapsed() >= SAVE {
-            self.reached = Instant::now();
+        if news || self.reported.elapsed() >= SAVE {
+            self.reported = Instant::now();
             if let Some(next) = self.next {
                 let rules = Remembered::of(&self.sets);
-                let place = serde_json::to_value(KmsgPosition { next, rules })?;
-                reporter.progress(NAME, place).await?;
+                let position = serde_json::to_value(KmsgPosition { next, rules })?;
+                reporter.progress(NAME, position).await?;
             }
         }
         Ok(())
     }
 
-    /// Reads a record, unless a condition is over before one comes.
+    /// Reads a record. `None` if a claim expires before one comes.
     async fn read(&mut self, device: &mut impl KmsgDevice) -> Option<io::Result<usize>> {
         let read = device.read(&mut self.buffer);
         let Some(expiry) = self.sets.iter().filter_map(RuleSet::expiry).min() else {
@@ -181,13 +180,13 @@ impl KernelLog {
         timeout(left, read).await.ok()
     }
 
-    /// What the record in the buffer completes.
+    /// The findings of the record in the buffer.
     fn find(&mut self, length: usize, reporter: &Reporter) -> Vec<Finding> {
         let Self {
             sets,
             starts,
             next,
-            recalling,
+            fills_buffers,
             buffer,
             ..
         } = self;
@@ -197,7 +196,7 @@ impl KernelLog {
                 .records_malformed
                 .with_label_values(&[NAME]);
             malformed.inc();
-            // It had a number, too.
+            // It had a sequence number too.
             *next = next.map(|next| next.saturating_add(1));
             return Vec::new();
         };
@@ -209,13 +208,13 @@ impl KernelLog {
             .map(|(set, _)| set);
         let expected = next.unwrap_or(record.sequence);
         if record.sequence < expected {
-            // Seen before the log was opened anew.
-            if *recalling {
-                concerned.for_each(|set| set.matcher.recall(timestamp, &record.text));
+            // The record was read before, by this agent or an earlier one.
+            if *fills_buffers {
+                concerned.for_each(|set| set.matcher.push_seen(timestamp, &record.text));
             }
             return Vec::new();
         }
-        *recalling = false;
+        *fills_buffers = false;
         let lost = record.sequence - expected;
         if lost > 0 {
             let counter = reporter.metrics.records_lost.with_label_values(&[NAME]);

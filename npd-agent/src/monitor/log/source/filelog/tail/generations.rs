@@ -1,7 +1,8 @@
-//! What a log file was before, and in which order it is to be read.
+//! Finds the earlier generations of a log file, such as `log.1`, and decides what to read next.
 //!
-//! Rotation goes on while one looks: a name is another file's a moment later, and a copy lies beside
-//! a file that is not yet truncated.
+//! Two things make this difficult. Rotation may run at the same time, so a name may belong to another
+//! file a moment later. And with `copytruncate` there is a moment in which the copy exists and the
+//! original is not yet truncated, so the same lines are in both.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -13,18 +14,23 @@ use super::super::rotation::{Rotated, generations, written};
 use super::open::{OpenFile, open, open_listed};
 use super::{Retired, Tail};
 
-/// How often the generations are looked at anew because rotation has renamed them meanwhile.
+/// How often the generations are listed again if rotation has renamed them meanwhile.
 const TRIES: usize = 100;
 
 impl Tail {
-    /// Nothing tells an empty file from one that was filled, copied and truncated, but that it was
-    /// written.
-    pub(super) fn look_for_copies(&mut self) -> io::Result<()> {
-        let Some(mut named) = self.queue.pop_front_if(|open| open.mark.is_unknown()) else {
+    /// Finds copies of the current file if nothing of it was read yet.
+    ///
+    /// The file may have been filled, copied and truncated since the last check. It is then empty as
+    /// before, and only its modification time has changed.
+    pub(super) fn queue_copies(&mut self) -> io::Result<()> {
+        let Some(mut named) = self
+            .queue
+            .pop_front_if(|open| open.fingerprint.is_unknown())
+        else {
             return Ok(());
         };
         let now = written(&named.file.metadata()?);
-        let since = std::mem::replace(&mut named.mark.written, now);
+        let since = std::mem::replace(&mut named.fingerprint.written, now);
         if since == now || !self.queue.is_empty() {
             self.queue.push_front(named);
             return Ok(());
@@ -32,34 +38,34 @@ impl Tail {
         self.enqueue_generations(since..=now, Some(named))
     }
 
-    /// The earlier generation in which `mark` is now.
-    pub(super) fn find(&self, mark: &Fingerprint) -> io::Result<Option<OpenFile>> {
+    /// The generation that now contains what was read up to `fingerprint`. Renamed files are tried first.
+    pub(super) fn find(&self, fingerprint: &Fingerprint) -> io::Result<Option<OpenFile>> {
         self.stable(|generations| {
             let renamed = generations
                 .iter()
-                .filter(|found| mark.is_of(&found.metadata));
+                .filter(|found| fingerprint.is_of(&found.metadata));
             let copies = generations
                 .iter()
-                .filter(|found| !mark.is_of(&found.metadata));
+                .filter(|found| !fingerprint.is_of(&found.metadata));
             for rotated in renamed.chain(copies) {
                 let Some(file) = open_listed(rotated)? else {
                     return Ok(None);
                 };
-                if let Some(mark) = mark.found_in(&file)? {
-                    return Ok(Some(Some(OpenFile { file, mark })));
+                if let Some(fingerprint) = fingerprint.found_in(&file)? {
+                    return Ok(Some(Some(OpenFile { file, fingerprint })));
                 }
             }
             Ok(Some(None))
         })
     }
 
-    /// Adds the generations that were last written then, and the file that now bears the name.
+    /// Queues the generations with a modification time in `then`, and then the file at the path.
     pub(super) fn enqueue(&mut self, then: impl RangeBounds<(i64, i64)>) -> io::Result<()> {
         let named = self.open_named()?;
         self.enqueue_generations(then, named)
     }
 
-    /// The file that bears the name, unless it is open.
+    /// The file at the path, unless it is already open.
     pub(super) fn open_named(&self) -> io::Result<Option<OpenFile>> {
         match open(&self.path)? {
             Some(file) if !self.is_open(&file.metadata()?) => {
@@ -69,8 +75,8 @@ impl Tail {
         }
     }
 
-    /// Adds the generations that were last written then, each from where it was read before, and
-    /// then the file that bears the name, of which nothing has been read.
+    /// Queues the generations with a modification time in `then`, each at the position up to which it
+    /// was read, and then `named`, the file at the path, of which nothing was read.
     fn enqueue_generations(
         &mut self,
         then: impl RangeBounds<(i64, i64)>,
@@ -79,7 +85,7 @@ impl Tail {
         let is_named = |metadata: &Metadata| {
             named
                 .as_ref()
-                .is_some_and(|named| named.mark.is_of(metadata))
+                .is_some_and(|named| named.fingerprint.is_of(metadata))
         };
         let listed = self.stable(|generations| {
             let wanted = generations.iter().filter(|Rotated { metadata, .. }| {
@@ -89,17 +95,18 @@ impl Tail {
             opened.collect::<io::Result<Option<Vec<_>>>>()
         })?;
         for file in listed {
-            let mark = self.past_mark(&file)?;
-            if let Some(mark) = mark.filter(|mark| !mark.is_unknown()) {
-                self.queue.push_back(OpenFile { file, mark });
+            let fingerprint = self.past_fingerprint(&file)?;
+            if let Some(fingerprint) = fingerprint.filter(|fingerprint| !fingerprint.is_unknown()) {
+                self.queue.push_back(OpenFile { file, fingerprint });
                 continue;
             }
-            // A copy was made, and the file is not yet truncated: it is left to the file. If that is
-            // truncated before it is read, it is not as expected, and the copy is found.
+            // This is a copy of the named file, which is not yet truncated: read the file, not the
+            // copy. If the file is truncated before it is read, it no longer has the expected bytes,
+            // and then the copy is found and read.
             if let Some(named) = &mut named
                 && let Some(end) = copied(&file, &named.file)?
             {
-                named.mark.expect(&end);
+                named.fingerprint.expect(&end);
                 continue;
             }
             self.queue.push_back(OpenFile::at_beginning(file)?);
@@ -108,7 +115,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Opens those files again that grew after they were read.
+    /// Opens the generations again that grew after they were read.
     pub(super) fn reopen_past(&mut self, now: Instant) -> io::Result<()> {
         let grown = self.stable(|generations| {
             let mut grown = Vec::new();
@@ -119,12 +126,12 @@ impl Tail {
                 let Some(file) = open_listed(rotated)? else {
                     return Ok(None);
                 };
-                // One of which nothing was read may be a copy that has got its inode.
-                if let Some(mark) = self.past_mark(&file)?
-                    && rotated.metadata.len() > mark.position
-                    && !(mark.is_unknown() && self.is_copy(&file)?)
+                // If nothing was read of it, this may also be a copy that has its inode by now.
+                if let Some(fingerprint) = self.past_fingerprint(&file)?
+                    && rotated.metadata.len() > fingerprint.position
+                    && !(fingerprint.is_unknown() && self.is_copy(&file)?)
                 {
-                    grown.push(OpenFile { file, mark });
+                    grown.push(OpenFile { file, fingerprint });
                 }
             }
             Ok(Some(grown))
@@ -144,24 +151,25 @@ impl Tail {
         Ok(false)
     }
 
-    /// Looks at the generations until none of them is renamed meanwhile: then `look` gives `None`.
-    fn stable<T>(&self, look: impl Fn(&[Rotated]) -> io::Result<Option<T>>) -> io::Result<T> {
+    /// Calls `visit` with the generations. It returns `None` if one was renamed meanwhile, and is then
+    /// called again.
+    fn stable<T>(&self, visit: impl Fn(&[Rotated]) -> io::Result<Option<T>>) -> io::Result<T> {
         for _ in 0..TRIES {
-            if let Some(found) = look(&self.generations())? {
+            if let Some(found) = visit(&self.generations())? {
                 return Ok(found);
             }
         }
-        let renamed = "its earlier generations are renamed all the time";
+        let renamed = "its earlier generations are renamed again and again";
         Err(io::Error::new(io::ErrorKind::ResourceBusy, renamed))
     }
 
     fn generations(&self) -> Vec<Rotated> {
-        // Rotation happens where the file is, not where a symbolic link to it is.
+        // Generations are beside the file itself, not beside a symbolic link to it.
         generations(&fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()))
     }
 }
 
-/// The end of a copy, if all that it holds stands in the file that it is a copy of.
+/// The end of `copy`, if `file` begins with everything that is in `copy`.
 fn copied(copy: &File, file: &File) -> io::Result<Option<Fingerprint>> {
     let length = copy.metadata()?.len();
     let end = Fingerprint::at(copy, length)?;

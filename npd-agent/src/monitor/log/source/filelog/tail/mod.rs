@@ -19,24 +19,24 @@ use super::fingerprint::{Fingerprint, read_at};
 use super::rotation::written;
 use crate::monitor::log::source::follow::FollowStep;
 
-/// How long a file that was rotated away is still read after it has last grown: its writer may not
-/// have noticed yet.
+/// How long a rotated file is still read after it has last grown. Its writer may not have noticed
+/// the rotation.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// How many such files are kept open.
+/// How many rotated files stay open.
 const MAX_RETIRED: usize = 8;
 
-/// Of how many files it is remembered where reading ended.
+/// For how many files the reading position is remembered after they were closed.
 const MAX_PAST: usize = 16;
 
 /// A log file, by its name.
 pub(super) struct Tail {
     path: PathBuf,
-    /// The file being read, and those to be read after it: the last one bears the name.
+    /// The file being read, and those to read after it. The last one is the file at the path.
     queue: VecDeque<OpenFile>,
-    /// Files that were read before and may still grow.
+    /// Rotated files that were read and may still grow.
     retired: VecDeque<Retired>,
-    /// Where reading ended in files that were read before.
+    /// How far closed files were read.
     past: VecDeque<Fingerprint>,
     /// Where reading stopped before the agent was started.
     saved: Option<Fingerprint>,
@@ -45,9 +45,9 @@ pub(super) struct Tail {
     pub(super) cut: u64,
 }
 
-/// The places up to which a log and its earlier generations have been read.
+/// How far a log and its earlier generations have been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Places {
+pub(super) struct LogPositions {
     current: Option<Fingerprint>,
     past: VecDeque<Fingerprint>,
 }
@@ -58,8 +58,8 @@ struct Retired {
 }
 
 impl Tail {
-    /// The file at `path`, read on from the saved places or else from where the sink says.
-    pub(super) fn new(path: PathBuf, saved: Places) -> Self {
+    /// The file at `path`, to be read from the saved positions, or else from where the sink says.
+    pub(super) fn new(path: PathBuf, saved: LogPositions) -> Self {
         Self {
             path,
             queue: VecDeque::new(),
@@ -71,26 +71,27 @@ impl Tail {
         }
     }
 
-    /// The places up to which everything has been handed out.
-    pub(super) fn places(&self) -> Places {
-        let retired = self.retired.iter().map(|retired| &retired.open.mark);
-        Places {
+    /// How far everything has been passed to the sink.
+    pub(super) fn positions(&self) -> LogPositions {
+        let retired = self.retired.iter().map(|retired| &retired.open.fingerprint);
+        LogPositions {
             current: self
                 .queue
                 .front()
-                .map(|open| &open.mark)
+                .map(|open| &open.fingerprint)
                 .or(self.saved.as_ref())
                 .cloned(),
             past: self.past.iter().chain(retired).cloned().collect(),
         }
     }
 
-    /// Hands out what can be read at once, a chunk at most from each file.
+    /// Reads what is there, at most one chunk from each file, and passes the lines to `sink`.
     pub(super) fn step(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<FollowStep> {
         self.drain_retired(now, sink)?;
-        // First the name, then the file: what was written before the name moved on is not missed.
+        // Check the name before reading: when the name belongs to another file by now, everything that
+        // was written before the rename is then read from this file.
         let named = stat(&self.path)?;
-        self.look_for_copies()?;
+        self.queue_copies()?;
         let newest = self.queue.len() == 1;
         let Some(current) = self.queue.front_mut() else {
             return self.begin(now, sink);
@@ -99,8 +100,8 @@ impl Tail {
         match current.read(&mut self.buffer, &mut self.cut, sink)? {
             Read::Lines => Ok(FollowStep::More),
             Read::Replaced => {
-                let mark = current.mark.clone();
-                self.resume(&mark)?;
+                let fingerprint = current.fingerprint.clone();
+                self.resume(&fingerprint)?;
                 Ok(FollowStep::More)
             }
             Read::End if !newest => {
@@ -110,7 +111,7 @@ impl Tail {
             Read::End => {
                 self.buffer = Vec::new(); // Nothing to read soon.
                 match named {
-                    Some(named) if !current.mark.is_of(&named) => {
+                    Some(named) if !current.fingerprint.is_of(&named) => {
                         let last = written(&current.file.metadata()?);
                         self.enqueue(last..)?;
                         Ok(FollowStep::More)
@@ -123,41 +124,41 @@ impl Tail {
 
     /// Opens the file for the first time.
     fn begin(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<FollowStep> {
-        if let Some(mark) = self.saved.take() {
-            self.resume(&mark)?;
+        if let Some(fingerprint) = self.saved.take() {
+            self.resume(&fingerprint)?;
             self.reopen_past(now)?;
             if let Some(current) = self.queue.front() {
-                sink.resumed(&current.file, current.mark.position)?;
+                sink.resumed(&current.file, current.fingerprint.position)?;
             }
             return Ok(FollowStep::More);
         }
         let Some(file) = open(&self.path)? else {
             return Ok(FollowStep::Absent);
         };
-        let mark = Fingerprint::at(&file, sink.beginning(&file)?)?;
-        self.queue.push_back(OpenFile { file, mark });
+        let fingerprint = Fingerprint::at(&file, sink.beginning(&file)?)?;
+        self.queue.push_back(OpenFile { file, fingerprint });
         Ok(FollowStep::More)
     }
 
-    /// Reads on from `mark`, wherever its content is now.
-    fn resume(&mut self, mark: &Fingerprint) -> io::Result<()> {
+    /// Continues after `fingerprint`, in whichever file has its content now.
+    fn resume(&mut self, fingerprint: &Fingerprint) -> io::Result<()> {
         self.queue.clear();
         if let Some(file) = open(&self.path)?
-            && mark.is_of(&file.metadata()?)
-            && mark.holds_in(&file)?
+            && fingerprint.is_of(&file.metadata()?)
+            && fingerprint.holds_in(&file)?
         {
             self.queue.push_back(OpenFile {
                 file,
-                mark: mark.clone(),
+                fingerprint: fingerprint.clone(),
             });
             return Ok(());
         }
-        if let Some(found) = self.find(mark)? {
+        if let Some(found) = self.find(fingerprint)? {
             let last = written(&found.file.metadata()?);
             self.queue.push_back(found);
             return self.enqueue(last..);
         }
-        warn!(file = %self.path.display(), "Log file was replaced, and is nowhere to be found as it was");
+        warn!(file = %self.path.display(), "Log file was replaced, and its unread lines cannot be found");
         let named = self.open_named()?;
         self.queue.extend(named);
         Ok(())
@@ -168,26 +169,31 @@ impl Tail {
         self.queue
             .iter()
             .chain(retired)
-            .any(|open| open.mark.is_of(metadata))
+            .any(|open| open.fingerprint.is_of(metadata))
     }
 
-    fn past_mark(&self, file: &File) -> io::Result<Option<Fingerprint>> {
+    fn past_fingerprint(&self, file: &File) -> io::Result<Option<Fingerprint>> {
         let metadata = file.metadata()?;
-        for mark in self.past.iter().rev().filter(|mark| mark.is_of(&metadata)) {
-            if mark.holds_in(file)? {
-                return Ok(Some(mark.clone()));
+        for fingerprint in self
+            .past
+            .iter()
+            .rev()
+            .filter(|fingerprint| fingerprint.is_of(&metadata))
+        {
+            if fingerprint.holds_in(file)? {
+                return Ok(Some(fingerprint.clone()));
             }
         }
         Ok(None)
     }
 
-    /// The first file of the queue is read to its end, and another comes after it.
+    /// The first file of the queue is read to its end, and another one follows it.
     fn retire(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<()> {
         if let Some(open) = self.queue.pop_front() {
             self.retired.push_back(Retired { open, grown: now });
         }
         while self.retired.len() > MAX_RETIRED {
-            self.bury(sink)?;
+            self.close_oldest_retired(sink)?;
         }
         Ok(())
     }
@@ -204,13 +210,13 @@ impl Tail {
             .front()
             .is_some_and(|oldest| now - oldest.grown > GRACE)
         {
-            self.bury(sink)?;
+            self.close_oldest_retired(sink)?;
         }
         Ok(())
     }
 
-    /// Closes the oldest file. Nobody completes its last line any more.
-    fn bury(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+    /// Closes the oldest retired file, and passes on its last line even if it has no newline.
+    fn close_oldest_retired(&mut self, sink: &mut impl Sink) -> io::Result<()> {
         let Some(Retired { mut open, .. }) = self.retired.pop_front() else {
             return Ok(());
         };
@@ -221,17 +227,17 @@ impl Tail {
                 end => break end,
             }
         };
-        if end == Read::End && !open.mark.skipping {
-            let filled = read_at(&open.file, open.mark.position, &mut self.buffer)?;
+        if end == Read::End && !open.fingerprint.skipping {
+            let filled = read_at(&open.file, open.fingerprint.position, &mut self.buffer)?;
             if filled > 0 {
                 sink.lines(&self.buffer[..filled]);
-                open.mark.advance(&self.buffer[..filled]);
+                open.fingerprint.advance(&self.buffer[..filled]);
             }
         }
         if self.past.len() >= MAX_PAST {
             self.past.pop_front();
         }
-        self.past.push_back(open.mark);
+        self.past.push_back(open.fingerprint);
         Ok(())
     }
 }

@@ -10,10 +10,10 @@ use nix::libc::O_NONBLOCK;
 use super::super::fingerprint::{Fingerprint, read_at};
 use super::super::rotation::Rotated;
 
-/// How much is read at once. Enough to make the cost of a read small.
+/// How many bytes are read at once.
 const CHUNK: usize = 256 << 10;
 
-/// The longest line, in bytes. What comes after that of a longer one is skipped and counted.
+/// The longest line that is read, in bytes. The rest of a longer line is skipped and counted.
 pub(in crate::monitor::log::source::filelog) const MAX_LINE: usize = 1 << 20;
 
 /// Takes what is read.
@@ -21,11 +21,11 @@ pub(in crate::monitor::log::source::filelog) trait Sink {
     /// Where to begin in a file that is read for the first time.
     fn beginning(&mut self, file: &File) -> io::Result<u64>;
 
-    /// Reading goes on at a place in a file up to which it was read before the agent was started.
+    /// Reading continues at `position`, up to which an earlier agent has read the file.
     fn resumed(&mut self, file: &File, position: u64) -> io::Result<()>;
 
-    /// Whole lines, each with its newline. The last may lack it: it is what was left of a file, or
-    /// the beginning of a line too long to be read.
+    /// Whole lines, each with its newline. The last may lack it: it is the end of a rotated file, or
+    /// the first part of a line that is too long.
     fn lines(&mut self, lines: &[u8]);
 }
 
@@ -34,17 +34,17 @@ pub(in crate::monitor::log::source::filelog) trait Sink {
 pub(super) enum Read {
     Lines,
     End,
-    /// What was read before is no longer in the file: it was truncated.
+    /// The file no longer contains what was read: it was truncated.
     Replaced,
 }
 
 /// An open log file, and how far it has been read.
 pub(super) struct OpenFile {
     pub(super) file: File,
-    pub(super) mark: Fingerprint,
+    pub(super) fingerprint: Fingerprint,
 }
 
-/// Makes room for a chunk; a buffer that has grown for a long line stays as it is.
+/// Makes the buffer large enough for a chunk. A buffer that has grown for a long line keeps its size.
 pub(super) fn reserve(buffer: &mut Vec<u8>) {
     if buffer.len() < CHUNK {
         buffer.resize(CHUNK, 0);
@@ -53,11 +53,11 @@ pub(super) fn reserve(buffer: &mut Vec<u8>) {
 
 impl OpenFile {
     pub(super) fn at_beginning(file: File) -> io::Result<Self> {
-        let mark = Fingerprint::beginning(&file.metadata()?);
-        Ok(Self { file, mark })
+        let fingerprint = Fingerprint::beginning(&file.metadata()?);
+        Ok(Self { file, fingerprint })
     }
 
-    /// Hands out the lines of one chunk.
+    /// Reads one chunk, and passes its whole lines to `sink`. Counts a line that is too long in `cut`.
     pub(super) fn read(
         &mut self,
         buffer: &mut Vec<u8>,
@@ -65,26 +65,27 @@ impl OpenFile {
         sink: &mut impl Sink,
     ) -> io::Result<Read> {
         loop {
-            let filled = read_at(&self.file, self.mark.position, buffer)?;
-            // Only now: what was read was there, or it would not hold.
-            if !self.mark.holds_in(&self.file)? {
+            let filled = read_at(&self.file, self.fingerprint.position, buffer)?;
+            // Check this after the read, not before: if the file had been truncated between a check and
+            // the read, lines of the new content would be taken for those that follow the position.
+            if !self.fingerprint.holds_in(&self.file)? {
                 return Ok(Read::Replaced);
             }
             let read = &buffer[..filled];
             if filled == 0 {
                 return Ok(Read::End);
             }
-            if self.mark.skipping {
+            if self.fingerprint.skipping {
                 let newline = read.iter().position(|&byte| byte == b'\n');
-                self.mark
+                self.fingerprint
                     .advance(&read[..newline.map_or(filled, |newline| newline + 1)]);
-                self.mark.skipping = newline.is_none();
+                self.fingerprint.skipping = newline.is_none();
                 return Ok(Read::Lines);
             }
             if let Some(newline) = read.iter().rposition(|&byte| byte == b'\n') {
                 let lines = &read[..=newline];
                 sink.lines(lines);
-                self.mark.advance(lines);
+                self.fingerprint.advance(lines);
                 return Ok(Read::Lines);
             }
             if filled < buffer.len() {
@@ -92,8 +93,8 @@ impl OpenFile {
             }
             if filled >= MAX_LINE {
                 sink.lines(read);
-                self.mark.advance(read);
-                self.mark.skipping = true;
+                self.fingerprint.advance(read);
+                self.fingerprint.skipping = true;
                 *cut += 1;
                 return Ok(Read::Lines);
             }
@@ -102,9 +103,9 @@ impl OpenFile {
     }
 }
 
-/// Opens a regular file; `None` if there is none of that name.
+/// Opens a regular file; `None` if it does not exist.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
-    // A fifo of that name must not hold the agent.
+    // Opening a fifo without O_NONBLOCK would wait for a writer.
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(O_NONBLOCK)
@@ -124,7 +125,7 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Opens what was listed; `None` if the name is another file's by now.
+/// Opens a listed file; `None` if the name belongs to another file by now.
 pub(super) fn open_listed(listed: &Rotated) -> io::Result<Option<File>> {
     let Some(file) = open(&listed.path)? else {
         return Ok(None);

@@ -45,7 +45,7 @@ struct TailBench {
 impl TailBench {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let tail = Tail::new(folder.path().join("log"), Places::default());
+        let tail = Tail::new(folder.path().join("log"), LogPositions::default());
         let mut bench = Self {
             folder,
             tail,
@@ -149,7 +149,7 @@ impl TailBench {
 
     /// The agent is killed, and started again with what it had saved.
     fn restart(&mut self) {
-        let saved = serde_json::to_string(&self.tail.places()).unwrap();
+        let saved = serde_json::to_string(&self.tail.positions()).unwrap();
         self.tail = Tail::new(self.path("log"), serde_json::from_str(&saved).unwrap());
     }
 
@@ -361,7 +361,7 @@ fn a_replaced_folder_is_noticed() {
     fs::write(bench.path("a/log"), "line 0\n").unwrap();
     fs::write(bench.path("b/log"), "line 1\n").unwrap();
     std::os::unix::fs::symlink(bench.path("a"), bench.path("now")).unwrap();
-    bench.tail = Tail::new(bench.path("now/log"), Places::default());
+    bench.tail = Tail::new(bench.path("now/log"), LogPositions::default());
     bench.read();
     fs::remove_file(bench.path("now")).unwrap();
     std::os::unix::fs::symlink(bench.path("b"), bench.path("now")).unwrap();
@@ -372,7 +372,7 @@ fn a_replaced_folder_is_noticed() {
 #[test]
 fn what_is_no_file_is_an_error() {
     let bench = TailBench::new();
-    let mut tail = Tail::new(bench.folder.path().to_owned(), Places::default());
+    let mut tail = Tail::new(bench.folder.path().to_owned(), LogPositions::default());
     let error = tail.step(bench.now, &mut Lines::default()).unwrap_err();
     assert_eq!(error.to_string(), "not a regular file");
 }
