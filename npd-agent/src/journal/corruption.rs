@@ -1,8 +1,8 @@
-//! The errors of a file whose content makes no sense.
+//! The errors of a damaged file.
 
 use std::io;
 
-/// What makes a file that cannot be read.
+/// The error for a damaged file.
 pub(super) fn corrupt(what: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
@@ -10,8 +10,8 @@ pub(super) fn corrupt(what: &str) -> io::Error {
     )
 }
 
-/// Whether it is what stands in the file that is wrong, and not the disk.
-pub(super) fn is_nonsense(error: &io::Error) -> bool {
+/// Whether the content of the file is wrong, and not the disk.
+pub(super) fn is_corrupt(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, UnexpectedEof, Unsupported};
     matches!(error.kind(), InvalidData | UnexpectedEof | Unsupported)
 }

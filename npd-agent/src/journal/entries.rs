@@ -1,40 +1,39 @@
-//! Which entries of a file have a value: the file lists them for each value of each field.
-//!
-//! So only the wanted entries are read, whatever else the journal is full of.
+//! Finds the entries of a file that have a certain value. The file has a list of entries for each value
+//! of each field, so only the wanted entries are read.
 
 use std::io;
 
-use super::corruption::{corrupt, is_nonsense};
+use super::corruption::{corrupt, is_corrupt};
 use super::object::{DataHead, EntryObject, FileHeader, Objects};
 use super::terms::Term;
 
-/// How many names of fields are looked at. There are a hundred or so.
+/// How many field names are read at most. A file has about a hundred.
 const MAX_FIELDS: usize = 1 << 16;
 
-/// How many entry arrays are followed. Each is twice as long as the one before.
+/// How many entry arrays are followed at most. Each is twice as long as the one before.
 const MAX_ARRAYS: usize = 128;
 
-/// A term, and where its data is in a file.
+/// A term, and the offset of its data object in a file.
 #[derive(Debug)]
 pub(super) struct Lookup {
     term: Term,
     field: Option<u64>,
     data: Option<u64>,
-    /// The newest data of the field that was looked at: all older ones are not it.
+    /// The newest data object of the field that was compared. It and all older ones do not match.
     seen: u64,
 }
 
-/// The entries that have a term, in their order, and how far they have been read.
+/// The entries that have a term, in order, and how far they have been read.
 #[derive(Debug)]
 pub(super) struct List {
     lookup: Lookup,
-    /// Which is to be read next.
+    /// The index of the next entry.
     next: u64,
-    /// That one, if it has been read already.
+    /// The next entry, if it was read already.
     ahead: Option<EntryObject>,
-    /// The number of the one before.
+    /// The sequence number of the entry before.
     last: u64,
-    /// The arrays that hold the second and further entries, as far as they were needed.
+    /// The arrays that contain the second and later entries, as far as they were needed.
     arrays: Vec<Array>,
 }
 
@@ -50,8 +49,8 @@ struct Array {
 pub(super) enum NextEntry<'l> {
     JournalEntry(&'l EntryObject),
     End,
-    /// It makes no sense. Whether it is the last, which may be just being written.
-    Nonsense {
+    /// The entry is damaged. If it is the last one, it may be just being written.
+    Damaged {
         last: bool,
         error: io::Error,
     },
@@ -78,7 +77,7 @@ impl Lookup {
         Ok(self.data.is_some_and(|data| entry.data.contains(&data)))
     }
 
-    /// Looks for the data, unless it is found already.
+    /// Finds the data object, unless it was found before.
     fn find(&mut self, objects: &Objects, header: &FileHeader) -> io::Result<()> {
         if self.data.is_some() {
             return Ok(());
@@ -97,10 +96,10 @@ impl Lookup {
                 self.data = Some(next);
                 return Ok(());
             }
-            // What is older stands before it.
+            // Older objects are at lower offsets.
             let older = objects.data_head(next)?.next_of_field;
             if older >= next {
-                return Err(corrupt("a chain that runs in a circle"));
+                return Err(corrupt("a chain of objects is a circle"));
             }
             next = older;
         }
@@ -109,9 +108,9 @@ impl Lookup {
     }
 }
 
-/// Goes through the names of all fields. To hash the name would take three hash functions.
+/// Compares the names of all fields. Using the hash table would need three hash functions.
 fn find_field(name: &[u8], objects: &Objects, header: &FileHeader) -> io::Result<Option<u64>> {
-    let mut looked_at = 0;
+    let mut visited = 0;
     for head in objects.hash_table(header.field_table, header.field_table_size)? {
         let mut next = head;
         while next != 0 {
@@ -119,13 +118,13 @@ fn find_field(name: &[u8], objects: &Objects, header: &FileHeader) -> io::Result
             if found == name {
                 return Ok(Some(next));
             }
-            looked_at += 1;
-            if looked_at > MAX_FIELDS {
+            visited += 1;
+            if visited > MAX_FIELDS {
                 return Err(corrupt("too many fields"));
             }
-            // What was added later stands behind it.
+            // Newer objects are at higher offsets.
             if after != 0 && after <= next {
-                return Err(corrupt("a chain that runs in a circle"));
+                return Err(corrupt("a chain of objects is a circle"));
             }
             next = after;
         }
@@ -144,7 +143,7 @@ impl List {
         }
     }
 
-    /// The next entry; it stays the next until it is passed.
+    /// The next entry. It stays the next entry until it is passed.
     pub(super) fn peek(
         &mut self,
         objects: &Objects,
@@ -164,9 +163,9 @@ impl List {
             });
             match read {
                 Ok(entry) => self.ahead = Some(entry),
-                Err(error) if is_nonsense(&error) => {
+                Err(error) if is_corrupt(&error) => {
                     let last = head.is_none_or(|head| self.next + 1 >= head.entries);
-                    return Ok(NextEntry::Nonsense { last, error });
+                    return Ok(NextEntry::Damaged { last, error });
                 }
                 Err(error) => return Err(error),
             }
@@ -177,7 +176,7 @@ impl List {
             .map_or(NextEntry::End, NextEntry::JournalEntry))
     }
 
-    /// Goes past the next entry if its number is this, or before this.
+    /// Moves past the next entry if its sequence number is at most this.
     pub(super) fn pass(&mut self, sequence: u64) {
         if let Some(entry) = self.ahead.take_if(|entry| entry.sequence <= sequence) {
             self.next += 1;
@@ -185,13 +184,13 @@ impl List {
         }
     }
 
-    /// Goes past an entry that makes no sense.
+    /// Moves past a damaged entry.
     pub(super) fn skip(&mut self) {
         self.next += 1;
     }
 
-    /// Goes past the entries that are `passed`; all of them come before all others. The number of
-    /// the last one.
+    /// Moves past the entries for which `passed` is true, which must come before all others. Returns
+    /// the sequence number of the last of them.
     pub(super) fn seek(
         &mut self,
         passed: impl Fn(&EntryObject) -> bool,
@@ -211,7 +210,7 @@ impl List {
                     low = middle + 1;
                     last = entry.sequence;
                 }
-                Err(error) if !is_nonsense(&error) => return Err(error),
+                Err(error) if !is_corrupt(&error) => return Err(error),
                 _ => high = middle,
             }
         }
@@ -219,7 +218,7 @@ impl List {
         Ok(last)
     }
 
-    /// Goes back by so many entries.
+    /// Moves back by this many entries.
     pub(super) fn rewind(&mut self, entries: u64) {
         self.next = self.next.saturating_sub(entries);
         self.ahead = None;
@@ -234,7 +233,7 @@ impl List {
             .transpose()
     }
 
-    /// Where an entry is; `None` if there are not so many.
+    /// The offset of an entry; `None` if there are fewer entries.
     fn offset(
         &mut self,
         index: u64,
@@ -251,11 +250,11 @@ impl List {
                 None => 0,
             },
         };
-        // Zero: it is counted already, but not yet written.
+        // Zero: the entry is counted, but not yet written.
         Ok(Some(offset).filter(|offset| *offset != 0))
     }
 
-    /// The array that holds item `index`.
+    /// The array that contains item `index`.
     fn array(&mut self, index: u64, first: u64, objects: &Objects) -> io::Result<Option<Array>> {
         loop {
             match self.arrays.last() {
@@ -296,8 +295,8 @@ mod tests {
 
     use super::*;
 
-    /// Looks for an identifier in a file with one field and one data of it, each of which has this
-    /// after it.
+    /// Searches an identifier in a file with one field and one data object, with these offsets of the
+    /// object after them.
     #[track_caller]
     fn check(name: &str, after_field: u64, after_data: u64, expect: &str) {
         const FIELD: u64 = 256;
@@ -327,11 +326,11 @@ mod tests {
     }
 
     #[test]
-    fn no_chain_is_followed_in_a_circle() {
-        check("OTHER", 256, 0, "in a circle");
-        check("OTHER", 8, 0, "in a circle");
-        check("SYSLOG_IDENTIFIER", 0, 512, "in a circle");
-        check("SYSLOG_IDENTIFIER", 0, 600, "in a circle");
-        check("SYSLOG_IDENTIFIER", 0, 500, "leads nowhere");
+    fn no_circle_is_followed() {
+        check("OTHER", 256, 0, "is a circle");
+        check("OTHER", 8, 0, "is a circle");
+        check("SYSLOG_IDENTIFIER", 0, 512, "is a circle");
+        check("SYSLOG_IDENTIFIER", 0, 600, "is a circle");
+        check("SYSLOG_IDENTIFIER", 0, 500, "is outside the file");
     }
 }

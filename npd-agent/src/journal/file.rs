@@ -12,11 +12,11 @@ use super::terms::{EntryFilter, Term};
 pub(super) struct JournalFile {
     objects: Objects,
     header: FileHeader,
-    /// The entries to go through: those of each term of the first group.
+    /// The entries to read: those of each term of the first group.
     lists: Vec<List>,
-    /// Of each other group, a term of which an entry has to have.
+    /// The other groups. An entry must have one term of each.
     required: Vec<Vec<Lookup>>,
-    /// What the kernel wrote has this.
+    /// The term that entries of the kernel have.
     from_kernel: Lookup,
 }
 
@@ -24,26 +24,26 @@ pub(super) struct JournalFile {
 #[derive(Debug)]
 pub(super) struct OpenedFile {
     pub(super) entry: EntryObject,
-    /// Among the entries of the same one, the number is the order.
+    /// The sequence number id. Entries with the same id are ordered by their sequence numbers.
     pub(super) sequence_id: u128,
     pub(super) from_kernel: bool,
 }
 
-/// What comes next in a file.
+/// The next entry of a file.
 #[derive(Debug)]
 pub(super) enum Peeked {
     JournalEntry(OpenedFile),
     End,
-    /// An entry makes no sense. Whether it is the last, which may be just being written.
-    Nonsense {
+    /// The entry is damaged. If it is the last one, it may be just being written.
+    Damaged {
         last: bool,
         error: io::Error,
     },
 }
 
 impl OpenedFile {
-    /// Whether it comes before another, as systemd orders entries: by their numbers within a row of
-    /// files, else by the clock of their boot, which nobody sets, else by the time of day.
+    /// Whether it comes before another one. The order is systemd's: by sequence numbers if the sequence
+    /// number ids are equal, else by the monotonic clock if the boots are equal, else by the wall clock.
     pub(super) fn is_before(&self, other: &Self) -> bool {
         let (a, b) = (&self.entry, &other.entry);
         if self.sequence_id == other.sequence_id && a.sequence != b.sequence {
@@ -74,19 +74,19 @@ impl JournalFile {
         })
     }
 
-    /// Tells the file from all others; it keeps it when it is renamed.
+    /// The file's id. It stays the same when the file is renamed.
     pub(super) fn id(&self) -> u128 {
         self.header.file_id
     }
 
-    /// What has become of it by now.
+    /// The file's present state.
     pub(super) fn state(&mut self) -> io::Result<FileState> {
         self.header = FileHeader::read(self.objects.file())?;
         Ok(self.header.state)
     }
 
-    /// Goes past the entries that are `passed`; all of them come before all others. The number of
-    /// the last one.
+    /// Moves past the entries for which `passed` is true, which must come before all others. Returns
+    /// the sequence number of the last of them.
     pub(super) fn seek(&mut self, passed: impl Fn(&EntryObject) -> bool) -> io::Result<u64> {
         let mut last = 0;
         for list in &mut self.lists {
@@ -95,14 +95,14 @@ impl JournalFile {
         Ok(last)
     }
 
-    /// Goes back by so many entries.
+    /// Moves back by this many entries.
     pub(super) fn rewind(&mut self, entries: u64) {
         for list in &mut self.lists {
             list.rewind(entries);
         }
     }
 
-    /// The next wanted entry; it stays the next until [`JournalFile::pass`].
+    /// The next wanted entry. It stays the next entry until [`JournalFile::pass`].
     pub(super) fn peek(&mut self) -> io::Result<Peeked> {
         loop {
             let mut next: Option<&EntryObject> = None;
@@ -113,8 +113,8 @@ impl JournalFile {
                         next = if first { Some(entry) } else { next };
                     }
                     NextEntry::End => {}
-                    NextEntry::Nonsense { last, error } => {
-                        return Ok(Peeked::Nonsense { last, error });
+                    NextEntry::Damaged { last, error } => {
+                        return Ok(Peeked::Damaged { last, error });
                     }
                 }
             }
@@ -133,17 +133,17 @@ impl JournalFile {
         }
     }
 
-    /// Goes past the entry of this number.
+    /// Moves past the entry with this sequence number.
     pub(super) fn pass(&mut self, sequence: u64) {
         for list in &mut self.lists {
             list.pass(sequence);
         }
     }
 
-    /// Goes past an entry that makes no sense.
+    /// Moves past a damaged entry.
     pub(super) fn skip(&mut self) -> io::Result<()> {
         for list in &mut self.lists {
-            if let NextEntry::Nonsense { .. } = list.peek(&self.objects, &self.header)? {
+            if let NextEntry::Damaged { .. } = list.peek(&self.objects, &self.header)? {
                 list.skip();
                 break;
             }
@@ -159,7 +159,7 @@ impl JournalFile {
             match self.objects.data(*offset, |data| data.starts_with(FIELD)) {
                 Ok(Some(mut data)) => return Ok(data.split_off(FIELD.len())),
                 Ok(None) => {}
-                // It may be another field, of no interest.
+                // This object may be another field, which does not matter.
                 Err(error) => unread = Err(error),
             }
         }

@@ -1,4 +1,4 @@
-//! Where the files of a journal are.
+//! Finds the files of a journal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 /// A file's device and inode.
 pub(super) type Inode = (u64, u64);
 
-/// A folder that holds journal files, or folders of machines that do.
+/// A folder with journal files, or with a folder of journal files for each machine.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
     pub(super) path: PathBuf,
-    /// It is where journald writes until the disk is there; then it copies all of it to the disk.
+    /// Whether this is /run, where journald writes until the disk is there. Then it copies everything
+    /// to the disk.
     pub(super) volatile: bool,
 }
 
@@ -26,7 +27,7 @@ impl Root {
     /// The root, and the folders of machines in it.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let mut folders = vec![self.path.clone()];
-        // A root that is not there may come.
+        // A root that does not exist may be created later.
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if is_machine_id(&entry.file_name().to_string_lossy()) && entry.path().is_dir() {
                 folders.push(entry.path());
@@ -43,7 +44,7 @@ pub(super) fn files(roots: &[Root]) -> BTreeMap<Inode, Listed> {
         let folders = root.folders();
         for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
             let path = entry.path();
-            // It may be gone again.
+            // The file may be gone again.
             let Ok(metadata) = entry.metadata() else {
                 continue;
             };
@@ -59,7 +60,7 @@ pub(super) fn files(roots: &[Root]) -> BTreeMap<Inode, Listed> {
     files
 }
 
-/// A file that its writer did not close well ends in `~`.
+/// A file that its writer did not close properly has a name that ends in `~`.
 fn is_journal(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "journal" || extension == "journal~")

@@ -60,8 +60,8 @@ fn read_on(file: &mut JournalFile) -> io::Result<Vec<u64>> {
                 drop(file.message(&found));
                 file.pass(sequence);
             }
-            Peeked::Nonsense { last: false, .. } => file.skip()?,
-            Peeked::Nonsense { last: true, .. } | Peeked::End => return Ok(numbers),
+            Peeked::Damaged { last: false, .. } => file.skip()?,
+            Peeked::Damaged { last: true, .. } | Peeked::End => return Ok(numbers),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! systemd's journal, read without systemd's library and without any of its programs.
 //!
-//! Files are mapped by nobody here: a file that journald truncates, or a disk that fails, would kill
-//! a process that maps it. A file is written while it is read, by a machine that may crash, so
-//! nothing that it says is trusted: what makes no sense is passed over and counted, and whatever is
-//! followed or kept has a bound.
+//! Files are read, not mapped into memory: if journald truncates a mapped file, or the disk fails, the
+//! kernel kills the process. A file is written while it is read, and its machine may have crashed. So
+//! nothing in it is trusted: damaged entries are skipped and counted, and every loop and buffer has a
+//! limit.
 
 mod corruption;
 mod entries;

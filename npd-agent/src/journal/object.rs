@@ -1,7 +1,7 @@
 //! The objects of a journal file, as systemd's `journal-def.h` lays them out.
 //!
-//! Everything is little-endian. A file is written while it is read, so nothing that it says is
-//! trusted: an offset that leads nowhere or an object of the wrong type is an error, never more.
+//! Everything is little-endian. A file is written while it is read, so nothing in it is trusted: a bad
+//! offset or an object of the wrong type is an error, and cannot do more harm.
 
 use std::fs::File;
 use std::io;
@@ -23,10 +23,10 @@ const ENTRY_ARRAY: usize = 24;
 /// Where the payload of `struct FieldObject` begins.
 const FIELD: usize = 40;
 
-/// What is read of an object at once. Most data is shorter.
+/// How many bytes of an object are read at first. Most data is shorter.
 const GULP: usize = 512;
 
-/// How large a file may be, and so what is in it; ext4 ends before.
+/// The largest size of a file, and so of everything in it. ext4 allows less.
 const MAX_SIZE: u64 = 1 << 48;
 
 /// How many fields an entry may have (`ENTRY_FIELD_COUNT_MAX`).
@@ -41,27 +41,27 @@ pub(super) enum ObjectKind {
     EntryArray = 6,
 }
 
-/// `struct Header`, as far as it matters.
+/// `struct Header`, the fields that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileHeader {
-    /// Offsets are of 4 bytes and not of 8 (`HEADER_INCOMPATIBLE_COMPACT`).
+    /// Whether offsets have 4 bytes and not 8 (`HEADER_INCOMPATIBLE_COMPACT`).
     pub(super) compact: bool,
     pub(super) state: FileState,
     pub(super) file_id: u128,
-    /// Files of the same one are numbered in one row.
+    /// The sequence number id. Entries of all files with the same id are numbered in one sequence.
     pub(super) sequence_id: u128,
     pub(super) field_table: u64,
     pub(super) field_table_size: u64,
 }
 
-/// What becomes of a file.
+/// The state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileState {
-    /// Nobody writes it just now (`STATE_OFFLINE`).
+    /// Not being written now (`STATE_OFFLINE`).
     Offline,
-    /// It is being written, or was when its writer crashed (`STATE_ONLINE`).
+    /// Being written, or its writer has crashed (`STATE_ONLINE`).
     Online,
-    /// Nothing will be added (`STATE_ARCHIVED`).
+    /// Complete: nothing will be added (`STATE_ARCHIVED`).
     Archived,
 }
 
@@ -90,7 +90,7 @@ pub(super) struct DataHead {
     pub(super) entries: u64,
 }
 
-/// The flags of `incompatible_flags` that are understood: compression by XZ, LZ4 and ZSTD, keyed
+/// The supported flags of `incompatible_flags`: compression by XZ, LZ4 and ZSTD, keyed
 /// hashes, and compact offsets.
 const KNOWN_FLAGS: u32 = 0b1_1111;
 const FLAG_COMPACT: u32 = 0b1_0000;
@@ -104,7 +104,7 @@ impl FileHeader {
         }
         let flags = u32::from_le_bytes(array(&bytes, 12));
         if flags & !KNOWN_FLAGS != 0 {
-            let message = format!("journal file has features that are not known: {flags:#x}");
+            let message = format!("unsupported features of the journal file: {flags:#x}");
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         Ok(Self {
@@ -140,7 +140,7 @@ impl Objects {
         &self.file
     }
 
-    /// The heads of the chains in a hash table.
+    /// The first offset of each chain in a hash table.
     pub(super) fn hash_table(&self, offset: u64, size: u64) -> io::Result<Vec<u64>> {
         let size = usize::try_from(size).ok().filter(|size| *size <= 1 << 24);
         let mut table = vec![0; size.ok_or_else(|| corrupt("a huge hash table"))?];
@@ -149,7 +149,7 @@ impl Objects {
         Ok(heads.filter(|head| *head != 0).collect())
     }
 
-    /// The name of a field, the next field of the chain, and the field's latest data.
+    /// The name of a field, the next field of its chain, and the field's newest data object.
     pub(super) fn field(&self, offset: u64) -> io::Result<(Vec<u8>, u64, u64)> {
         let (bytes, _) = self.object(offset, ObjectKind::Field, FIELD + 256)?;
         let name = bytes.get(FIELD..).unwrap_or_default().to_vec();
@@ -166,8 +166,8 @@ impl Objects {
         })
     }
 
-    /// Data, `FIELD=value`, if `wanted` says so of its beginning. Of long values only the beginning
-    /// is read.
+    /// A data object, `FIELD=value`, if `wanted` is true for its beginning. Of a long value, only the
+    /// beginning is read.
     pub(super) fn data(
         &self,
         offset: u64,
@@ -207,7 +207,7 @@ impl Objects {
         })
     }
 
-    /// The number of items of an entry array, and the array after it.
+    /// The number of items of an entry array, and the offset of the next array.
     pub(super) fn entry_array(&self, offset: u64) -> io::Result<(u64, u64)> {
         let (bytes, size) = self.object(offset, ObjectKind::EntryArray, ENTRY_ARRAY)?;
         Ok((
@@ -249,7 +249,7 @@ impl Objects {
             ObjectKind::EntryArray => ENTRY_ARRAY,
         };
         if offset == 0 || filled < least || bytes[0] != kind as u8 || size < least {
-            return Err(corrupt("an offset leads nowhere"));
+            return Err(corrupt("an offset is outside the file"));
         }
         let length = size.min(most);
         if length > filled {
@@ -261,12 +261,12 @@ impl Objects {
     }
 }
 
-/// An offset that may be read at.
+/// Checks an offset.
 fn place(offset: u64) -> io::Result<u64> {
     if offset < MAX_SIZE {
         Ok(offset)
     } else {
-        Err(corrupt("an offset leads nowhere"))
+        Err(corrupt("an offset is outside the file"))
     }
 }
 

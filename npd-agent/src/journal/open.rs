@@ -1,4 +1,4 @@
-//! The files that are being read.
+//! The files that are open.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::file::{JournalFile, OpenedFile};
 use super::folder::{Inode, Listed};
 use super::object::FileState;
 
-/// A file that is being read.
+/// An open file.
 #[derive(Debug)]
 pub(super) struct OpenJournal {
     pub(super) inode: Inode,
@@ -18,18 +18,18 @@ pub(super) struct OpenJournal {
     pub(super) volatile: bool,
     pub(super) id: String,
     pub(super) file: JournalFile,
-    /// The next entry, if it has been looked at.
+    /// The next entry, if it was read already.
     pub(super) next: Option<OpenedFile>,
     pub(super) ended: bool,
-    /// Whether it has been said that some of its entries make no sense.
+    /// Whether the warning about damaged entries was logged.
     warned: bool,
-    /// Since when it has no name any more.
+    /// Since when the file is deleted.
     pub(super) gone: Option<Instant>,
 }
 
 #[derive(Debug)]
 pub(super) struct FinishedJournal {
-    /// An inode may be used again, but not under this name.
+    /// Tells the file from a later one that has its inode.
     pub(super) path: PathBuf,
     pub(super) id: String,
 }
@@ -49,15 +49,15 @@ impl OpenJournal {
         }
     }
 
-    /// Whether what could not be read can still turn out well.
+    /// Whether a part that looks damaged may just be in the middle of a write.
     pub(super) fn is_being_written(&mut self) -> bool {
         self.gone.is_none() && !matches!(self.file.state(), Ok(FileState::Archived))
     }
 
-    /// An entry that makes no sense is passed over.
+    /// Logs a damaged entry, once per file.
     pub(super) fn warn(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.warned, true) {
-            warn!(file = %self.path.display(), %error, "Journal file has entries that cannot be understood");
+            warn!(file = %self.path.display(), %error, "Skipping damaged entries of a journal file");
         }
     }
 }

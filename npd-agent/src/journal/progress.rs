@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::object::EntryObject;
 
-/// Of how many files it is remembered how far they were read, at least. Those that are gone come
-/// back when a disk was away.
+/// For how many files the position is remembered at least. Files that are gone may come back, if a disk
+/// was away.
 const REMEMBERED: usize = 256;
 
 /// How far a journal has been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalProgress {
-    /// The number of the last entry that was read of each file, by the file's id.
+    /// The sequence number of the last entry that was read from each file, by the file's id.
     files: BTreeMap<String, u64>,
-    /// The last entry that was read where journald writes until the disk is there.
+    /// The last entry that was read in /run, where journald writes until the disk is there.
     #[serde(default)]
     volatile: Option<Moment>,
 }
@@ -28,12 +28,12 @@ struct Moment {
 }
 
 impl JournalProgress {
-    /// The number of the last entry that was read of a file; `None` if the file is not known.
+    /// The sequence number of the last entry that was read from a file; `None` if the file is unknown.
     pub(super) fn of(&self, file: &str) -> Option<u64> {
         self.files.get(file).copied()
     }
 
-    /// An entry of this number has been read. Whether it was not before.
+    /// Records that an entry was read. Returns false if it was read before.
     pub(super) fn take(&mut self, file: &str, sequence: u64) -> bool {
         if let Some(progress) = self.files.get_mut(file) {
             let is_new = sequence > *progress;
@@ -44,13 +44,13 @@ impl JournalProgress {
         true
     }
 
-    /// An entry has been read that journald will copy to the disk when that is there.
+    /// Records that an entry was read in /run. journald will copy it to the disk.
     pub(super) fn take_volatile(&mut self, entry: &EntryObject) {
         self.volatile = Some(Moment::of(entry));
     }
 
-    /// Whether an entry on the disk was read before journald copied it there. The clock of a boot
-    /// tells: nobody sets it.
+    /// Whether an entry on the disk is a copy of one that was read in /run. Compares the monotonic clock,
+    /// which nobody sets.
     pub(super) fn copied(&self, entry: &EntryObject) -> bool {
         let moment = Moment::of(entry);
         self.volatile.is_some_and(|volatile| {
@@ -58,7 +58,7 @@ impl JournalProgress {
         })
     }
 
-    /// Forgets files if they are too many, but not those that are there.
+    /// Forgets files if there are too many, but not those that still exist.
     pub(super) fn forget(&mut self, is_there: impl Fn(&str) -> bool) {
         if self.files.len() > REMEMBERED {
             self.files.retain(|file, _| is_there(file));

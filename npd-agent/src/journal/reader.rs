@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::corruption::is_nonsense;
+use super::corruption::is_corrupt;
 use super::file::{JournalFile, OpenedFile, Peeked};
 use super::folder::{Inode, Listed, Root, files};
 use super::object::FileState;
@@ -17,37 +17,37 @@ use super::progress::JournalProgress;
 use super::terms::EntryFilter;
 use crate::node::Roots;
 
-/// How long it is waited for sense in a file that is being written.
+/// How long a file that is being written may look damaged before it is given up.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long a deleted file is read that its writer has not closed.
-const WAKE: Duration = Duration::from_mins(1);
+/// How long a deleted file is still read if its writer has not closed it.
+const DELETED_GRACE: Duration = Duration::from_mins(1);
 
 /// A journal, and how far it has been read.
 #[derive(Debug)]
 pub struct Journal {
     roots: Vec<Root>,
     wanted: EntryFilter,
-    /// Entries before are of no interest, in microseconds since 1970.
+    /// Entries before this time do not count, in microseconds since 1970.
     since: u64,
-    /// How many entries are handed out again of those that an earlier agent has read.
-    recalled: u64,
-    /// Whether the folders have been looked at.
+    /// How many of the entries that an earlier agent has read are returned again.
+    repeated: u64,
+    /// Whether the folders were listed at least once.
     begun: bool,
     files: Vec<OpenJournal>,
-    /// Files that are read to their end and will not grow, or that make no sense.
+    /// Files that are read to their end and will not grow, and damaged files.
     finished: BTreeMap<Inode, FinishedJournal>,
-    /// Since when files make no sense.
+    /// Files that look damaged, and since when.
     suspects: BTreeMap<Inode, Instant>,
     progress: JournalProgress,
     malformed: u64,
-    trouble: Option<io::Error>,
+    read_error: Option<io::Error>,
 }
 
 /// An entry that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// Its number, within a row of files.
+    /// Its sequence number, which is unique in files with the same sequence number id.
     pub sequence: u64,
     /// When it was received, in microseconds since 1970.
     pub realtime: u64,
@@ -55,23 +55,22 @@ pub struct JournalEntry {
     pub monotonic: u64,
     /// The id of the boot.
     pub boot: u128,
-    /// Whether it is the kernel who says it.
+    /// Whether the kernel wrote it.
     pub from_kernel: bool,
-    /// Whether it was handed out before the agent was started.
+    /// Whether an earlier agent has read it.
     pub again: bool,
-    /// What it says, or the first MiB of that.
+    /// Its message, or the first MiB of it.
     pub message: Vec<u8>,
 }
 
 impl Journal {
-    /// The entries in the journal files of a folder, or of the machines' folders in it, that were
-    /// received since then.
+    /// The entries since `since` in the journal files of a folder, or of the machines' folders in it.
     pub fn in_folder(path: PathBuf, wanted: EntryFilter, since: u64) -> Self {
         let volatile = false;
         Self::of(vec![Root { path, volatile }], wanted, since)
     }
 
-    /// The entries in the node's own journal that were received since then.
+    /// The entries since `since` in the node's own journal.
     pub fn of_node(roots: &Roots, wanted: EntryFilter, since: u64) -> Self {
         let root = |path: PathBuf, volatile| Root { path, volatile };
         let roots = vec![
@@ -86,22 +85,22 @@ impl Journal {
             roots,
             wanted,
             since,
-            recalled: 0,
+            repeated: 0,
             begun: false,
             files: Vec::new(),
             finished: BTreeMap::new(),
             suspects: BTreeMap::new(),
             progress: JournalProgress::default(),
             malformed: 0,
-            trouble: None,
+            read_error: None,
         }
     }
 
-    /// Goes on where an earlier agent stopped, but hands out so many entries again.
+    /// Continues where an earlier agent stopped, and first returns the last `repeated` entries again.
     #[must_use]
-    pub fn resumed(self, progress: JournalProgress, recalled: u64) -> Self {
+    pub fn resumed(self, progress: JournalProgress, repeated: u64) -> Self {
         Self {
-            recalled,
+            repeated,
             progress,
             ..self
         }
@@ -112,7 +111,7 @@ impl Journal {
         &self.progress
     }
 
-    /// How much made no sense since this was asked last: entries, and files.
+    /// The number of damaged entries and files since the last call.
     pub fn take_malformed(&mut self) -> u64 {
         std::mem::take(&mut self.malformed)
     }
@@ -122,12 +121,12 @@ impl Journal {
         self.files.is_empty() && self.finished.is_empty()
     }
 
-    /// The folders in which files may come.
+    /// The folders in which journal files may appear.
     pub fn folders(&self) -> Vec<PathBuf> {
         self.roots.iter().flat_map(Root::folders).collect()
     }
 
-    /// Looks for files that are new, and for those that are gone.
+    /// Opens new files, and marks those that were deleted.
     pub fn scan(&mut self) {
         let listed = files(&self.roots);
         self.finished.retain(|inode, finished| {
@@ -165,7 +164,7 @@ impl Journal {
             opened => opened?,
         };
         if file.metadata()?.len() == 0 {
-            return Ok(()); // It is just being made.
+            return Ok(()); // It is just being created.
         }
         let mut file = JournalFile::open(file, &self.wanted)?;
         let id = format!("{:032x}", file.id());
@@ -176,10 +175,10 @@ impl Journal {
             Some(progress) => {
                 file.seek(|entry| entry.sequence <= progress)?;
                 if !self.begun {
-                    file.rewind(self.recalled);
+                    file.rewind(self.repeated);
                 }
             }
-            // Of files that come later all is new, whatever the clock said.
+            // In files that appear later, all entries are new, whatever their times.
             None if self.begun => _ = self.progress.take(&id, 0),
             None => {
                 let passed = file.seek(|entry| entry.realtime < self.since)?;
@@ -191,19 +190,19 @@ impl Journal {
         Ok(())
     }
 
-    /// A file cannot be read. If that is the disk's fault, it is for the caller to try again. If the
-    /// file makes no sense, it is left alone, but not at once while it may be being written.
-    /// Whether it is given up.
+    /// Handles a file that cannot be read. If the disk fails, the caller must try again. If the file is
+    /// damaged, it is ignored from now on. But a file that is being written first gets some time.
+    /// Returns whether the file is given up.
     fn suspect(&mut self, inode: Inode, path: &Path, error: io::Error, closed: bool) -> bool {
-        if !is_nonsense(&error) {
-            self.trouble = Some(error);
+        if !is_corrupt(&error) {
+            self.read_error = Some(error);
             return true;
         }
         let since = self.suspects.entry(inode).or_insert_with(Instant::now);
         if !closed && since.elapsed() < GRACE {
             return false;
         }
-        warn!(file = %path.display(), %error, "Leaving out a journal file that cannot be understood");
+        warn!(file = %path.display(), %error, "Ignoring a damaged journal file");
         self.malformed += 1;
         let finished = FinishedJournal {
             path: path.to_owned(),
@@ -213,10 +212,10 @@ impl Journal {
         true
     }
 
-    /// The next entry; `None` if all is read.
+    /// The next entry; `None` if everything is read.
     pub fn next_entry(&mut self) -> Option<JournalEntry> {
         loop {
-            self.look_ahead();
+            self.read_ahead();
             let mut first: Option<(usize, &OpenedFile)> = None;
             for (index, open) in self.files.iter().enumerate() {
                 if let Some(next) = &open.next
@@ -232,8 +231,8 @@ impl Journal {
         }
     }
 
-    /// Sees to it that the next entry of each file is known.
-    fn look_ahead(&mut self) {
+    /// Reads the next entry of each file.
+    fn read_ahead(&mut self) {
         let mut index = 0;
         while let Some(open) = self.files.get_mut(index) {
             if open.next.is_some() || open.ended {
@@ -241,7 +240,7 @@ impl Journal {
                 continue;
             }
             match open.file.peek() {
-                // journald copied it to the disk, after it was read where it was before.
+                // This is journald's copy of an entry that was read in /run.
                 Ok(Peeked::JournalEntry(found))
                     if !open.volatile && self.progress.copied(&found.entry) =>
                 {
@@ -252,14 +251,14 @@ impl Journal {
                     open.next = Some(found);
                 }
                 Ok(Peeked::End) => open.ended = true,
-                Ok(Peeked::Nonsense { last, error }) => self.pass_over(index, last, &error),
+                Ok(Peeked::Damaged { last, error }) => self.skip_damaged(index, last, &error),
                 Err(error) => self.fail(index, error),
             }
         }
     }
 
-    /// An entry makes no sense. If it may be just being written, there is time.
-    fn pass_over(&mut self, index: usize, last: bool, error: &io::Error) {
+    /// Skips a damaged entry. If it may be just being written, it first gets some time.
+    fn skip_damaged(&mut self, index: usize, last: bool, error: &io::Error) {
         let open = &mut self.files[index];
         let since = self.suspects.entry(open.inode);
         let since = since.or_insert_with(Instant::now).elapsed();
@@ -274,7 +273,7 @@ impl Journal {
         }
     }
 
-    /// A file cannot be read on.
+    /// Handles an error in the middle of a file.
     fn fail(&mut self, index: usize, error: io::Error) {
         let open = &mut self.files[index];
         open.ended = true;
@@ -285,13 +284,13 @@ impl Journal {
         }
     }
 
-    /// Hands out the next entry of a file.
+    /// Returns the next entry of a file.
     fn take(&mut self, index: usize) -> Option<JournalEntry> {
         let open = &mut self.files[index];
         let found = open.next.take()?;
         let message = match open.file.message(&found) {
             Ok(message) => message,
-            Err(error) if is_nonsense(&error) => {
+            Err(error) if is_corrupt(&error) => {
                 open.warn(&error);
                 self.malformed += 1;
                 open.file.pass(found.entry.sequence);
@@ -321,10 +320,11 @@ impl Journal {
         })
     }
 
-    /// Closes the files that are read to their end and will not grow. Whether really all is read.
+    /// Closes the files that are read to their end and will not grow. Returns false if one of them has
+    /// grown meanwhile and must be read again.
     ///
     /// # Errors
-    /// Some files could not be read. All others were.
+    /// Some files could not be read. All others were read.
     pub fn settle(&mut self) -> io::Result<bool> {
         let mut index = 0;
         let mut settled = true;
@@ -333,7 +333,7 @@ impl Journal {
             let closed = match open.file.state() {
                 Ok(FileState::Archived) => true,
                 Ok(FileState::Offline) => gone_for.is_some(),
-                Ok(FileState::Online) => gone_for.is_some_and(|gone| gone > WAKE),
+                Ok(FileState::Online) => gone_for.is_some_and(|gone| gone > DELETED_GRACE),
                 Err(error) => {
                     let files = self.files.len();
                     self.fail(index, error);
@@ -345,7 +345,7 @@ impl Journal {
                 index += 1;
                 continue;
             }
-            // It may have grown between its end and its being closed.
+            // It may have grown before its writer closed it.
             if let Ok(Peeked::End) = open.file.peek() {
                 let OpenJournal {
                     inode,
@@ -363,6 +363,6 @@ impl Journal {
                 index += 1;
             }
         }
-        self.trouble.take().map_or(Ok(settled), Err)
+        self.read_error.take().map_or(Ok(settled), Err)
     }
 }

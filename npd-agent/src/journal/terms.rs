@@ -10,7 +10,7 @@ pub struct Term {
 }
 
 impl Term {
-    /// An entry has to have this value of this field.
+    /// The term that a field has this value.
     pub fn new(field: &str, value: &str) -> Self {
         Self {
             data: format!("{field}={value}").into_bytes(),
@@ -18,7 +18,7 @@ impl Term {
         }
     }
 
-    /// What is of this systemd unit, or said by systemd about it, as with `journalctl --unit`.
+    /// The terms for entries of a systemd unit, or by systemd about it, as with `journalctl --unit`.
     pub fn of_unit(unit: &str) -> Vec<Self> {
         let fields = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
         fields.map(|field| Self::new(field, unit)).to_vec()
@@ -30,11 +30,11 @@ impl Term {
     }
 }
 
-/// An entry is wanted that has one of the terms of each of these groups. The first group should be
-/// the one that fewest entries have: they are found through it.
+/// Which entries are wanted: those that have at least one term of each group. Entries are found through
+/// the first group, so it should be the rarest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryFilter {
-    /// Each a list of alternatives.
+    /// The groups; each is a list of alternatives.
     pub groups: Vec<Vec<Term>>,
 }
 

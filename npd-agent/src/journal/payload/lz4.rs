@@ -1,8 +1,8 @@
-//! LZ4 blocks, of which the beginning is wanted.
+//! Decompresses the beginning of an LZ4 block.
 //!
-//! `lz4_flex` undoes a block as a whole or not at all, and a value may be hundreds of megabytes.
+//! `lz4_flex` decompresses only whole blocks, and a value may have hundreds of megabytes.
 
-/// The first `most` bytes of what a block holds; `None` if it makes no sense up to there.
+/// The first `most` bytes of a block's content; `None` if the block is damaged before that.
 pub(super) fn beginning(block: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut rest = block;
     let mut value = Vec::new();
@@ -19,7 +19,7 @@ pub(super) fn beginning(block: &[u8], most: usize) -> Option<Vec<u8>> {
         let distance = usize::from(u16::from_le_bytes([low, high]));
         let copied = length(token & 15, &mut rest)? + MIN_MATCH;
         let from = value.len().checked_sub(distance).filter(|_| distance > 0)?;
-        // What is copied may be what was copied just before.
+        // The source may overlap the destination.
         for at in from..from + copied.min(most - value.len()) {
             value.push(value[at]);
         }
@@ -29,10 +29,10 @@ pub(super) fn beginning(block: &[u8], most: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// The shortest sequence that is copied.
+/// The shortest copied sequence.
 const MIN_MATCH: usize = 4;
 
-/// A length that begins in four bits and goes on in bytes, as long as they are full.
+/// A length: four bits, and if they are all set, further bytes, up to the first that is not 255.
 fn length(bits: usize, rest: &mut &[u8]) -> Option<usize> {
     let mut length = bits;
     if bits == 15 {

@@ -7,13 +7,13 @@ use std::io::{self, Read as _};
 
 use super::corruption::corrupt;
 
-/// How much of a value is read, in bytes. What comes after that of a longer one is not looked at.
+/// How many bytes of a value are read. The rest of a longer value is ignored.
 pub(super) const MAX_VALUE: usize = 1 << 20;
 
-/// How much of a stored value is read. What cannot be compressed gets longer by less than this.
+/// How many bytes of a compressed value are read. Data that cannot be compressed grows by less.
 pub(super) const MAX_STORED: usize = MAX_VALUE + (16 << 10);
 
-/// How a value is stored.
+/// How a value is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
@@ -23,7 +23,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// What the flags of an object say (`OBJECT_COMPRESSED_XZ`, `_LZ4`, `_ZSTD`).
+    /// From the flags of an object (`OBJECT_COMPRESSED_XZ`, `_LZ4`, `_ZSTD`).
     pub(super) fn of(flags: u8) -> io::Result<Self> {
         match flags {
             0 => Ok(Self::None),
@@ -34,7 +34,7 @@ impl Compression {
         }
     }
 
-    /// The first `most` bytes of the value that is stored as `stored`.
+    /// The first `most` bytes of the value that `stored` contains.
     pub(super) fn undo(self, stored: &[u8], most: usize) -> io::Result<Vec<u8>> {
         match self {
             Self::None => Ok(stored.get(..most).unwrap_or(stored).to_vec()),
@@ -45,7 +45,7 @@ impl Compression {
     }
 }
 
-/// The value's length, and a block.
+/// Decompresses the value's length and a block.
 fn lz4(stored: &[u8], most: usize) -> Option<Vec<u8>> {
     let (length, block) = stored.split_first_chunk()?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;

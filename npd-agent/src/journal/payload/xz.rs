@@ -1,22 +1,22 @@
-//! XZ files, of which the beginning is wanted.
+//! Decompresses the beginning of an XZ file.
 //!
-//! `lzma-rs` keeps in memory whatever a file expands to, which may be a thousand times its size. But
-//! LZMA2 is made of chunks that say how much they hold: it is given only as many as are wanted.
+//! `lzma-rs` keeps the whole content in memory, which may be a thousand times the file's size. But
+//! LZMA2 consists of chunks with their sizes. So only the needed chunks are passed to it.
 
 use std::io::Read as _;
 
 /// The stream's header: signature, flags and their checksum.
 const HEADER: usize = 12;
 
-/// The one filter that journald uses.
+/// The only filter that journald uses.
 const LZMA2: u8 = 0x21;
 
-/// The first `most` bytes of what a file holds; `None` if it makes no sense up to there.
+/// The first `most` bytes of a file's content; `None` if the file is damaged before that.
 pub(super) fn beginning(file: &[u8], most: usize) -> Option<Vec<u8>> {
     let block = file.strip_prefix(b"\xfd7zXZ\0")?.get(HEADER - 6..)?;
     let size = usize::from(*block.first()?);
     if size == 0 {
-        return Some(Vec::new()); // The index follows at once: there is no block.
+        return Some(Vec::new()); // The index follows: there is no block.
     }
     let (header, chunks) = block.split_at_checked((size + 1) * 4)?;
     let mut fields = &header[2..];
@@ -37,7 +37,7 @@ pub(super) fn beginning(file: &[u8], most: usize) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// How many bytes of `chunks` hold the first `most` bytes.
+/// How many bytes of `chunks` contain the first `most` bytes of the content.
 fn first(chunks: &[u8], most: usize) -> Option<usize> {
     let number = |at: usize| {
         let bytes = chunks.get(at..)?.first_chunk()?;
@@ -47,7 +47,7 @@ fn first(chunks: &[u8], most: usize) -> Option<usize> {
     while held < most {
         match *chunks.get(at)? {
             0 => break,
-            // As it is.
+            // Not compressed.
             1 | 2 => {
                 held += number(at + 1)?;
                 at += 3 + number(at + 1)?;

@@ -12,14 +12,14 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// Debian's `systemd-journal-remote` makes journal files of text.
+/// Debian's `systemd-journal-remote` makes journal files from text.
 const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
 
-/// Whether the test can be run; says so if not.
+/// Whether the test can run; prints the reason if not.
 pub(crate) fn can_run() -> bool {
     let can = Path::new(REMOTE).exists() && Path::new("/usr/bin/journalctl").exists();
     if !can {
-        eprintln!("NOT RUN: it takes journalctl and {REMOTE}");
+        eprintln!("NOT RUN: needs journalctl and {REMOTE}");
     }
     can
 }
@@ -33,7 +33,7 @@ where
     export_at(now, first, entries)
 }
 
-/// The same, of another time.
+/// The same, at another time.
 pub(crate) fn export_at<'e, E>(now: u64, first: u64, entries: E) -> Vec<u8>
 where
     E: IntoIterator<Item = (&'e str, u8, Vec<u8>)>,
@@ -63,7 +63,7 @@ where
     export
 }
 
-/// Has systemd make a journal file of entries, or add to one.
+/// Lets systemd make a journal file with entries, or add entries to one.
 pub(crate) async fn remote(path: &Path, compact: bool, export: &[u8]) {
     let mut remote = Command::new(REMOTE)
         .arg("-o")

@@ -1,4 +1,4 @@
-//! Held against `journalctl` on files that systemd itself has written.
+//! Compares the reader with `journalctl`, on files that systemd itself has written.
 
 pub(crate) mod lab;
 mod trouble;
@@ -20,7 +20,7 @@ fn wanted(groups: &[&[(&str, &str)]]) -> EntryFilter {
     }
 }
 
-/// What we find.
+/// What our reader finds.
 fn ours(path: &Path, wanted: &EntryFilter) -> Vec<(u64, Vec<u8>)> {
     let mut file = JournalFile::open(File::open(path).unwrap(), wanted).unwrap();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Files that are cut, spoilt, deleted, copied, or were never journals.
+//! Files that are cut, damaged, deleted, copied, or that are not journals.
 
 use std::fs;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ fn entries(numbers: std::ops::Range<u64>) -> Vec<String> {
     numbers.map(|number| format!("entry {number}")).collect()
 }
 
-/// Reads until something is found to make no sense.
+/// Reads until something damaged is found.
 async fn read_until_malformed(journal: &mut Journal) -> (Vec<String>, u64) {
     let start = Instant::now();
     let mut found = Vec::new();
@@ -49,14 +49,14 @@ async fn read_until_malformed(journal: &mut Journal) -> (Vec<String>, u64) {
     }
 }
 
-/// Where the object that holds this message is.
+/// The offset of the object that contains this message.
 fn place_of(file: &[u8], message: &str) -> usize {
     let data = format!("MESSAGE={message}");
     let mut places = file.windows(data.len());
     places.position(|bytes| bytes == data.as_bytes()).unwrap()
 }
 
-/// The file is archived, as far as its header says.
+/// Marks the file as archived in its header.
 fn archive(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes[16] = 2;
@@ -92,7 +92,7 @@ async fn an_inode_that_is_used_again_is_another_file() {
     archive(&old);
     let mut journal = Journal::in_folder(folder.path().to_owned(), kubelet(), 0);
     assert_eq!(read(&mut journal), entries(0..3));
-    // The name tells, for want of a file system that gives the inode away at once.
+    // Test this by the name, because most file systems do not reuse the inode at once.
     let elsewhere = TempDir::new().unwrap();
     let new = elsewhere.path().join("new.journal");
     remote(&new, true, &numbered(3..6)).await;
@@ -163,7 +163,7 @@ async fn what_journald_copies_to_the_disk_is_read_once() {
     remote(&run, true, &numbered(0..5)).await;
     let mut journal = Journal::of_node(&roots, kubelet(), 0);
     assert_eq!(read(&mut journal), entries(0..5));
-    // It copies them one after the other, and deletes the file when it is done.
+    // journald copies the entries one by one, and then deletes the file.
     remote(&log, true, &numbered(0..2)).await;
     assert_eq!(read(&mut journal), entries(0..0));
     remote(&log, true, &numbered(2..5)).await;
@@ -172,7 +172,7 @@ async fn what_journald_copies_to_the_disk_is_read_once() {
     assert_eq!(read(&mut journal), entries(0..0));
     remote(&log, true, &numbered(5..7)).await;
     assert_eq!(read(&mut journal), entries(5..7));
-    // Likewise if the agent was not there meanwhile.
+    // The same if no agent ran meanwhile.
     let mut second = Journal::of_node(&roots, kubelet(), 0).resumed(progress, 0);
     assert_eq!(read(&mut second), entries(5..7));
 }
@@ -200,7 +200,7 @@ async fn of_a_spoilt_file_the_rest_is_read() {
     assert_eq!(journal.take_malformed(), 2);
 }
 
-/// As a crash of the machine leaves it: the end was never written.
+/// A file after a crash of the machine: its end was never written.
 #[tokio::test]
 async fn a_file_that_was_cut_is_read_as_far_as_it_goes() {
     if !can_run() {
@@ -215,7 +215,7 @@ async fn a_file_that_was_cut_is_read_as_far_as_it_goes() {
     let (found, malformed) = read_until_malformed(&mut journal).await;
     assert_eq!(found, entries(0..250));
     assert!(malformed > 0);
-    // And journald goes on in a new one.
+    // And journald continues in a new file.
     remote(
         &folder.path().join("new.journal"),
         false,
@@ -264,7 +264,7 @@ async fn files_are_read_in_the_order_of_their_entries() {
     assert_eq!(read(&mut journal), entries(0..9));
 }
 
-/// Whatever stands in a file, reading it ends, and ends well.
+/// Whatever a file contains, reading it ends without an error.
 #[tokio::test]
 async fn no_file_makes_it_panic_or_hides_another() {
     if !can_run() {
