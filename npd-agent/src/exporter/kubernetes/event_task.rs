@@ -29,6 +29,8 @@ pub(super) struct EventTask {
     pub uid: watch::Receiver<NodeUid>,
     /// Where to tell what goes wrong.
     pub health: RequestHealth,
+    /// Whether Events of pods are forbidden for good, in one namespace at least.
+    pub forbids_pods: bool,
     /// How many Events wait.
     pub waiting: IntGauge,
     /// Counts occurrences that the server will never know of.
@@ -99,10 +101,15 @@ impl EventTask {
         };
         // A pod's namespace may be gone, or closed to us; that says nothing about other Events.
         let is_pods = !delivery.event.object.is_node();
+        if is_pods && failure.cause == Cause::Forbidden && !self.health.doubts_forbidden() {
+            self.forbids_pods = true;
+        }
         match failure.cause {
             Cause::Conflict if delivery.create => events.exists(delivery, now),
             Cause::Missing if !delivery.create => events.missing(delivery, now),
-            Cause::Missing | Cause::Forbidden if is_pods => {
+            Cause::Missing | Cause::Forbidden
+                if is_pods && (self.forbids_pods || failure.cause == Cause::Missing) =>
+            {
                 self.dropped.inc_by(events.refused(delivery));
                 self.pending.tell(&events);
                 drop(events);

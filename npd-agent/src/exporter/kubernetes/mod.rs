@@ -127,6 +127,7 @@ fn start(
         waiting,
         dropped: dropped.clone(),
     };
+        forbids_pods: false,
     let task = async move {
         tokio::select! {
             biased;

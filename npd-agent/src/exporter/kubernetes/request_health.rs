@@ -16,6 +16,10 @@ const SLOW: Duration = Duration::from_mins(1);
 /// The pause while there is no Node object or no namespace: somebody may be about to create it.
 const MISSING: Duration = Duration::from_secs(20);
 
+/// How long "forbidden" is not believed. An API server that has just started forbids everything
+/// until it has read its roles.
+const DOUBTED: Duration = Duration::from_secs(30);
+
 /// How long the same complaint is not repeated in the log.
 const SILENCE: Duration = Duration::from_mins(10);
 
@@ -28,6 +32,8 @@ pub(super) struct RequestHealth {
     random: fn() -> f64,
     backoff: Backoff,
     since: Option<Timestamp>,
+    /// Since when everything has been forbidden.
+    forbidden_since: Option<Instant>,
     complained: bool,
     complaints: Vec<(Permission, Cause, Instant)>,
 }
@@ -41,6 +47,7 @@ impl RequestHealth {
             random,
             backoff: Backoff::default(),
             since: None,
+            forbidden_since: None,
             complained: false,
             complaints: Vec::new(),
         };
@@ -52,9 +59,16 @@ impl RequestHealth {
     pub(super) fn failed(&mut self, right: Permission, failure: &Failure) -> Duration {
         let since = *self.since.get_or_insert_with(Timestamp::now);
         self.show(format!("failing since {since:.0}: {right}: {failure}"));
-        self.complain(right, failure);
+        let is_doubted = failure.cause == Cause::Forbidden && self.doubts_forbidden();
+        if failure.cause != Cause::Forbidden {
+            self.forbidden_since = None;
+        }
         let random = (self.random)();
         let pause = self.backoff.pause(failure.retry_after, random);
+        if is_doubted {
+            return pause;
+        }
+        self.complain(right, failure);
         match failure.cause {
             Cause::Forbidden | Cause::Refused => pause.max(jittered(SLOW, random)),
             Cause::Missing => pause.max(jittered(MISSING, random)),
@@ -62,9 +76,16 @@ impl RequestHealth {
         }
     }
 
+    /// A request has been forbidden. Whether that may be over soon, without anybody's action.
+    pub(super) fn doubts_forbidden(&mut self) -> bool {
+        let since = self.forbidden_since.get_or_insert_with(Instant::now);
+        since.elapsed() < DOUBTED
+    }
+
     /// A request has succeeded.
     pub(super) fn over(&mut self) {
         self.backoff.reset();
+        self.forbidden_since = None;
         if let Some(since) = self.since.take() {
             if std::mem::take(&mut self.complained) {
                 info!(what = self.name, %since, "The API server takes what the agent writes again");

@@ -73,7 +73,7 @@ async fn an_hour_without_a_server_ends_with_everything_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_permission_is_tried_again_slowly() {
+async fn a_missing_permission_is_tried_again_slowly_once_that_is_sure() {
     let mut lab = Lab::start(&[], |server| {
         server.rule = Box::new(|line, _| line.starts_with('P').then_some(Mood::Code(403, None)));
     });
@@ -86,24 +86,38 @@ async fn a_missing_permission_is_tried_again_slowly() {
         0.000 GET /api/v1/nodes/n1 200
         0.000 PATCH /api/v1/nodes/n1/status 403
         0.000 POST /api/v1/namespaces/default/events 403
-        60.000 PATCH /api/v1/nodes/n1/status 403
-        60.000 POST /api/v1/namespaces/default/events 403
-        120.000 PATCH /api/v1/nodes/n1/status 403
-        120.000 POST /api/v1/namespaces/default/events 403
-        180.000 PATCH /api/v1/nodes/n1/status 403
-        180.000 POST /api/v1/namespaces/default/events 403
-        240.000 PATCH /api/v1/nodes/n1/status 403
-        240.000 POST /api/v1/namespaces/default/events 403
-        300.000 PATCH /api/v1/nodes/n1/status 403
-        300.000 POST /api/v1/namespaces/default/events 403
-        360.000 PATCH /api/v1/nodes/n1/status 403
-        360.000 POST /api/v1/namespaces/default/events 403
-        420.000 PATCH /api/v1/nodes/n1/status 403
-        420.000 POST /api/v1/namespaces/default/events 403
-        480.000 PATCH /api/v1/nodes/n1/status 403
-        480.000 POST /api/v1/namespaces/default/events 403
-        540.000 PATCH /api/v1/nodes/n1/status 403
-        540.000 POST /api/v1/namespaces/default/events 403
+        0.375 PATCH /api/v1/nodes/n1/status 403
+        0.375 POST /api/v1/namespaces/default/events 403
+        1.125 PATCH /api/v1/nodes/n1/status 403
+        1.125 POST /api/v1/namespaces/default/events 403
+        2.625 PATCH /api/v1/nodes/n1/status 403
+        2.625 POST /api/v1/namespaces/default/events 403
+        5.625 PATCH /api/v1/nodes/n1/status 403
+        5.625 POST /api/v1/namespaces/default/events 403
+        11.625 PATCH /api/v1/nodes/n1/status 403
+        11.625 POST /api/v1/namespaces/default/events 403
+        23.625 PATCH /api/v1/nodes/n1/status 403
+        23.625 POST /api/v1/namespaces/default/events 403
+        46.125 PATCH /api/v1/nodes/n1/status 403
+        46.125 POST /api/v1/namespaces/default/events 403
+        106.125 PATCH /api/v1/nodes/n1/status 403
+        106.125 POST /api/v1/namespaces/default/events 403
+        166.125 PATCH /api/v1/nodes/n1/status 403
+        166.125 POST /api/v1/namespaces/default/events 403
+        226.125 PATCH /api/v1/nodes/n1/status 403
+        226.125 POST /api/v1/namespaces/default/events 403
+        286.125 PATCH /api/v1/nodes/n1/status 403
+        286.125 POST /api/v1/namespaces/default/events 403
+        346.125 PATCH /api/v1/nodes/n1/status 403
+        346.125 POST /api/v1/namespaces/default/events 403
+        406.125 PATCH /api/v1/nodes/n1/status 403
+        406.125 POST /api/v1/namespaces/default/events 403
+        466.125 PATCH /api/v1/nodes/n1/status 403
+        466.125 POST /api/v1/namespaces/default/events 403
+        526.125 PATCH /api/v1/nodes/n1/status 403
+        526.125 POST /api/v1/namespaces/default/events 403
+        586.125 PATCH /api/v1/nodes/n1/status 403
+        586.125 POST /api/v1/namespaces/default/events 403
     "]],
     );
     expect!["patch nodes/status: 403 Forbidden: as told"].assert_eq(
@@ -118,6 +132,37 @@ async fn a_missing_permission_is_tried_again_slowly() {
     assert_eq!(lab.status("kubernetes events"), "well");
 }
 
+/// Its authorizer has not read the roles yet.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_forbids_while_it_starts_is_asked_again_soon() {
+    let forbidden = |from: u64, until: u64| {
+        move |_: &str, now: Duration| {
+            let starting = Duration::from_secs(from)..Duration::from_secs(until);
+            starting.contains(&now).then_some(Mood::Code(403, None))
+        }
+    };
+    // The agent starts with the server, and knows nothing of the Node.
+    let mut lab = Lab::start(&[], |server| server.rule = Box::new(forbidden(0, 4)));
+    lab.condition(deadlock(true));
+    lab.event("OOMKilling", "killed");
+    lab.seconds(15).await;
+    let has = |lab: &Lab, status: &str, total: u64| {
+        let server = lab.server();
+        assert_eq!(server.conditions["KernelDeadlock"]["status"], status);
+        assert_eq!(server.total(), total);
+    };
+    has(&lab, "True", 1);
+    assert_eq!(lab.status("kubernetes conditions"), "well");
+
+    // The server is started again, and something happens just then.
+    lab.seconds(45).await;
+    lab.server().rule = Box::new(forbidden(60, 64));
+    lab.condition(deadlock(false));
+    lab.event("OOMKilling", "killed again");
+    lab.seconds(10).await;
+    has(&lab, "False", 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn writing_works_without_the_permission_to_read() {
     let mut lab = Lab::start(&[], |server| {
@@ -125,13 +170,19 @@ async fn writing_works_without_the_permission_to_read() {
     });
     lab.condition(deadlock(true));
     lab.event("OOMKilling", "killed");
-    lab.seconds(1).await;
+    lab.seconds(40).await;
     check(
         &lab,
         &expect![[r"
         0.000 GET /api/v1/nodes/n1 403
-        0.000 PATCH /api/v1/nodes/n1/status 200
-        0.000 POST /api/v1/namespaces/default/events 201
+        5.000 GET /api/v1/nodes/n1 403
+        10.000 GET /api/v1/nodes/n1 403
+        15.000 GET /api/v1/nodes/n1 403
+        20.000 GET /api/v1/nodes/n1 403
+        25.000 GET /api/v1/nodes/n1 403
+        30.000 GET /api/v1/nodes/n1 403
+        30.000 PATCH /api/v1/nodes/n1/status 200
+        30.000 POST /api/v1/namespaces/default/events 201
     "]],
     );
 }
