@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
-use super::api::{Api, Call, Cause, Failure, Permission, lock};
+use super::api::{Api, Call, Cause, Failure, Permission, lock, path_segment};
 use super::backoff::jittered;
 use super::conditions::removal;
 use super::node::{FIELD_MANAGER, NodeObject};
@@ -312,7 +312,7 @@ pub(super) async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<Strin
 fn get(node: &str) -> Call {
     Call {
         right: Permission::GetNode,
-        path: format!("/api/v1/nodes/{node}"),
+        path: node_path(node),
         body: None,
         metadata_only: false,
     }
@@ -322,16 +322,20 @@ fn get(node: &str) -> Call {
 fn check(node: &str) -> Call {
     Call {
         right: Permission::GetNode,
-        path: format!("/api/v1/nodes/{node}?resourceVersion=0"),
+        path: node_path(node) + "?resourceVersion=0",
         body: None,
         metadata_only: true,
     }
 }
 
+fn node_path(node: &str) -> String {
+    format!("/api/v1/nodes/{}", path_segment(node))
+}
+
 fn patch_status(node: &str, body: serde_json::Value) -> Call {
     Call {
         right: Permission::PatchNodeStatus,
-        path: format!("/api/v1/nodes/{node}/status?fieldManager={FIELD_MANAGER}"),
+        path: format!("{}/status?fieldManager={FIELD_MANAGER}", node_path(node)),
         body: Some(body),
         metadata_only: true,
     }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
 
-use super::api::{Call, Permission};
+use super::api::{Call, Permission, path_segment};
 use super::node::FIELD_MANAGER;
 
 /// What an Event is about.
@@ -77,10 +77,12 @@ impl InvolvedObject {
         }
     }
 
-    /// The name of an Event about it, which differs for each `nanosecond`.
+    /// The name of an Event about it, which differs for each `nanosecond`. NPD, too, has another name
+    /// for an Event about what no object can be called.
     pub(super) fn event_name(&self, nanosecond: i128) -> String {
         let suffix = format!(".{nanosecond:x}");
-        let mut name = self.name().to_owned();
+        let name = Some(self.name()).filter(|name| is_name(name));
+        let mut name = name.unwrap_or("node").to_owned();
         name.truncate(LONGEST_NAME - suffix.len());
         name.truncate(name.trim_end_matches(['.', '-']).len());
         name + &suffix
@@ -138,7 +140,10 @@ impl EventWriter {
         };
         Call {
             right: Permission::CreateEvent,
-            path: format!("/api/v1/namespaces/{namespace}/events?fieldManager={FIELD_MANAGER}"),
+            path: format!(
+                "/api/v1/namespaces/{}/events?fieldManager={FIELD_MANAGER}",
+                path_segment(namespace)
+            ),
             body: Some(json!(body)),
             metadata_only: true,
         }
@@ -157,7 +162,8 @@ impl EventWriter {
         Call {
             right: Permission::PatchEvent,
             path: format!(
-                "/api/v1/namespaces/{namespace}/events/{name}?fieldManager={FIELD_MANAGER}"
+                "/api/v1/namespaces/{}/events/{name}?fieldManager={FIELD_MANAGER}",
+                path_segment(namespace)
             ),
             body: Some(body),
             metadata_only: true,
@@ -189,4 +195,18 @@ pub(super) fn is_name(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= LONGEST_NAME && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_a_valid_name_whatever_the_node_is_called() {
+        let name = |node: &str| InvolvedObject::Node(Arc::from(node)).event_name(0xabc);
+        assert_eq!(name("node-1"), "node-1.abc");
+        for node in ["Bad_Name", "a b", "ä", "", "-", &"x".repeat(300)] {
+            assert!(is_name(&name(node)), "{node}: {}", name(node));
+        }
+    }
 }

@@ -24,7 +24,7 @@ use anyhow::{Context, ensure};
 use prometheus::{IntCounterVec, IntGauge, Opts};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::access::Access;
 use self::api::Api;
@@ -59,7 +59,10 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
         info!("Neither conditions nor Events are to be written to the cluster");
         return Ok(None);
     }
-    check_names(&context.node.name, &options.event_namespace)?;
+    // As NPD, which asks the server.
+    if let Err(error) = check_names(&context.node.name, &options.event_namespace) {
+        warn!(%error, "No API server knows such an object");
+    }
     let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
     access.check()?;
     start(context, Arc::new(move || access.client()), random::fraction).map(Some)
@@ -124,10 +127,10 @@ fn start(
         },
         uid: uid_seen,
         health: RequestHealth::new(context.status_page.clone(), "kubernetes events", random),
+        forbids_pods: false,
         waiting,
         dropped: dropped.clone(),
     };
-        forbids_pods: false,
     let task = async move {
         tokio::select! {
             biased;

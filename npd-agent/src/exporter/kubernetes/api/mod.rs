@@ -10,6 +10,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use kube::Client;
 use kube::client::Body;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prometheus::IntCounterVec;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -123,6 +124,18 @@ impl fmt::Display for Permission {
         let (verb, resource) = self.names();
         write!(f, "{verb} {resource}")
     }
+}
+
+/// What is written otherwise in a path: everything but RFC 3986's "unreserved".
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A name as a part of [`Call::path`], also one that no object can have.
+pub(super) fn path_segment(name: &str) -> impl fmt::Display {
+    utf8_percent_encode(name, RESERVED)
 }
 
 impl Api {

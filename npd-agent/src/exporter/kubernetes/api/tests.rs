@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Api, Call, Cause, Failure, Permission};
+use super::{Api, Call, Cause, Failure, Permission, path_segment};
 use crate::exporter::kubernetes::access::Access;
 
 /// What the server does with one request.
@@ -275,4 +275,21 @@ async fn nobody_there_is_said_plainly() {
     let requests = IntCounterVec::new(Opts::new("r", "r"), &["verb", "resource", "code"]).unwrap();
     let api = Api::new(Arc::new(|| Err(anyhow!("no token"))), None, requests);
     check(call(&api).await, Cause::Unreachable, "no token", None);
+}
+
+/// The paths that NPD was seen to ask for.
+#[test]
+fn a_name_that_no_node_can_have_is_asked_for_as_npd_does() {
+    let names = ["Bad_Name", "UPPER.Example", "a b", "ä", "a/../b?c"];
+    let paths = names.map(|name| path_segment(name).to_string());
+    assert_eq!(
+        paths,
+        [
+            "Bad_Name",
+            "UPPER.Example",
+            "a%20b",
+            "%C3%A4",
+            "a%2F..%2Fb%3Fc"
+        ]
+    );
 }
