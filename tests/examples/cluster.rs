@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(reason) = cluster::node_missing() {
         println!("No node: {reason}.");
         let dir = TempDir::new()?;
-        let api = ApiServer::start(dir.path(), cluster::free_port()?)?;
+        let api = ApiServer::start(dir.path())?;
         return hold(&api.client);
     }
     let node = Node::start()?;

@@ -19,7 +19,7 @@ use npd_agent::metrics::Metrics;
 use npd_agent::node::{Node, Roots};
 use npd_agent::problem::{Condition, ConditionStatus, Event, Forever, Severity, Update};
 use npd_agent::status_page::StatusPage;
-use npd_tests::cluster::{self, ApiServer, Client};
+use npd_tests::cluster::{ApiServer, Client};
 use prometheus::proto::{LabelPair, MetricFamily};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ const KILLS: usize = 100;
 async fn main() -> anyhow::Result<()> {
     let count = std::env::args().nth(1).map_or(Ok(500), |n| n.parse())?;
     let dir = TempDir::new()?;
-    let server = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let server = ApiServer::start(dir.path())?;
     let token = server.client.token_for("npd-fleet")?;
     let agent = server.client.with_token("npd-fleet", &token)?;
     let names: Vec<String> = (0..count).map(|number| format!("node-{number}")).collect();

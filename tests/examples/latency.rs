@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use npd_tests::agent::{Agent, PATIENCE};
-use npd_tests::cluster::{self, ApiServer, Client};
+use npd_tests::cluster::{ApiServer, Client};
 use npd_tests::faults::cgroup::MemoryCgroup;
 use serde_json::json;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ const RUNS: usize = 20;
 
 fn main() -> anyhow::Result<()> {
     let dir = TempDir::new()?;
-    let server = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let server = ApiServer::start(dir.path())?;
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": NODE } });
     server.client.apply(&node.to_string())?;
     let token = server.client.token_for(NODE)?;

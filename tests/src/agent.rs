@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 
 use crate::harness;
 use crate::metrics::Page;
+use crate::port::{FreePort, free_port};
 
 /// How long anything that should happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,8 +29,8 @@ pub struct Agent {
     /// The lines that have been received, and how many of them [`Agent::report`] has passed.
     seen: RefCell<Vec<Line>>,
     passed: Cell<usize>,
-    port: u16,
-    prometheus_port: u16,
+    port: FreePort,
+    prometheus_port: FreePort,
     /// What the agent logs.
     log: NamedTempFile,
 }
@@ -59,8 +60,8 @@ impl Agent {
         let (port, prometheus_port) = (free_port()?, free_port()?);
         let mut process = command
             .arg("--exporter.terminal=json")
-            .arg(format!("--port={port}"))
-            .arg(format!("--prometheus-port={prometheus_port}"))
+            .arg(format!("--port={}", port.number))
+            .arg(format!("--prometheus-port={}", prometheus_port.number))
             .args(arguments)
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -192,7 +193,7 @@ impl Agent {
 
     /// The page of metrics as it comes.
     pub fn metrics_text(&self) -> anyhow::Result<String> {
-        get(self.prometheus_port, "/metrics")
+        get(self.prometheus_port.number, "/metrics")
     }
 
     /// The value of a metric that counts, given by its name and labels as they are printed.
@@ -205,7 +206,8 @@ impl Agent {
 
     /// What a page says, for example `/conditions`.
     pub fn page(&self, path: &str) -> anyhow::Result<Value> {
-        serde_json::from_str(&get(self.port, path)?).with_context(|| format!("reading {path}"))
+        serde_json::from_str(&get(self.port.number, path)?)
+            .with_context(|| format!("reading {path}"))
     }
 
     /// One of the list on `/conditions`.
@@ -271,11 +273,6 @@ fn read_lines(output: ChildStdout, lines: &Sender<Line>) {
             return;
         }
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 /// The body of a page of the agent that has this port; asks again until it listens.

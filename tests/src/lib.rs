@@ -8,4 +8,5 @@ pub mod image;
 pub mod machine;
 pub mod metrics;
 pub mod naive;
+pub mod port;
 pub mod shipped;

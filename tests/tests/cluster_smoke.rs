@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 
 fn the_api_server_keeps_its_objects_over_a_crash() -> anyhow::Result<()> {
     let dir = TempDir::new()?;
-    let mut api = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let mut api = ApiServer::start(dir.path())?;
     api.client.kubectl(&["create", "namespace", "kept"])?;
     let agent = agent(&api.client)?;
 

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -87,14 +87,14 @@ async fn a_background_child_in_the_group_is_killed_at_the_deadline() {
 
 #[tokio::test]
 async fn a_descendant_outside_the_group_is_not_waited_for() {
-    let start = Instant::now();
-    let ended = ended("setsid sh -c 'echo $$; exec sleep 20'", SHORT).await;
-    assert!(ended.timed_out && start.elapsed() < Duration::from_secs(15));
+    let ended = ended("setsid sh -c 'echo $$; exec sleep 1000'", SHORT).await;
+    assert!(ended.timed_out);
     let pid = String::from_utf8(ended.stdout)
         .unwrap()
         .trim()
         .parse()
         .unwrap();
+    // It lives, and we are here.
     kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 

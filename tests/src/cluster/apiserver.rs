@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::components::{self, Components, hex};
-use super::server::{Server, free_port, random};
+use super::server::{Server, random};
+use crate::port::{FreePort, free_port};
 
 const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 
@@ -29,7 +30,7 @@ pub fn connect(dir: &Path) -> anyhow::Result<(Client, Option<ApiServer>)> {
     if let Some(kubeconfig) = given() {
         return Ok((Client::new(&kubeconfig, dir)?, None));
     }
-    let server = ApiServer::start(dir, free_port()?)?;
+    let server = ApiServer::start(dir)?;
     Ok((server.client.clone(), Some(server)))
 }
 
@@ -56,16 +57,22 @@ pub struct ApiServer {
     pub client: Client,
     dir: PathBuf,
     address: SocketAddr,
+    /// Holds the port of the address.
+    port: Option<FreePort>,
     disabled_admission: &'static str,
     components: Components,
     processes: Vec<Server>,
 }
 
 impl ApiServer {
-    /// Starts one on 127.0.0.1:`port`. `dir` is empty, or what an earlier one left.
-    pub fn start(dir: &Path, port: u16) -> anyhow::Result<Self> {
+    /// Starts one on a port of 127.0.0.1, which it keeps. `dir` is empty, or what an earlier one left.
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let address = (Ipv4Addr::LOCALHOST, port.number).into();
         // Nobody is here to create the service accounts that pods are otherwise refused without.
-        Self::start_at(dir, (Ipv4Addr::LOCALHOST, port).into(), "ServiceAccount")
+        let mut server = Self::start_at(dir, address, "ServiceAccount")?;
+        server.port = Some(port);
+        Ok(server)
     }
 
     /// Starts one at the address of the Service `kubernetes`, where pods look for it: within 127/8,
@@ -89,6 +96,7 @@ impl ApiServer {
             client: Client::from_parts(&kubeconfig, &dir, components.clone()),
             dir,
             address,
+            port: None,
             disabled_admission,
             components,
             processes: Vec::new(),

@@ -15,4 +15,4 @@ pub use apiserver::{ApiServer, connect, connect_missing, missing as api_server_m
 pub use client::Client;
 pub use image::small_pod;
 pub use node::{Node, missing as node_missing};
-pub use server::{eventually, free_port};
+pub use server::eventually;

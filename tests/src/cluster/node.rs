@@ -15,7 +15,8 @@ use super::apiserver::{ApiServer, flag};
 use super::client::Client;
 use super::components::{self, Components, has_program};
 use super::image;
-use super::server::{Server, eventually, free_port, output};
+use super::server::{Server, eventually, output};
+use crate::port::{FreePort, free_port};
 
 const PROGRAMS: [&str; 3] = ["kube-controller-manager", "kube-scheduler", "kubelet"];
 
@@ -53,6 +54,8 @@ pub struct Node {
     namespace: Namespace,
     /// Its API server.
     pub api: ApiServer,
+    /// Where the kubelet listens.
+    kubelet_port: FreePort,
     dir: PathBuf,
 }
 
@@ -72,6 +75,7 @@ impl Node {
             servers: Vec::new(),
             namespace,
             api,
+            kubelet_port: free_port()?,
             dir,
         };
         node.bring_up()
@@ -182,7 +186,7 @@ options = {{ SystemdCgroup = false }}
 
     fn start_kubelet(&mut self) -> anyhow::Result<()> {
         let config = self.path("kubelet.yaml");
-        let port = free_port()?;
+        let port = self.kubelet_port.number;
         let text = format!(
             "
 apiVersion: kubelet.config.k8s.io/v1beta1

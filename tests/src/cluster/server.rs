@@ -1,7 +1,6 @@
 //! A child process that serves until it is dropped.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -71,19 +70,6 @@ pub fn eventually<T>(
             Err(_) => sleep(Duration::from_millis(50)),
         }
     }
-}
-
-/// A free TCP port on 127.0.0.1 below the ephemeral ones, so that no outgoing connection takes it
-/// while the server that had it is down.
-pub fn free_port() -> anyhow::Result<u16> {
-    for _ in 0..100 {
-        let random = random::<2>()?;
-        let port = 20_000 + u16::from_ne_bytes(random) % 12_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("finding a free port between 20000 and 32000")
 }
 
 /// Bytes that no other test has.

@@ -194,7 +194,7 @@ fn uninstalling_removes_what_this_agent_wrote() -> anyhow::Result<()> {
 /// Counted by the server.
 fn a_healthy_node_costs_heartbeats_and_nothing_else() -> anyhow::Result<()> {
     let dir = TempDir::new()?;
-    let server = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let server = ApiServer::start(dir.path())?;
     let (beating, silent) = (Lab::new(&server.client)?, Lab::new(&server.client)?);
     let mut agents = Vec::new();
     for (lab, heartbeat) in [(&beating, "4s"), (&silent, "0")] {
@@ -317,7 +317,7 @@ fn stopping_finishes_what_was_begun() -> anyhow::Result<()> {
 fn an_outage_loses_nothing() -> anyhow::Result<()> {
     const OUTAGE: Duration = Duration::from_mins(1);
     let dir = TempDir::new()?;
-    let mut server = ApiServer::start(dir.path(), cluster::free_port()?)?;
+    let mut server = ApiServer::start(dir.path())?;
     let lab = Lab::new(&server.client)?;
     let agent = lab.start(&lab.config("a.json", &["AppSick"], 500)?)?;
     lab.expect("AppSick", "False", "IsWell", SOON)?;

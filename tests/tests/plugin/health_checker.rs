@@ -1,7 +1,6 @@
 //! `health-checker`: in NPD's configs, and when it repairs, seen from the systemd that it asks to.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness;
+use npd_tests::port::free_port;
 
 use crate::bus::{Bus, Unit};
 
@@ -93,13 +93,13 @@ fn check(node: Node, flags: &[&str], code: i32, killed: &[&str]) -> anyhow::Resu
 }
 
 fn health_checker(bus: &Bus, host: &str, flags: &[&str]) -> anyhow::Result<Option<i32>> {
-    // A port on which nobody listens any more.
-    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    // A port on which nobody listens.
+    let port = free_port()?;
     let status = Command::new(harness::agent()?)
         .args(["health-checker", "--component=kubelet"])
         .args(flags)
         .env("HOST_ADDRESS", host)
-        .env("KUBELET_PORT", port.to_string())
+        .env("KUBELET_PORT", port.number.to_string())
         .env("DBUS_SYSTEM_BUS_ADDRESS", bus.address())
         .status()?;
     Ok(status.code())

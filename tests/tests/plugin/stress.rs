@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use npd_tests::agent::Agent;
@@ -40,16 +40,19 @@ pub(crate) fn all_at_once_delay_nothing() -> anyhow::Result<()> {
     let seconds = harness::amount("NPD_TEST_SECONDS", SECONDS)?;
     let memory = resident(agent.id())?;
     let before = runs(folder.path());
-    let begun = Instant::now();
     sleep(Duration::from_secs(seconds));
+    // What is held up would not get there.
+    let enough = before[0] + usize::try_from(seconds)?;
+    wait_until(|| runs(folder.path())[0] >= enough)?;
     let after = runs(folder.path());
-    let time = begun.elapsed();
     let grown = resident(agent.id())?.saturating_sub(memory);
 
+    // None is delayed more than another: the first one is the clock of all.
+    let first = (after[0] - before[0]) as f64;
     let mut worst = 0.0_f64;
     for (index, interval) in INTERVALS.into_iter().enumerate() {
         let runs = after[index] - before[index];
-        let due = time.as_secs_f64() / f64::from(interval);
+        let due = first / f64::from(interval);
         let off = runs as f64 - due;
         worst = worst.max(off.abs() / due);
         // Where the watch begins and ends within an interval makes a run more or less.
@@ -62,14 +65,13 @@ pub(crate) fn all_at_once_delay_nothing() -> anyhow::Result<()> {
     ensure!(grown < 2 << 20, "memory has grown by {grown} bytes");
     wait_until(|| zombies_of(agent.id()) == 0)?;
 
-    let begun = Instant::now();
     ensure!(agent.stop()?.success(), "it was asked to stop");
-    let ended = begun.elapsed();
-    ensure!(ended < Duration::from_secs(5), "its end took {ended:?}");
+    // It has not waited for what the disk holds up.
+    ensure!(guard.processes()? > 0);
     drop(frozen);
     wait_until(|| guard.processes().is_ok_and(|left| left == 0))?;
     eprintln!(
-        "in {time:.0?} the runs were at most {:.1} % off; memory {} KiB, {} more at the end; ended in {ended:.0?}",
+        "in {first:.0} s the runs were at most {:.1} % off; memory {} KiB, {} more at the end",
         worst * 100.0,
         memory >> 10,
         grown >> 10,
