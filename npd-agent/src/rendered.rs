@@ -1,4 +1,7 @@
 //! The page that `/metrics` shows: what the registry has, and what is printed already.
+//!
+//! The crate `prometheus` formats the registry. It would format every series anew at each scrape, so
+//! large families are printed here when they change.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,6 +4,9 @@
 //! The same content makes the same bytes, and so the same digest: entries are sorted, belong to
 //! root and are of 1970.
 //!
+//! Written here because the crate `oci-spec` has types for the JSON documents, which are four short
+//! ones, and packs nothing.
+//!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
 
 use std::collections::BTreeMap;

@@ -1,4 +1,7 @@
 //! One CSV record, as pflag's list flags read their value (Go's `encoding/csv`).
+//!
+//! Written here because a record of one line is all that is needed, and the crate `csv` accepts a
+//! stray quote, which is an error in Go.
 
 /// A value that Go does not accept as a CSV record, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,7 @@
 //! Durations as Go's `time.ParseDuration` reads and `Duration.String` prints them.
+//!
+//! Written here because the crate `go-parse-duration` panics on `1µs`, and `humantime` and `jiff`
+//! accept other texts than Go does (`1d`, `5 m`) and refuse some that Go accepts (`.5s`).
 
 use std::fmt;
 use std::str::FromStr;

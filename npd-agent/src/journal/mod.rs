@@ -4,6 +4,10 @@
 //! kernel kills the process. A file is written while it is read, and its machine may have crashed. So
 //! nothing in it is trusted: damaged entries are skipped and counted, and every loop and buffer has a
 //! limit.
+//!
+//! Written here because the crate `systemd` links systemd's C library, which a static binary cannot,
+//! and `sdjournal` maps the files, follows them on a thread that blocks, and had its first release in
+//! January 2026.
 
 mod corruption;
 mod entries;

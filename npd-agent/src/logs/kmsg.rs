@@ -5,6 +5,9 @@
 //!  SUBSYSTEM=net
 //!  DEVICE=n2
 //! ```
+//!
+//! Written here because the crate `rmesg` reads text by the line, does not know the lines with a
+//! dictionary, and ends where the buffer was overrun; and it brings 66 crates.
 
 use std::borrow::Cow;
 use std::time::Duration;

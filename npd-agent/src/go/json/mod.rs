@@ -8,6 +8,9 @@
 //! * Each byte that is not UTF-8 is read as U+FFFD.
 //!
 //! This holds for derived structs; `#[serde(flatten)]` and untagged enums bypass it.
+//! `serde_json` parses the text; matching keys and finding places is written here, because
+//! `serde_json` compares keys exactly, and `serde_path_to_error` knows paths but no lines of values
+//! that are wrong only when they are compared with others.
 //! Not reproduced: Go also merges the objects of a repeated key, folds the case of `ſ` and `K`, and
 //! reads half of a surrogate pair (`"\ud800"`) as U+FFFD, which is an error here.
 

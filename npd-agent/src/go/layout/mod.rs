@@ -11,6 +11,9 @@
 //! Read differently on purpose: a time without a year and a local time that occurs twice
 //! ([`Parsed::to_timestamp`]), and a zone named by its hours (`+03`, `GMT+3`), which Go takes for
 //! UTC. A sign in place of a digit of a year or a fraction is an error.
+//!
+//! Written here because no crate reads Go's layouts but `gostd_time`, which is a copy of Go's whole
+//! package; the formats of `jiff` and `chrono` have neither optional fractions nor `_2`.
 
 mod compile;
 mod cursor;

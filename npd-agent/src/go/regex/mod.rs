@@ -4,6 +4,7 @@
 //! look-around, no back-references. What they find is the same; how it is written is not. So a
 //! pattern is [translated](translate()) from Go's syntax, and what Go rejects is rejected in Go's
 //! words.
+//! No crate does that: `fancy-regex` and `pcre2` accept what Go rejects, and are not linear.
 //!
 //! | in a pattern | Go | `regex` |
 //! | --- | --- | --- |

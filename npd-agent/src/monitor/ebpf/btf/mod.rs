@@ -3,6 +3,9 @@
 //! Only what the layouts need: named structs, members (also those inside anonymous structs),
 //! enumerators and the arguments of functions. Input is bounded and every read is checked.
 //! Format: `Documentation/bpf/btf.rst`.
+//!
+//! Written here because `aya` parses the same data but shows no members, and `btf-rs` is under the
+//! LGPL, whose terms are hard to keep in a static binary.
 
 mod stub;
 
