@@ -1,25 +1,91 @@
 //! Who a task is.
 
-use npd_ebpf::Task;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Kernel, cgroup, layout};
+use crate::Layout;
+use crate::cgroup::CgroupRecord;
 
-/// Describes `task`.
-///
-/// # Safety
-///
-/// `to` must be valid for writes.
-#[inline(always)]
-pub(super) unsafe fn describe(task: Kernel, to: *mut Task) {
-    let cred = task.follow(layout!(task.cred));
-    // SAFETY: `to` is valid for writes; the fields need no drop.
-    unsafe {
-        (*to).pid = task.read(layout!(task.pid));
-        (*to).tgid = task.read(layout!(task.tgid));
-        (*to).uid = cred.read(layout!(task.cred_uid));
-        (*to).reserved = 0;
-        (*to).start = task.read(layout!(task.start));
-        (*to).comm = task.at(layout!(task.comm)).text();
-        cgroup::describe(task, &raw mut (*to).cgroup);
+/// The length of a task's name, with the zero that ends it; `TASK_COMM_LEN` in every kernel.
+pub const COMM_BYTES: usize = 16;
+
+/// A task, as it was when it happened.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct TaskRecord {
+    /// The thread's id in the initial pid namespace.
+    pub pid: u32,
+    /// The process's id in the initial pid namespace.
+    pub tgid: u32,
+    /// The user id in the initial user namespace.
+    pub uid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// When it started, in nanoseconds of `CLOCK_BOOTTIME`; tells two tasks with one pid apart.
+    pub start: u64,
+    /// The task's name, ended by a zero.
+    pub comm: [u8; COMM_BYTES],
+    /// Where it belongs.
+    pub cgroup: CgroupRecord,
+}
+
+/// `task_struct` and what hangs on it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct TaskLayout {
+    /// `task_struct.pid`
+    pub pid: u32,
+    /// `task_struct.tgid`
+    pub tgid: u32,
+    /// `task_struct.comm`
+    pub comm: u32,
+    /// `task_struct.start_boottime`
+    pub start: u32,
+    /// `task_struct.real_cred`
+    pub cred: u32,
+    /// `cred.uid`
+    pub cred_uid: u32,
+    /// `task_struct.flags`
+    pub flags: u32,
+    /// `task_struct.__state`, called `state` before 5.14; its low 32 bits are read.
+    pub state: u32,
+    /// `task_struct.nvcsw`
+    pub voluntary_switches: u32,
+    /// `task_struct.nivcsw`
+    pub involuntary_switches: u32,
+}
+
+impl Layout for TaskLayout {
+    const GLOBAL: &'static str = "TASK_LAYOUT";
+}
+
+#[cfg(target_arch = "bpf")]
+pub(super) mod program {
+    use super::{TaskLayout, TaskRecord};
+    use crate::programs::cgroup;
+    use crate::programs::kernel::Kernel;
+
+    #[unsafe(no_mangle)]
+    #[unsafe(link_section = ".rodata")]
+    pub(in super::super) static TASK_LAYOUT: TaskLayout =
+        zerocopy::transmute!([0_u32; size_of::<TaskLayout>() / 4]);
+
+    /// Describes `task`.
+    ///
+    /// # Safety
+    ///
+    /// `to` must be valid for writes.
+    #[inline(always)]
+    pub(in super::super) unsafe fn describe(task: Kernel, to: *mut TaskRecord) {
+        let cred = task.follow(layout!(TASK_LAYOUT.cred));
+        // SAFETY: `to` is valid for writes; the fields need no drop.
+        unsafe {
+            (*to).pid = task.read(layout!(TASK_LAYOUT.pid));
+            (*to).tgid = task.read(layout!(TASK_LAYOUT.tgid));
+            (*to).uid = cred.read(layout!(TASK_LAYOUT.cred_uid));
+            (*to).reserved = 0;
+            (*to).start = task.read(layout!(TASK_LAYOUT.start));
+            (*to).comm = task.at(layout!(TASK_LAYOUT.comm)).text();
+            cgroup::program::describe(task, &raw mut (*to).cgroup);
+        }
     }
 }

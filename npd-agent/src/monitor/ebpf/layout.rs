@@ -1,40 +1,23 @@
-//! Fills in the [`Layout`] of the running kernel.
+//! Where the running kernel keeps what the programs of more than one probe read.
 
-use npd_ebpf::layout::{
-    CgroupLayout, FilesystemLayout, Layout, MemoryLayout, PidLayout, TaskLayout,
-};
-use tracing::info;
+use npd_ebpf::Layout as _;
+use npd_ebpf::cgroup::CgroupLayout;
+use npd_ebpf::task::TaskLayout;
 
 use super::btf::{Btf, BtfError};
+use super::program::{ProgramLayout, bytes};
 
-/// Where the kernel described by `btf` keeps what the programs read. Fails if it lacks what no
-/// record makes sense without; the cgroup and the memory figures may be missing.
-pub(super) fn read(btf: &Btf<'_>) -> Result<Layout, BtfError> {
-    Ok(Layout {
-        task: task(btf)?,
-        cgroup: or_without("cgroup", cgroup(btf)),
-        memory: or_without("memory", memory(btf)),
-        pid: pid(btf)?,
-        filesystem: FilesystemLayout {
-            device: btf.offset("super_block", "s_dev")?,
-            name: btf.offset("super_block", "s_id")?,
-        },
-        has_snprintf: btf.enumerator("BPF_FUNC_snprintf").is_ok().into(),
-    })
-}
+/// Who a task is.
+pub(super) const TASK: ProgramLayout = ProgramLayout {
+    global: TaskLayout::GLOBAL,
+    read: |btf| Ok(bytes(&task(btf)?)),
+};
 
-/// The offset of `xfs_mount.m_super`, in the BTF of the kernel or of the module.
-pub(super) fn xfs_super(btf: &Btf<'_>) -> Result<u32, BtfError> {
-    btf.offset("xfs_mount", "m_super")
-}
-
-fn or_without<T: Default>(what: &str, layout: Result<T, BtfError>) -> T {
-    layout.unwrap_or_else(|error| {
-        let error = error.to_string();
-        info!(what, error, "Kernel records will lack something");
-        T::default()
-    })
-}
+/// Which cgroup a task is in.
+pub(super) const CGROUP: ProgramLayout = ProgramLayout {
+    global: CgroupLayout::GLOBAL,
+    read: |btf| Ok(bytes(&cgroup(btf)?)),
+};
 
 fn task(btf: &Btf<'_>) -> Result<TaskLayout, BtfError> {
     let at = |member| btf.offset("task_struct", member);
@@ -82,41 +65,4 @@ fn cgroup(btf: &Btf<'_>) -> Result<CgroupLayout, BtfError> {
 fn oom_group(btf: &Btf<'_>) -> Result<u32, BtfError> {
     let css = btf.offset("mem_cgroup", "css")?;
     Ok(btf.offset("mem_cgroup", "oom_group")?.wrapping_sub(css))
-}
-
-fn memory(btf: &Btf<'_>) -> Result<MemoryLayout, BtfError> {
-    // An array of counters since 6.2, before that a struct around an array of numbers.
-    let resident = |kind: &str| {
-        let kind = btf.enumerator(kind)?;
-        btf.offset("mm_struct", &format!("rss_stat.{kind}.count"))
-            .or_else(|_| btf.offset("mm_struct", &format!("rss_stat.count.{kind}")))
-    };
-    Ok(MemoryLayout {
-        known: 1,
-        mm: btf.offset("task_struct", "mm")?,
-        total_vm: btf.offset("mm_struct", "total_vm")?,
-        page_tables: btf.offset("mm_struct", "pgtables_bytes")?,
-        file: resident("MM_FILEPAGES")?,
-        anon: resident("MM_ANONPAGES")?,
-        shmem: resident("MM_SHMEMPAGES")?,
-        signal: btf.offset("task_struct", "signal")?,
-        oom_score_adj: btf.offset("signal_struct", "oom_score_adj")?,
-    })
-}
-
-fn pid(btf: &Btf<'_>) -> Result<PidLayout, BtfError> {
-    if btf.tracepoint_takes("mark_victim", 0, "task_struct")? {
-        return Ok(PidLayout::default());
-    }
-    Ok(PidLayout {
-        needed: 1,
-        thread_pid: btf.offset("task_struct", "thread_pid")?,
-        namespace: btf.offset("pid", "numbers.0.ns")?,
-        head: btf.offset("pid_namespace", "idr.idr_rt.xa_head")?,
-        node_shift: btf.offset("xa_node", "shift")?,
-        node_slots: btf.offset("xa_node", "slots")?,
-        node_mask: btf.array_length("xa_node", "slots")?.saturating_sub(1),
-        first_task: btf.offset("pid", "tasks.0.first")?,
-        link: btf.offset("task_struct", "pid_links.0")?,
-    })
 }

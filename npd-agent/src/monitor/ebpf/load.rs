@@ -1,5 +1,6 @@
 //! Puts the programs into the kernel and keeps them there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,27 +10,20 @@ use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Iter, RawTracePoint};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use npd_ebpf::{layout::GLOBAL, map};
+use npd_ebpf::map;
 use tracing::debug;
-use zerocopy::IntoBytes as _;
 
 use super::btf::{Btf, with_function};
-use super::layout;
+use super::globals::Globals;
 use super::memory::spare;
-use super::probe::{Attached, KernelProgram};
+use super::program::{Attached, KernelProgram, ModuleOffset, TaskIterator};
 
-/// The iterator over tasks in the eBPF object.
-const SLEEPERS: &str = "sleepers";
-
-/// The kernel's function behind it.
+/// The kernel's function behind iterators over tasks.
 const ITERATOR: &str = "bpf_iter_task";
 
-/// The only program that needs a layout that may come later than the others.
-const XFS: &str = "xfs_force_shutdown";
-
-/// The BTF of the kernel proper and of XFS, under `/sys`.
-const KERNEL: &str = "kernel/btf/vmlinux";
-const XFS_MODULE: &str = "kernel/btf/xfs";
+/// Where under `/sys` the BTF of modules is, and that of the kernel proper.
+const BTF: &str = "kernel/btf";
+const KERNEL: &str = "vmlinux";
 
 /// How much is told of what the verifier says, in bytes.
 const MAX_REASON: usize = 512;
@@ -38,23 +32,33 @@ const MAX_REASON: usize = 512;
 pub(super) struct Programs {
     ebpf: Ebpf,
     sys: PathBuf,
+    globals: Globals,
     /// What the programs log, until someone reads it.
     #[cfg(feature = "ebpf-log")]
     pub(super) log: Option<super::program_log::ProgramLog>,
     drops: PerCpuArray<MapData, u64>,
-    /// The offset of `xfs_mount.m_super`, once it is known.
-    xfs: Option<u32>,
-    /// Those that the kernel has accepted.
+    /// The offsets in modules that are known, by the modules' names.
+    offsets: BTreeMap<&'static str, u32>,
+    /// Those that the kernel has not refused.
     programs: Vec<&'static KernelProgram>,
-    /// Whether there is an iterator over tasks (5.8), and why not.
-    pub(super) iterator: Result<(), String>,
+    /// Those that the kernel has accepted.
+    loaded: BTreeSet<&'static str>,
+    /// The iterators over tasks (5.8), by name, and why they cannot be used.
+    iterators: BTreeMap<&'static str, Result<(), String>>,
     /// What is attached, and why the rest is not.
     pub(super) attached: Attached,
 }
 
 /// The programs, for whoever needs them. They are never held across an await.
 #[derive(Clone)]
-pub struct ProgramsHandle(Arc<Mutex<Programs>>);
+pub(super) struct ProgramsHandle(Arc<Mutex<Programs>>);
+
+/// A walk over all tasks, which can be started again and again.
+#[derive(Clone)]
+pub struct TaskWalk {
+    programs: ProgramsHandle,
+    iterator: &'static str,
+}
 
 impl ProgramsHandle {
     pub(super) fn new(kernel: Programs) -> Self {
@@ -65,31 +69,55 @@ impl ProgramsHandle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a walk over all tasks; reading the file runs the iterator.
-    pub(super) fn walk(&self) -> anyhow::Result<File> {
-        self.lock().walk()
+    /// The walk of an iterator, or why there is none.
+    pub(super) fn walk(&self, iterator: &TaskIterator) -> Result<TaskWalk, String> {
+        match self.lock().iterators.get(iterator.name) {
+            Some(Ok(())) => Ok(TaskWalk {
+                programs: self.clone(),
+                iterator: iterator.name,
+            }),
+            Some(Err(reason)) => Err(reason.clone()),
+            None => Err("it was not asked for".to_owned()),
+        }
+    }
+}
+
+impl TaskWalk {
+    /// Starts a walk; reading the file runs the iterator.
+    pub(super) fn start(&self) -> anyhow::Result<File> {
+        self.programs.lock().start_walk(self.iterator)
     }
 }
 
 impl Programs {
-    /// Loads the programs of `object` and hands out the ring buffer that they write to.
+    /// Loads the programs of `object` for these probes, and hands out the ring buffer that they
+    /// write to.
     ///
     /// Takes about 0.1 s of a processor, most of it for the kernel's BTF.
     pub(super) fn load(
         object: &[u8],
         sys: &Path,
         programs: Vec<&'static KernelProgram>,
+        iterators: &[&'static TaskIterator],
     ) -> anyhow::Result<(Self, RingBuf<MapData>)> {
         lock_memory();
-        let (layout, iterator, xfs) = {
-            let btf = Btf::read(&sys.join(KERNEL), None)?;
-            let xfs = layout::xfs_super(&btf);
-            (layout::read(&btf)?, btf.function(ITERATOR), xfs.ok())
+        let (globals, function, offsets) = {
+            let btf = Btf::read(&sys.join(BTF).join(KERNEL), None)?;
+            let of_programs = programs.iter().flat_map(|p| p.needs.iter().chain(p.uses));
+            let of_iterators = iterators.iter().flat_map(|iterator| iterator.needs);
+            let modules = programs.iter().filter_map(|p| p.module.as_ref());
+            // One that is built in.
+            let built_in = modules.filter_map(|of| Some((of.module, (of.read)(&btf).ok()?)));
+            (
+                Globals::read(&btf, of_programs.chain(of_iterators)),
+                btf.function(ITERATOR),
+                built_in.collect(),
+            )
         };
-        let mut ebpf = loader()?
-            .override_global(GLOBAL, layout.as_bytes(), true)
-            .load(object)
-            .context("creating the eBPF maps")?;
+        let mut loader = loader()?;
+        globals.set(&mut loader);
+        let mut ebpf = loader.load(object).context("creating the eBPF maps")?;
+        drop(loader);
         #[cfg(feature = "ebpf-log")]
         let log = super::program_log::ProgramLog::new(&mut ebpf)?;
         let mut take = |name| ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name}"));
@@ -98,40 +126,39 @@ impl Programs {
         let mut kernel = Self {
             ebpf,
             sys: sys.to_path_buf(),
+            globals,
             #[cfg(feature = "ebpf-log")]
             log: Some(log),
             drops,
-            xfs,
-            programs: Vec::new(),
-            iterator: Ok(()),
+            offsets,
+            programs,
+            loaded: BTreeSet::new(),
+            iterators: BTreeMap::new(),
             attached: Attached::new(),
         };
-        for program in programs {
-            match kernel.load_program(program.name) {
-                Ok(()) => kernel.programs.push(program),
-                // The kernel would refuse it again.
-                Err(error) => drop(kernel.attached.insert(program.name, Err(why(&error)))),
-            }
+        let function = function.map_err(|error| error.to_string());
+        for iterator in iterators {
+            let result = function
+                .clone()
+                .and_then(|number| kernel.load_iterator(iterator, number));
+            kernel.iterators.insert(iterator.name, result);
         }
-        kernel.iterator = iterator
-            .map_err(anyhow::Error::from)
-            .and_then(|number| spare(|| kernel.load_iterator(number))?)
-            .map_err(|error| why(&error));
         kernel.attach();
         Ok((kernel, records))
-    }
-
-    fn load_program(&mut self, name: &str) -> anyhow::Result<()> {
-        self.raw_tracepoint(name)?
-            .load()
-            .context("loading the program")
     }
 
     /// Attaches what is not attached yet. True if something was.
     pub(super) fn attach(&mut self) -> bool {
         let mut changed = false;
         for program in self.programs.clone() {
-            if matches!(self.attached.get(program.name), Some(Ok(()))) {
+            if self.is_attached(program.name) || self.is_stood_in_for(program) {
+                continue;
+            }
+            if let Err(error) = self.load_program(program) {
+                // The kernel would refuse it again.
+                self.programs.retain(|known| known.name != program.name);
+                self.attached
+                    .insert(program.name, Err(refused(program.name, &error)));
                 continue;
             }
             let result = self.attach_program(program).map_err(|e| why(&e));
@@ -142,10 +169,36 @@ impl Programs {
         changed
     }
 
+    fn is_attached(&self, name: &str) -> bool {
+        matches!(self.attached.get(name), Some(Ok(())))
+    }
+
+    /// Whether another program is attached that sees the same.
+    fn is_stood_in_for(&self, program: &KernelProgram) -> bool {
+        let first = program.instead_of;
+        let mut others = self
+            .programs
+            .iter()
+            .filter(|other| first == Some(other.name) || other.instead_of == Some(program.name));
+        others.any(|other| self.is_attached(other.name))
+    }
+
+    fn load_program(&mut self, program: &KernelProgram) -> anyhow::Result<()> {
+        if self.loaded.contains(program.name) {
+            return Ok(());
+        }
+        self.globals.check(program.needs)?;
+        self.raw_tracepoint(program.name)?
+            .load()
+            .context("loading the program")?;
+        self.loaded.insert(program.name);
+        Ok(())
+    }
+
     fn attach_program(&mut self, program: &KernelProgram) -> anyhow::Result<()> {
-        if program.name == XFS {
-            let offset = self.xfs_super()?;
-            let map = self.ebpf.map_mut(map::XFS_SUPER).context("no map")?;
+        if let Some(module) = &program.module {
+            let offset = self.offset(module)?;
+            let map = self.ebpf.map_mut(module.map).context("no map")?;
             Array::<_, u32>::try_from(map)?.set(0, offset, 0)?;
         }
         self.raw_tracepoint(program.name)?
@@ -154,15 +207,17 @@ impl Programs {
         Ok(())
     }
 
-    fn xfs_super(&mut self) -> anyhow::Result<u32> {
-        if let Some(offset) = self.xfs {
-            return Ok(offset);
+    fn offset(&mut self, of: &ModuleOffset) -> anyhow::Result<u32> {
+        if let Some(offset) = self.offsets.get(of.module) {
+            return Ok(*offset);
         }
-        let module = self.sys.join(XFS_MODULE);
-        ensure!(module.exists(), "the module xfs is not loaded");
-        let kernel = Btf::read(&self.sys.join(KERNEL), None)?;
-        let offset = layout::xfs_super(&Btf::read(&module, Some(&kernel))?)?;
-        Ok(*self.xfs.insert(offset))
+        let folder = self.sys.join(BTF);
+        let module = folder.join(of.module);
+        ensure!(module.exists(), "the module {} is not loaded", of.module);
+        let kernel = Btf::read(&folder.join(KERNEL), None)?;
+        let offset = (of.read)(&Btf::read(&module, Some(&kernel))?)?;
+        self.offsets.insert(of.module, offset);
+        Ok(offset)
     }
 
     fn raw_tracepoint(&mut self, name: &str) -> anyhow::Result<&mut RawTracePoint> {
@@ -178,23 +233,25 @@ impl Programs {
             .unwrap_or_default()
     }
 
-    fn load_iterator(&mut self, number: u32) -> anyhow::Result<()> {
-        let btf = AyaBtf::parse(&with_function(ITERATOR, number), Endianness::default())?;
-        self.tasks()?
-            .load("task", &btf)
-            .context("loading the iterator")
+    /// Loads an iterator behind the kernel's function of this number.
+    fn load_iterator(&mut self, iterator: &TaskIterator, number: u32) -> Result<(), String> {
+        let loaded = self.globals.check(iterator.needs).and_then(|()| {
+            let btf = AyaBtf::parse(&with_function(ITERATOR, number), Endianness::default())?;
+            let program = self.iterator(iterator.name)?;
+            spare(|| program.load("task", &btf))?.context("loading the iterator")
+        });
+        loaded.map_err(|error| refused(iterator.name, &error))
     }
 
-    /// Starts a walk over all tasks; reading the file runs the iterator.
-    pub(super) fn walk(&mut self) -> anyhow::Result<File> {
-        let iterator = self.tasks()?;
+    fn start_walk(&mut self, name: &str) -> anyhow::Result<File> {
+        let iterator = self.iterator(name)?;
         let id = iterator.attach().context("attaching the iterator")?;
         let link = iterator.take_link(id)?;
         link.into_file().context("starting the iterator")
     }
 
-    fn tasks(&mut self) -> anyhow::Result<&mut Iter> {
-        let program = self.ebpf.program_mut(SLEEPERS).context("no such program")?;
+    fn iterator(&mut self, name: &str) -> anyhow::Result<&mut Iter> {
+        let program = self.ebpf.program_mut(name).context("no such program")?;
         Ok(program.try_into()?)
     }
 }
@@ -212,6 +269,17 @@ fn loader() -> anyhow::Result<EbpfLoader<'static>> {
         loader.btf(None);
         loader
     })
+}
+
+/// Why the kernel refused a program, in a few words. All of them, which are what the verifier went
+/// through, are logged for those who debug it.
+fn refused(program: &str, error: &anyhow::Error) -> String {
+    debug!(
+        program,
+        error = format!("{error:#}"),
+        "Program cannot be loaded"
+    );
+    why(error)
 }
 
 /// Why something failed, in a few words: aya's errors repeat their causes, and may hold all that the

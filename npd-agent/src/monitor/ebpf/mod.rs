@@ -10,12 +10,14 @@
 mod btf;
 mod config;
 pub mod filesystem;
+mod globals;
 mod hung_task;
 mod layout;
 mod load;
 mod memory;
 mod oom;
 pub mod probe;
+pub mod program;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 mod reconcile;
@@ -34,8 +36,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use self::config::CheckedEbpfConfig;
-use self::load::{Programs, ProgramsHandle, why};
-use self::probe::{Attached, KernelProgram, Probe, ProbeContext, ProbeRule, ProbeSettings};
+use self::load::{Programs, ProgramsHandle, TaskWalk, why};
+use self::probe::{Probe, ProbeContext, ProbeRule, ProbeSettings, SOURCE};
+use self::program::Attached;
 use self::ring::Ring;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::problem::{Forever, Watched};
@@ -51,9 +54,6 @@ pub const KIND: MonitorKind = MonitorKind {
     help: "Config files of eBPF monitors, which see OOM kills, hung tasks and broken file systems",
     load,
 };
-
-/// The monitor's name, and that of its source of records.
-const NAME: &str = "ebpf";
 
 /// How many records may wait for a probe before the ring waits.
 const RECORDS_QUEUED: usize = 256;
@@ -100,7 +100,7 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
 
 impl Monitor for EbpfMonitor {
     fn name(&self) -> &str {
-        NAME
+        SOURCE
     }
 
     fn declarations(&self) -> Vec<Declaration> {
@@ -132,19 +132,18 @@ impl EbpfMonitor {
 
     async fn watch(&self, reporter: &Reporter) -> Forever {
         let probes: Vec<&'static Probe> = self.probes().collect();
-        let programs: Vec<_> = probes.iter().flat_map(|probe| probe.programs).collect();
-        let (kernel, ring) = match put_into_kernel(programs, reporter).await {
+        let (kernel, ring) = match put_into_kernel(&probes, reporter).await {
             Ok((kernel, ring)) => (Ok(kernel), Some(ring)),
             Err(error) => (Err(why(&error)), None),
         };
         match &kernel {
-            Ok(_) => reporter.source_up(NAME, false),
+            Ok(_) => reporter.source_up(SOURCE, false),
             Err(error) => {
                 warn!(
                     error,
                     "Programs could not be loaded into the kernel; seeing without them"
                 );
-                reporter.source_down(NAME, false, error.clone());
+                reporter.source_down(SOURCE, false, error.clone());
             }
         }
         let attach_now = Arc::new(Notify::new());
@@ -164,7 +163,7 @@ impl EbpfMonitor {
                 records,
                 attached,
                 attach_now: Arc::clone(&attach_now),
-                kernel: kernel.clone().ok(),
+                walk: walk(probe, &kernel),
                 reporter: reporter.clone(),
             }));
         }
@@ -186,13 +185,25 @@ impl EbpfMonitor {
 
 /// Loads the programs in another thread: it takes a tenth of a second.
 async fn put_into_kernel(
-    programs: Vec<&'static KernelProgram>,
+    probes: &[&'static Probe],
     reporter: &Reporter,
 ) -> anyhow::Result<(ProgramsHandle, Ring)> {
     let sys = reporter.node.roots.sys.clone();
-    let loaded = spawn_blocking(move || Programs::load(OBJECT, &sys, programs)).await;
+    let programs = probes.iter().flat_map(|probe| probe.programs).collect();
+    let iterators: Vec<_> = probes
+        .iter()
+        .filter_map(|probe| probe.iterator.as_ref())
+        .collect();
+    let loaded = spawn_blocking(move || Programs::load(OBJECT, &sys, programs, &iterators)).await;
     let (kernel, records) = loaded.context("loading the programs")??;
     Ok((ProgramsHandle::new(kernel), Ring::new(records)?))
+}
+
+/// The walk of the iterator of `probe`, or why there is none.
+fn walk(probe: &Probe, kernel: &Result<ProgramsHandle, String>) -> Result<TaskWalk, String> {
+    let iterator = probe.iterator.as_ref().ok_or("the probe has none")?;
+    let kernel = kernel.as_ref().map_err(Clone::clone)?;
+    kernel.walk(iterator)
 }
 
 /// How the programs of `probe` are attached.
@@ -241,8 +252,37 @@ async fn keep_attaching(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use npd_ebpf::MAX_RECORD_KINDS;
+
     use super::PROBES;
+    use super::program::KernelProgram;
     use crate::kernel_text::WORDINGS;
+
+    #[test]
+    fn every_kind_of_record_and_every_program_is_one_probes() {
+        let programs: Vec<_> = PROBES.iter().flat_map(|probe| probe.programs).collect();
+        let mut names = BTreeSet::new();
+        for program in &programs {
+            assert!(program.record < MAX_RECORD_KINDS, "{}", program.name);
+            assert!(names.insert(program.name), "{}", program.name);
+            let same = programs
+                .iter()
+                .filter(|other| other.record == program.record);
+            for other in same {
+                let stands_in = |one: &KernelProgram, other: &KernelProgram| {
+                    one.name == other.name || one.instead_of == Some(other.name)
+                };
+                assert!(
+                    stands_in(program, other) || stands_in(other, program),
+                    "{} and {} send the same kind of record",
+                    program.name,
+                    other.name
+                );
+            }
+        }
+    }
 
     #[test]
     fn the_kernels_words_and_the_probes_go_by_the_same_names() {

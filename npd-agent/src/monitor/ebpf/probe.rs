@@ -16,13 +16,17 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::load::ProgramsHandle;
+use super::load::TaskWalk;
+use super::program::{Attached, KernelProgram, TaskIterator};
 use crate::kernel_text::Wording;
 use crate::monitor::Task;
 use crate::node::clock::wall_time;
 use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, Watched, Witness};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::ProbeState;
+
+/// The monitor's name, and that of its source of records.
+pub const SOURCE: &str = "ebpf";
 
 /// Something that rules can name with `"probe"`.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub struct Probe {
     pub selectors: &'static [Selector],
     /// The kernel programs that feed it. They are loaded only if a rule names the probe.
     pub programs: &'static [KernelProgram],
+    /// A walk over all tasks that it can start.
+    pub iterator: Option<TaskIterator>,
     /// Watches until it fails. Says with [`ProbeContext::set_backend`] how it sees.
     pub run: fn(ProbeContext) -> Task<'static>,
 }
@@ -61,17 +67,6 @@ impl Selector {
     }
 }
 
-/// A kernel program at a tracepoint.
-#[derive(Debug)]
-pub struct KernelProgram {
-    /// Its name in the eBPF object.
-    pub name: &'static str,
-    /// The tracepoint that it is attached to.
-    pub tracepoint: &'static str,
-    /// The records that it sends; one of [`npd_ebpf::id`].
-    pub record: u32,
-}
-
 impl Probe {
     /// What the hub has to know of it.
     pub fn watched(&self) -> Watched {
@@ -81,9 +76,6 @@ impl Probe {
         }
     }
 }
-
-/// Which programs are attached, by name, and why the others are not.
-pub type Attached = BTreeMap<&'static str, Result<(), String>>;
 
 /// What a probe is given.
 pub struct ProbeContext {
@@ -100,8 +92,8 @@ pub struct ProbeContext {
     pub attached: watch::Receiver<Attached>,
     /// Asks to try that at once.
     pub attach_now: Arc<Notify>,
-    /// The programs in the kernel; `None` if they could not be loaded.
-    pub kernel: Option<ProgramsHandle>,
+    /// The walk of its iterator, or why there is none.
+    pub walk: Result<TaskWalk, String>,
     /// The way out.
     pub reporter: Reporter,
 }
@@ -364,7 +356,7 @@ impl ProbeContext {
         self.reporter
             .metrics
             .records_malformed
-            .with_label_values(&["ebpf"])
+            .with_label_values(&[SOURCE])
             .inc();
     }
 }

@@ -46,7 +46,7 @@ impl log::Log for ToTracing {
         true
     }
 
-    fn log(&self, record: &log::ProbeRecord<'_>) {
+    fn log(&self, record: &log::Record<'_>) {
         info!(program = record.target(), "{}", record.args());
     }
 

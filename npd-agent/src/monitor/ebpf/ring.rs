@@ -5,15 +5,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
-use npd_ebpf::{Header, id};
+use npd_ebpf::{Header, MAX_RECORD_KINDS};
 use prometheus::IntCounter;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use zerocopy::FromBytes as _;
 
-use super::NAME;
 use super::load::ProgramsHandle;
-use super::probe::{Probe, ProbeRecord};
+use super::probe::{Probe, ProbeRecord, SOURCE};
 use crate::fd;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
@@ -56,7 +55,7 @@ impl Ring {
         let malformed = reporter
             .metrics
             .records_malformed
-            .with_label_values(&[NAME]);
+            .with_label_values(&[SOURCE]);
         let mut routes = routes(&probes, &reporter);
         loop {
             let mut ready = self.ready.readable().await.context("waiting for records")?;
@@ -105,5 +104,5 @@ fn record(bytes: &[u8]) -> Option<(u32, ProbeRecord)> {
         return None;
     }
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
-    (header.id < id::COUNT).then(|| (header.id, ProbeRecord(Box::from(bytes))))
+    (header.id < MAX_RECORD_KINDS).then(|| (header.id, ProbeRecord(Box::from(bytes))))
 }

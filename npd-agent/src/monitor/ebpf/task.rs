@@ -1,12 +1,13 @@
 //! What records say about tasks, in words.
 
-use npd_ebpf::{Cgroup, Task};
+use npd_ebpf::cgroup::CgroupRecord;
+use npd_ebpf::task::TaskRecord;
 
 use super::probe::text;
 use crate::node::cgroup::pods;
 
 /// The path of a record's cgroup, from the root of its hierarchy; empty if it could not be read.
-pub(super) fn cgroup_path(cgroup: &Cgroup) -> String {
+pub(super) fn cgroup_path(cgroup: &CgroupRecord) -> String {
     if cgroup.id == 0 {
         return String::new();
     }
@@ -42,26 +43,26 @@ pub(super) fn place(path: &str) -> String {
 }
 
 /// The task's name.
-pub(super) fn comm(task: &Task) -> String {
+pub(super) fn comm(task: &TaskRecord) -> String {
     text(&task.comm)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use npd_ebpf::CGROUP_BYTES;
+    use npd_ebpf::cgroup::CGROUP_BYTES;
     use zerocopy::FromZeros as _;
 
     use super::*;
 
     /// A record of the cgroup at `path`, as the programs write it.
-    pub(in super::super) fn cgroup(path: &str, cut: bool) -> Cgroup {
+    pub(in super::super) fn cgroup(path: &str, cut: bool) -> CgroupRecord {
         let mut names = [0; CGROUP_BYTES];
         let mut length = 0;
         for name in path.split('/').rev().filter(|name| !name.is_empty()) {
             names[length..length + name.len()].copy_from_slice(name.as_bytes());
             length += name.len() + 1;
         }
-        Cgroup {
+        CgroupRecord {
             id: 1,
             length: u32::try_from(length).unwrap(),
             cut: cut.into(),
@@ -74,7 +75,7 @@ pub(super) mod tests {
         assert_eq!(cgroup_path(&cgroup("/a/b-c/d", false)), "/a/b-c/d");
         assert_eq!(cgroup_path(&cgroup("/b/c", true)), "/…/b/c");
         assert_eq!(cgroup_path(&cgroup("/", false)), "/");
-        assert_eq!(cgroup_path(&Cgroup::new_zeroed()), "");
+        assert_eq!(cgroup_path(&CgroupRecord::new_zeroed()), "");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::probe::{Attached, Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
+use super::probe::{Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
+use super::program::Attached;
 use crate::metrics::Metrics;
 use crate::node::{Node, Roots};
 use crate::problem::{Forever, Problem, Subject};
@@ -109,7 +110,7 @@ impl FakeMachine {
             records: incoming,
             attached: seen,
             attach_now: Arc::new(Notify::new()),
-            kernel: None,
+            walk: Err("the programs are not loaded".to_owned()),
             reporter: reporter.clone(),
         }));
         RunningProbe {

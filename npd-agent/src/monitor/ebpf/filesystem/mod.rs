@@ -23,7 +23,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use npd_ebpf::{Filesystem as FilesystemRecord, id};
+use npd_ebpf::Layout as _;
+use npd_ebpf::filesystem::{
+    EXT4_ERROR, EXT4_SHUTDOWN, FilesystemRecord, SuperBlockLayout, XFS_SHUTDOWN, XFS_SUPER,
+};
 use tokio::time::{Instant, sleep_until};
 
 use self::aggregate::Aggregate;
@@ -31,7 +34,8 @@ use self::mounts::MountReading;
 use self::report::FilesystemClaim;
 use self::saved::SavedFilesystem;
 use self::state::{FilesystemChanges, FilesystemState};
-use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Selector};
+use super::probe::{self, Probe, ProbeContext, ProbeRecord, Selector};
+use super::program::{KernelProgram, ModuleOffset, ProgramLayout, bytes};
 use crate::kernel_text;
 use crate::monitor::Task;
 use crate::node::block::BlockDevice;
@@ -47,25 +51,54 @@ pub const PROBE: Probe = Probe {
     selectors: &[Selector::MountPoints],
     programs: &[
         KernelProgram {
-            name: EXT4_ERROR,
+            name: EXT4_ERRORS,
             tracepoint: "ext4_error",
-            record: id::EXT4_ERROR,
+            record: EXT4_ERROR,
+            needs: &[SUPER_BLOCK],
+            uses: &[],
+            instead_of: None,
+            module: None,
         },
         KernelProgram {
             name: "ext4_shutdown",
             tracepoint: "ext4_shutdown",
-            record: id::EXT4_SHUTDOWN,
+            record: EXT4_SHUTDOWN,
+            needs: &[SUPER_BLOCK],
+            uses: &[],
+            instead_of: None,
+            module: None,
         },
         KernelProgram {
             name: "xfs_force_shutdown",
             tracepoint: "xfs_force_shutdown",
-            record: id::XFS_SHUTDOWN,
+            record: XFS_SHUTDOWN,
+            needs: &[SUPER_BLOCK],
+            uses: &[],
+            instead_of: None,
+            module: Some(ModuleOffset {
+                module: "xfs",
+                map: XFS_SUPER,
+                read: |btf| btf.offset("xfs_mount", "m_super"),
+            }),
         },
     ],
+    iterator: None,
     run,
 };
 
-const EXT4_ERROR: &str = "ext4_error";
+/// The program that tells of errors in ext4.
+const EXT4_ERRORS: &str = "ext4_error";
+
+/// What every record says of the file system.
+const SUPER_BLOCK: ProgramLayout = ProgramLayout {
+    global: SuperBlockLayout::GLOBAL,
+    read: |btf| {
+        Ok(bytes(&SuperBlockLayout {
+            device: btf.offset("super_block", "s_dev")?,
+            name: btf.offset("super_block", "s_id")?,
+        }))
+    },
+};
 
 /// The mount table's name in metrics and in `/status`.
 const SOURCE: &str = "mountinfo";
@@ -179,7 +212,7 @@ impl FilesystemProbe {
     async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let attached = watch.attached.borrow().clone();
         self.sees = attached.values().any(Result::is_ok);
-        self.sees_errors = attached.get(EXT4_ERROR).is_some_and(Result::is_ok);
+        self.sees_errors = attached.get(EXT4_ERRORS).is_some_and(Result::is_ok);
         let backend = if self.sees { "raw_tracepoint" } else { "poll" };
         watch.set_backend(backend, watch.refusals());
         self.answer(watch).await
@@ -320,7 +353,7 @@ impl FilesystemProbe {
             // Perhaps it was mounted a moment ago.
             self.look(watch).await?;
         }
-        let what = if record.header.id == id::EXT4_ERROR {
+        let what = if record.header.id == EXT4_ERROR {
             let place = wording::place(&record);
             let what = wording::error(&place);
             self.state.reported_error(device, place);

@@ -1,6 +1,6 @@
 //! What is said of a file system.
 
-use npd_ebpf::{Filesystem as ProbeRecord, id};
+use npd_ebpf::filesystem::{EXT4_SHUTDOWN, FilesystemRecord};
 
 use super::aggregate::{Telling, WINDOW};
 use super::mounts::Superblock;
@@ -64,7 +64,7 @@ pub fn happening<D>(name: &str, telling: &Telling<(D, String)>) -> String {
 }
 
 /// Where in the kernel's source a record comes from: `function:line`.
-pub fn place(record: &ProbeRecord) -> String {
+pub fn place(record: &FilesystemRecord) -> String {
     match text(&record.function) {
         function if function.is_empty() => "an unknown place".to_owned(),
         function => format!("{function}:{}", record.line),
@@ -72,9 +72,9 @@ pub fn place(record: &ProbeRecord) -> String {
 }
 
 /// Why a file system was shut down.
-pub fn cause(record: &ProbeRecord) -> String {
+pub fn cause(record: &FilesystemRecord) -> String {
     let cause = match (record.header.id, record.flags) {
-        (id::EXT4_SHUTDOWN, _) => "on request",
+        (EXT4_SHUTDOWN, _) => "on request",
         // SHUTDOWN_* in fs/xfs/xfs_mount.h.
         (_, flags) if flags & 0x20 != 0 => "because its device was removed",
         (_, flags) if flags & 0x04 != 0 => "on request",

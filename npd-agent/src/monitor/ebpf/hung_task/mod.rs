@@ -18,15 +18,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use npd_ebpf::{HungTask, id};
+use npd_ebpf::hung_task::HungTaskRecord;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use self::scan::ScanResult;
 use self::table::{Sleeper, TaskChanges, TaskTable};
-use super::probe::{
-    KernelProgram, Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, Sighting, text,
-};
+use super::layout::{CGROUP, TASK};
+use super::probe::{Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, Sighting, text};
+use super::program::{KernelProgram, TaskIterator};
 use super::reconcile::Reconciler;
 use super::task::cgroup_path;
 use crate::kernel_text;
@@ -45,8 +45,16 @@ pub(super) const PROBE: Probe = Probe {
     programs: &[KernelProgram {
         name: "hung_task",
         tracepoint: "sched_process_hang",
-        record: id::HUNG_TASK,
+        record: HungTaskRecord::ID,
+        needs: &[TASK],
+        uses: &[CGROUP],
+        instead_of: None,
+        module: None,
     }],
+    iterator: Some(TaskIterator {
+        name: "sleepers",
+        needs: &[TASK],
+    }),
     run,
 };
 
@@ -107,7 +115,7 @@ impl Tasks {
         let roots = &watch.reporter.node.roots;
         let threshold = watch.settings.hung_task_threshold;
         let now = Instant::now();
-        let (sight, dim) = ScanResult::best(watch.kernel.as_ref(), &roots.proc);
+        let (sight, dim) = ScanResult::best(&watch.walk, &roots.proc);
         watch.missed(0);
         Self {
             proc: roots.proc.clone(),
@@ -174,7 +182,7 @@ impl Tasks {
 
     /// Takes in what khungtaskd told.
     async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
-        let Some(HungTask { task, switches, .. }) = record.decode() else {
+        let Some(HungTaskRecord { task, switches, .. }) = record.decode() else {
             watch.malformed();
             return Ok(());
         };

@@ -5,12 +5,12 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use npd_ebpf::Sleeper as ProbeRecord;
+use npd_ebpf::hung_task::SleeperRecord;
 use tokio::task::spawn_blocking;
 use zerocopy::FromBytes as _;
 
 use super::table::Sleeper;
-use crate::monitor::ebpf::load::ProgramsHandle;
+use crate::monitor::ebpf::load::TaskWalk;
 use crate::monitor::ebpf::probe::text;
 use crate::node::files::read;
 
@@ -30,7 +30,7 @@ const INITIAL_NAMESPACE: &str = "pid:[4026531836]";
 /// How the host's tasks are seen.
 pub(super) enum ScanResult {
     /// By an iterator in the kernel: one walk, tens of nanoseconds a task.
-    Iterator(ProgramsHandle),
+    Iterator(TaskWalk),
     /// By every thread in `/proc`: some ten microseconds a thread.
     Proc,
     /// Not at all.
@@ -39,9 +39,9 @@ pub(super) enum ScanResult {
 
 impl ScanResult {
     /// The best way there is, and why there is no better one.
-    pub(super) fn best(kernel: Option<&ProgramsHandle>, proc: &Path) -> (Self, Option<String>) {
-        match iterator(kernel, proc) {
-            Ok(kernel) => (Self::Iterator(kernel), None),
+    pub(super) fn best(walk: &Result<TaskWalk, String>, proc: &Path) -> (Self, Option<String>) {
+        match in_sight(walk, proc) {
+            Ok(walk) => (Self::Iterator(walk), None),
             Err(reason) => Self::without_iterator(proc, &reason),
         }
     }
@@ -61,7 +61,7 @@ impl ScanResult {
     /// All tasks that sleep; `None` if they cannot be seen.
     pub(super) async fn all(&self, proc: &Path) -> anyhow::Result<Option<Vec<Sleeper>>> {
         match self {
-            Self::Iterator(kernel) => by_iterator(kernel).map(Some),
+            Self::Iterator(walk) => by_iterator(walk).map(Some),
             Self::Proc => {
                 let proc = proc.to_path_buf();
                 let found = spawn_blocking(move || by_proc(&proc)).await;
@@ -86,25 +86,25 @@ impl ScanResult {
     }
 }
 
-fn iterator(kernel: Option<&ProgramsHandle>, proc: &Path) -> Result<ProgramsHandle, String> {
-    let kernel = kernel.ok_or("the programs are not loaded")?;
-    kernel.lock().iterator.clone()?;
+/// The walk, if it leads to the host's tasks.
+fn in_sight(walk: &Result<TaskWalk, String>, proc: &Path) -> Result<TaskWalk, String> {
+    let walk = walk.clone()?;
     // It walks the namespace of whoever reads it.
     let namespace = fs::read_link(proc.join("self/ns/pid"));
     if namespace.is_ok_and(|namespace| namespace == Path::new(INITIAL_NAMESPACE)) {
-        Ok(kernel.clone())
+        Ok(walk)
     } else {
         Err("the agent is in a pid namespace of its own".to_owned())
     }
 }
 
-fn by_iterator(kernel: &ProgramsHandle) -> anyhow::Result<Vec<Sleeper>> {
+fn by_iterator(walk: &TaskWalk) -> anyhow::Result<Vec<Sleeper>> {
     let mut bytes = Vec::new();
-    let limit = (MAX_FOUND * size_of::<ProbeRecord>()) as u64;
-    kernel.walk()?.take(limit).read_to_end(&mut bytes)?;
-    let records = bytes.chunks_exact(size_of::<ProbeRecord>());
-    let records = records.filter_map(|bytes| ProbeRecord::read_from_bytes(bytes).ok());
-    let sleeper = |record: ProbeRecord| Sleeper {
+    let limit = (MAX_FOUND * size_of::<SleeperRecord>()) as u64;
+    walk.start()?.take(limit).read_to_end(&mut bytes)?;
+    let records = bytes.chunks_exact(size_of::<SleeperRecord>());
+    let records = records.filter_map(|bytes| SleeperRecord::read_from_bytes(bytes).ok());
+    let sleeper = |record: SleeperRecord| Sleeper {
         pid: record.pid,
         start: record.start / TICK,
         switches: record.switches,
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn without_the_hosts_tasks_it_says_so() {
         let proc = tempfile::tempdir().unwrap();
-        let sight = || ScanResult::best(None, proc.path());
+        let sight = || ScanResult::best(&Err("no BPF".to_owned()), proc.path());
         assert!(matches!(sight(), (ScanResult::None, Some(_))));
         fs::create_dir(proc.path().join("2")).unwrap();
         fs::write(proc.path().join("2/comm"), "nginx\n").unwrap();

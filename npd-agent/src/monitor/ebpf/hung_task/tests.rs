@@ -1,4 +1,4 @@
-use npd_ebpf::{HungTask, id};
+use npd_ebpf::hung_task::HungTaskRecord;
 use zerocopy::FromZeros as _;
 
 use super::PROBE;
@@ -37,9 +37,9 @@ fn show(on: &RunningProbe, pid: u32, state: &str, wakes: u32) {
 }
 
 /// What khungtaskd tells of the task that [`thread`] shows.
-fn reported(pid: u32, wakes: u64) -> HungTask {
-    let mut record = HungTask::new_zeroed();
-    record.header.id = id::HUNG_TASK;
+fn reported(pid: u32, wakes: u64) -> HungTaskRecord {
+    let mut record = HungTaskRecord::new_zeroed();
+    record.header.id = HungTaskRecord::ID;
     record.task.pid = pid;
     record.task.start = 4711 * super::scan::TICK;
     record.task.comm[..2].copy_from_slice(b"cp");

@@ -1,13 +1,13 @@
 //! The words for a kill: the kernel's own, so that people recognise them.
 
-use npd_ebpf::{Oom, group, scope};
+use npd_ebpf::oom::{OomRecord, group, scope};
 
 use crate::kernel_text::oom_kill::KillLine;
 use crate::monitor::ebpf::task::{cgroup_path, comm, place};
 
 /// The line that the kernel prints, and then what it leaves out.
-pub(super) fn message(kill: &Oom, page_bytes: u64) -> String {
-    let Oom { task, .. } = kill;
+pub(super) fn message(kill: &OomRecord, page_bytes: u64) -> String {
+    let OomRecord { task, .. } = kill;
     // Counters of resident pages may be negative for a moment; the kernel takes that for none.
     let resident = |pages: i64| u64::try_from(pages).unwrap_or(0).saturating_mul(page_bytes) >> 10;
     let cause = match kill.scope {
@@ -42,8 +42,8 @@ mod tests {
     use super::*;
     use crate::monitor::ebpf::task::tests::cgroup;
 
-    fn kill() -> Oom {
-        let mut kill = Oom::new_zeroed();
+    fn kill() -> OomRecord {
+        let mut kill = OomRecord::new_zeroed();
         kill.task.pid = 1234;
         kill.task.comm[..7].copy_from_slice(b"python3");
         kill.total_vm = 54590;
@@ -57,7 +57,7 @@ mod tests {
 
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
-    fn check(kill: &Oom, expected: Expect) {
+    fn check(kill: &OomRecord, expected: Expect) {
         expected.assert_eq(&message(kill, 4096));
     }
 

@@ -4,6 +4,7 @@
 //! without a rate limit, and tells it while the victim still exists. Without it the log is left, and
 //! without that the kernel's counter.
 
+mod layout;
 mod message;
 mod victims;
 
@@ -12,12 +13,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use npd_ebpf::{Oom, group, id};
+use npd_ebpf::oom::{OomRecord, group};
 use tokio::time::{Instant, sleep_until};
 
+use self::layout::{OOM, PID};
 use self::message::message;
 use self::victims::Victims;
-use super::probe::{self, KernelProgram, Probe, ProbeContext, ProbeRecord, Selector, Sighting};
+use super::layout::{CGROUP, TASK};
+use super::probe::{self, Probe, ProbeContext, ProbeRecord, Selector, Sighting};
+use super::program::KernelProgram;
 use super::reconcile::Reconciler;
 use super::task::cgroup_path;
 use crate::kernel_text;
@@ -35,8 +39,13 @@ pub(super) const PROBE: Probe = Probe {
     programs: &[KernelProgram {
         name: "oom",
         tracepoint: "mark_victim",
-        record: id::OOM,
+        record: OomRecord::ID,
+        needs: &[TASK, PID],
+        uses: &[CGROUP, OOM],
+        instead_of: None,
+        module: None,
     }],
+    iterator: None,
     run,
 };
 
@@ -110,7 +119,7 @@ impl Kills {
 
     /// Takes in what the tracepoint told.
     async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
-        let Some(kill) = record.decode::<Oom>() else {
+        let Some(kill) = record.decode::<OomRecord>() else {
             watch.malformed();
             return Ok(());
         };

@@ -1,4 +1,4 @@
-use npd_ebpf::{Oom, id, scope};
+use npd_ebpf::oom::{OomRecord, scope};
 use zerocopy::FromZeros as _;
 
 use super::PROBE;
@@ -10,9 +10,9 @@ static OOM: Probe = PROBE;
 
 const POD: &str = "8dbc75a9-3d26-4e0f-9e6b-2b8f1b6f7c11";
 
-fn kill(pid: u32, tgid: u32) -> Oom {
-    let mut kill = Oom::new_zeroed();
-    kill.header.id = id::OOM;
+fn kill(pid: u32, tgid: u32) -> OomRecord {
+    let mut kill = OomRecord::new_zeroed();
+    kill.header.id = OomRecord::ID;
     kill.scope = scope::CGROUP;
     kill.task.pid = pid;
     kill.task.tgid = tgid;

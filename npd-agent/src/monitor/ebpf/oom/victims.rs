@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use npd_ebpf::Oom;
+use npd_ebpf::oom::OomRecord;
 
 /// How many victims are remembered.
 const REMEMBERED: usize = 256;
@@ -20,7 +20,7 @@ impl Victims {
     ///
     /// When several threads of a victim need memory to die, each is marked. Before 5.13 a program
     /// cannot tell that from a kill.
-    pub(super) fn is_new(&mut self, kill: &Oom) -> bool {
+    pub(super) fn is_new(&mut self, kill: &OomRecord) -> bool {
         let task = &kill.task;
         // Without its task, only the thread's number is known.
         let victim = if task.tgid == 0 { task.pid } else { task.tgid };
@@ -44,8 +44,8 @@ mod tests {
 
     use super::*;
 
-    fn kill(tgid: u32, pid: u32, seconds: u64) -> Oom {
-        let mut kill = Oom::new_zeroed();
+    fn kill(tgid: u32, pid: u32, seconds: u64) -> OomRecord {
+        let mut kill = OomRecord::new_zeroed();
         kill.task.tgid = tgid;
         kill.task.pid = pid;
         kill.header.time = seconds * 1_000_000_000;

@@ -6,7 +6,7 @@ mod restart;
 
 use std::fs;
 
-use npd_ebpf::id;
+use npd_ebpf::filesystem::{EXT4_ERROR, XFS_SHUTDOWN};
 
 use self::machine::Machine;
 use crate::monitor::ebpf::probe::ProbeRecord;
@@ -34,7 +34,7 @@ async fn started(mounts: &str) -> Machine {
 #[tokio::test(start_paused = true)]
 async fn after_an_error_an_important_file_system_is_read_only_until_unmounted() {
     let mut machine = started(&var("rw", "rw,errors=remount-ro")).await;
-    machine.record(id::EXT4_ERROR, 0, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 0, "ext4_lookup").await;
     machine
         .check(
             1,
@@ -54,7 +54,7 @@ async fn after_an_error_an_important_file_system_is_read_only_until_unmounted() 
 #[tokio::test(start_paused = true)]
 async fn a_kernel_that_shows_ro_after_an_error_also_shows_when_it_is_over() {
     let mut machine = started(&var("rw", "rw,errors=remount-ro")).await;
-    machine.record(id::EXT4_ERROR, 0, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 0, "ext4_lookup").await;
     machine
         .check(
             10,
@@ -78,7 +78,7 @@ async fn a_kernel_that_shows_nothing_after_an_error_is_not_believed_to_be_well()
     machine.superblock("ext4/loop0");
     machine.mounts(&var("rw", "rw,noatime"));
     machine.hear(10).await;
-    machine.record(id::EXT4_ERROR, 0, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 0, "ext4_lookup").await;
     machine
         .check(
             100,
@@ -96,7 +96,7 @@ async fn a_kernel_that_shows_nothing_after_an_error_is_not_believed_to_be_well()
 #[tokio::test(start_paused = true)]
 async fn an_error_with_errors_continue_is_an_event_only() {
     let mut machine = started(&var("rw", "rw")).await;
-    machine.record(id::EXT4_ERROR, 0, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 0, "ext4_lookup").await;
     machine
         .check(
             10,
@@ -131,7 +131,7 @@ async fn an_unimportant_file_system_makes_events_only() {
         .await;
     machine.mounts(&srv("ext4", "rw", "rw,errors=remount-ro"));
     machine.check(10, &["Recovered: filesystem loop1"]).await;
-    machine.record(id::EXT4_ERROR, 1, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 1, "ext4_lookup").await;
     machine
         .check(
             10,
@@ -150,7 +150,7 @@ async fn a_volume_of_a_pod_is_told_with_the_pod() {
     );
     let mut machine = started(&mounts).await;
     machine.write("log/pods/default_web-0_5f0c/web/0.log", "");
-    machine.record(id::EXT4_ERROR, 1, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 1, "ext4_lookup").await;
     machine
         .check(1, &["Event of pod default/web-0: loop1 (ext4 on /var/lib/kubelet/plugins/globalmount, /var/lib/kubelet/pods/5f0c/volumes/csi/pv/mount) has an error, found in ext4_lookup:12"])
         .await;
@@ -162,9 +162,7 @@ async fn a_shut_down_xfs_is_at_fault_as_long_as_it_exists() {
     let mut machine = started(ROOT).await;
     machine.superblock("xfs/loop0");
     machine.mounts(&xfs);
-    machine
-        .record(id::XFS_SHUTDOWN, 0, "xfs_fs_goingdown")
-        .await;
+    machine.record(XFS_SHUTDOWN, 0, "xfs_fs_goingdown").await;
     machine
         .check(
             100,
@@ -231,7 +229,7 @@ async fn what_the_kernel_made_read_only_before_the_agent_started_is_a_fault() {
 async fn a_storm_of_errors_is_two_events() {
     let mut machine = started(&srv("ext4", "rw", "rw")).await;
     for _ in 0..1000 {
-        machine.record(id::EXT4_ERROR, 1, "ext4_lookup").await;
+        machine.record(EXT4_ERROR, 1, "ext4_lookup").await;
     }
     machine
         .check(
@@ -247,8 +245,8 @@ async fn a_storm_of_errors_is_two_events() {
 #[tokio::test(start_paused = true)]
 async fn a_file_system_in_a_container_only_makes_events() {
     let mut machine = started(ROOT).await;
-    machine.record(id::EXT4_ERROR, 1, "ext4_lookup").await;
-    machine.record(id::EXT4_ERROR, 9, "").await;
+    machine.record(EXT4_ERROR, 1, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 9, "").await;
     machine
         .check(10, &["Event: loop1 (not in the node's own mount table) has an error, found in ext4_lookup:12",
 "Event: 7:9 (not in the node's own mount table) has an error, found in an unknown place"])
@@ -280,7 +278,7 @@ async fn an_error_that_was_counted_but_not_reported_is_told_and_counted_as_misse
     let mut machine = Machine::start(&var("rw", "rw"));
     machine.write("sys/fs/ext4/loop0/errors_count", "3\n");
     machine.hear(10).await;
-    machine.record(id::EXT4_ERROR, 0, "ext4_lookup").await;
+    machine.record(EXT4_ERROR, 0, "ext4_lookup").await;
     machine.write("sys/fs/ext4/loop0/errors_count", "5\n");
     machine
         .check(

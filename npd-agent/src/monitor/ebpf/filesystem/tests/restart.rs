@@ -1,6 +1,6 @@
 //! The agent is replaced while a file system is at fault.
 
-use npd_ebpf::id;
+use npd_ebpf::filesystem::EXT4_SHUTDOWN;
 
 use super::machine::Machine;
 use super::{ROOT, srv, started, var};
@@ -12,7 +12,7 @@ async fn shut_down() -> Machine {
     let mut machine = Machine::start(&var("rw", "rw"));
     machine.superblock("ext4/loop0");
     machine.hear(6).await;
-    machine.record(id::EXT4_SHUTDOWN, 0, "ext4_ioctl").await;
+    machine.record(EXT4_SHUTDOWN, 0, "ext4_ioctl").await;
     let (event, condition) = (
         format!("Event: {SHUTDOWN}"),
         format!("Condition: {SHUTDOWN}"),

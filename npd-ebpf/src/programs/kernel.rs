@@ -1,0 +1,107 @@
+//! What every program needs: the kernel's memory, and the way up to the agent.
+
+use core::mem::offset_of;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel_str};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{PerCpuArray, RingBuf};
+
+use crate::oom::OomRecord;
+use crate::{Header, MAX_RECORD_KINDS, RING_BYTES};
+
+/// Logs through aya-log, for debugging programs; compiles to nothing without the feature.
+macro_rules! debug {
+    ($($arguments:tt)*) => {
+        #[cfg(feature = "ebpf-log")]
+        aya_log_ebpf::debug!($($arguments)*);
+    };
+}
+
+/// Reads a field of a global [`Layout`](crate::Layout), which the agent fills in before the
+/// programs are loaded. The verifier sees constants, and drops what does not apply.
+macro_rules! layout {
+    ($global:ident.$field:ident) => {
+        $crate::programs::kernel::load(&$global.$field)
+    };
+}
+
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Each processor counts by itself: the compiler has no atomic addition for this target.
+#[map]
+static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_RECORD_KINDS, 0);
+
+/// Reads what the agent has written, which is not what the compiler sees.
+#[inline(always)]
+pub(super) fn load(field: &'static u32) -> u32 {
+    // SAFETY: a reference is valid for reads.
+    unsafe { core::ptr::read_volatile(field) }
+}
+
+/// A place in the kernel's memory.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel(pub(super) u64);
+
+impl Kernel {
+    /// Reads a plain value at `offset`; the default if that is not mapped.
+    #[inline(always)]
+    pub(super) fn read<T: Default>(self, offset: u32) -> T {
+        // SAFETY: the helper checks the address and fails on one that cannot be read.
+        unsafe { bpf_probe_read_kernel(self.at(offset).0 as *const T) }.unwrap_or_default()
+    }
+
+    /// Follows the pointer at `offset`; null if there is none.
+    #[inline(always)]
+    pub(super) fn follow(self, offset: u32) -> Self {
+        Self(self.read(offset))
+    }
+
+    /// Copies the text here, ended by a zero; what cannot be read becomes empty.
+    #[inline(always)]
+    pub(super) fn text<const N: usize>(self) -> [u8; N] {
+        let mut to = [0; N];
+        // SAFETY: the helper writes at most N bytes, and checks the address that it reads.
+        unsafe { bpf_probe_read_kernel_str(to.as_mut_ptr().cast(), N as u32, self.0 as *const _) };
+        to
+    }
+
+    #[inline(always)]
+    pub(super) fn at(self, offset: u32) -> Self {
+        Self(self.0.wrapping_add(u64::from(offset)))
+    }
+
+    #[inline(always)]
+    pub(super) fn is_null(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Sends a record that begins with a [`Header`]; counts it if the ring is full.
+///
+/// # Safety
+///
+/// `fill` must write every field of the record but the header.
+#[inline(always)]
+pub(super) unsafe fn send<T: 'static>(id: u32, fill: impl FnOnce(*mut T)) {
+    let Some(mut entry) = RECORDS.reserve::<T>(0) else {
+        if let Some(drops) = DROPS.get_ptr_mut(id) {
+            // SAFETY: a value of the map is valid, and no other program runs on this processor.
+            unsafe { *drops += 1 };
+        }
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    let header = Header {
+        id,
+        reserved: 0,
+        // SAFETY: the helper has no preconditions.
+        time: unsafe { bpf_ktime_get_ns() },
+    };
+    const { assert!(offset_of!(OomRecord, header) == 0) };
+    // SAFETY: the reservation is aligned to 8 bytes and large enough for a T, which begins with a header.
+    unsafe { record.cast::<Header>().write(header) };
+    fill(record);
+    entry.submit(0);
+}
