@@ -4,9 +4,9 @@
 //! whose programs cannot be attached sees in another way, and says so: without privileges, on a
 //! kernel without BTF, or where a tracepoint is missing, the rest still works.
 //!
-//! A new probe is one file in `npd-ebpf/src/programs`, one file or folder here, and one line in
-//! [`PROBES`].
+//! A new probe is one file in `npd-ebpf/src/programs`, one folder here, and one line in [`PROBES`].
 
+pub mod aggregate;
 mod btf;
 mod config;
 pub mod filesystem;
@@ -17,6 +17,7 @@ mod load;
 mod memory;
 mod oom;
 pub mod probe;
+mod probes;
 pub mod program;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
@@ -38,14 +39,12 @@ use tracing::warn;
 use self::config::CheckedEbpfConfig;
 use self::load::{Programs, ProgramsHandle, TaskWalk, why};
 use self::probe::{Probe, ProbeContext, ProbeRule, ProbeSettings, SOURCE};
+use self::probes::PROBES;
 use self::program::Attached;
 use self::ring::Ring;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::problem::{Forever, Watched};
 use crate::reporter::{Report, Reporter};
-
-/// Every probe, in the order in which they are started.
-pub const PROBES: &[Probe] = &[oom::PROBE, hung_task::PROBE, filesystem::PROBE];
 
 /// The kind of monitor.
 pub const KIND: MonitorKind = MonitorKind {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use regex::Regex;
 use serde::Deserialize;
 
-use super::PROBES;
 use super::probe::{Probe, ProbeRule, ProbeSettings, Selector};
+use super::probes::PROBES;
 use crate::go::duration::GoDuration;
 use crate::go::regex::compile;
 use crate::monitor::{ConditionConfig, ConfigFile, Declaration};

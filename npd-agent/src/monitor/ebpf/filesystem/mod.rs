@@ -9,7 +9,7 @@
 //!
 //! Nothing here touches a file system itself: a call on a broken one may never return.
 
-pub mod aggregate;
+pub mod fault;
 pub mod kernel;
 pub mod mounts;
 mod report;
@@ -17,7 +17,7 @@ pub mod saved;
 pub mod state;
 pub mod wording;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,9 +29,8 @@ use npd_ebpf::filesystem::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use self::aggregate::Aggregate;
 use self::mounts::MountReading;
-use self::report::FilesystemClaim;
+use self::report::FilesystemReports;
 use self::saved::SavedFilesystem;
 use self::state::{FilesystemChanges, FilesystemState};
 use super::probe::{self, Probe, ProbeContext, ProbeRecord, Selector};
@@ -42,6 +41,7 @@ use crate::node::block::BlockDevice;
 use crate::node::mountinfo::WatchedMountinfo;
 use crate::node::pod_names::PodNames;
 use crate::problem::Forever;
+use crate::reporter::Report;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -171,14 +171,7 @@ struct FilesystemProbe {
     /// Whether any program is attached, and whether the one for errors in ext4 is.
     sees: bool,
     sees_errors: bool,
-    /// What was reported as lasting.
-    claims: BTreeMap<BlockDevice, FilesystemClaim>,
-    /// What was last kept for the next agent.
-    saved: Vec<SavedFilesystem>,
-    /// Errors and shutdowns, by device and wording.
-    happenings: Aggregate<(BlockDevice, String)>,
-    /// Whose volumes they are.
-    names: PodNames,
+    reports: FilesystemReports,
 }
 
 impl FilesystemProbe {
@@ -192,7 +185,7 @@ impl FilesystemProbe {
         let now = Instant::now();
         Self {
             state: FilesystemState::new(roots.clone()).with_saved(saved.clone()),
-            saved,
+            reports: FilesystemReports::new(saved, PodNames::new(&roots.log)),
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,
@@ -202,9 +195,6 @@ impl FilesystemProbe {
             counted: None,
             sees: false,
             sees_errors: false,
-            claims: BTreeMap::new(),
-            happenings: Aggregate::default(),
-            names: PodNames::new(&roots.log),
         }
     }
 
@@ -218,6 +208,28 @@ impl FilesystemProbe {
         self.answer(watch).await
     }
 
+    /// Tells the hub what the kernel's log need not be believed about.
+    async fn answer(&self, watch: &ProbeContext) -> anyhow::Result<()> {
+        if self.sees {
+            return watch.answers().await;
+        }
+        // Only the log tells of shutdowns of XFS then: its conditions hold until they are taken back.
+        let watching = Report::Watching {
+            probe: watch.probe.name,
+            conditions: BTreeSet::new(),
+        };
+        watch.reporter.send(watching).await
+    }
+
+    /// Brings what was told in line with what is.
+    async fn settle(&mut self, watch: &ProbeContext, well: BTreeSet<String>) -> anyhow::Result<()> {
+        self.reports.settle(watch, &self.state, well).await?;
+        if self.source_is_up == Some(true) {
+            self.reports.save(watch, &self.state).await?;
+        }
+        Ok(())
+    }
+
     /// Has the mount table read within `pause`.
     fn hurry(&mut self, pause: Duration) {
         let soon = self.not_before.max(Instant::now() + pause);
@@ -226,17 +238,14 @@ impl FilesystemProbe {
 
     /// When there is something to do though nothing happens.
     fn next_due(&self) -> Instant {
-        let summary = self.happenings.next_due().map(Instant::from_std);
+        let summary = self.reports.next_due();
         summary.map_or(self.due, |summary| summary.min(self.due))
     }
 
     /// Does what is due.
     async fn tick(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
-        let now = Instant::now();
-        for repeated in self.happenings.due(now.into_std()) {
-            self.tell(watch, &repeated, Timestamp::now()).await?;
-        }
-        if self.due <= now {
+        self.reports.repeat(watch, &self.state).await?;
+        if self.due <= Instant::now() {
             self.strangers.clear();
             self.look(watch).await?;
         }
@@ -252,7 +261,7 @@ impl FilesystemProbe {
             Ok(changes) => {
                 well.extend(changes.recovered);
                 for (device, name) in changes.ended {
-                    self.ended(watch, device).await?;
+                    self.reports.ended(watch, &self.state, device).await?;
                     well.insert(name);
                 }
                 if is_first {
@@ -274,10 +283,10 @@ impl FilesystemProbe {
         self.compare_counts(watch, now).await?;
         self.settle(watch, well).await?;
         let cost = now.elapsed();
-        let pace = match (self.claims.is_empty(), self.sees_errors) {
-            (false, _) => PACE_FAULTY,
-            (true, true) => PACE,
-            (true, false) => PACE_BLIND,
+        let pace = match (self.reports.any_fault(), self.sees_errors) {
+            (true, _) => PACE_FAULTY,
+            (false, true) => PACE,
+            (false, false) => PACE_BLIND,
         };
         self.not_before = now + cost * REST;
         self.due = self.not_before.max(now + pace);
@@ -290,7 +299,11 @@ impl FilesystemProbe {
             let mut known = self.state.iter().map(|(_, known)| known);
             known.any(|known| known.identity.name == *name && known.fault().is_some())
         };
-        let before = self.saved.iter().map(|saved| &saved.identity.name);
+        let before = self
+            .reports
+            .saved()
+            .iter()
+            .map(|saved| &saved.identity.name);
         before.filter(|name| !at_fault(name)).cloned().collect()
     }
 
@@ -336,7 +349,8 @@ impl FilesystemProbe {
             }
             let place = self.state.get(device).and_then(|known| known.error.clone());
             let what = wording::error(&place.unwrap_or_default());
-            self.happened(watch, device, what, missed, Timestamp::now())
+            self.reports
+                .happened(watch, &self.state, device, what, missed, Timestamp::now())
                 .await?;
         }
         Ok(())
@@ -365,7 +379,9 @@ impl FilesystemProbe {
             what
         };
         let timestamp = probe::timestamp(&record.header);
-        self.happened(watch, device, what, 1, timestamp).await?;
+        self.reports
+            .happened(watch, &self.state, device, what, 1, timestamp)
+            .await?;
         self.settle(watch, BTreeSet::new()).await?;
         self.hurry(PACE_RECORD);
         Ok(())

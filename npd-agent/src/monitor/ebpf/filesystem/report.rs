@@ -1,33 +1,82 @@
 //! What the probe tells, and takes back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::aggregate::Telling;
-use super::state::WatchedFilesystem;
-use super::{FilesystemProbe, wording};
+use super::saved::SavedFilesystem;
+use super::state::{FilesystemState, WatchedFilesystem};
+use super::wording;
+use crate::monitor::ebpf::aggregate::{Aggregate, Telling};
 use crate::monitor::ebpf::probe::{ProbeContext, ProbeRule, Sighting};
 use crate::node::block::BlockDevice;
 use crate::node::pod_names::PodNames;
 use crate::problem::Pod;
-use crate::reporter::Report;
 
 /// A fault that was reported, and must be taken back when it is over.
-#[derive(Debug)]
-pub(super) struct FilesystemClaim {
+struct FilesystemClaim {
     /// The file system's name then.
     name: String,
     /// Which permanent rules it concerns, by their place in the list.
     rules: Vec<usize>,
 }
 
-impl FilesystemProbe {
+/// What was told of file systems, and what is still to be told.
+pub(super) struct FilesystemReports {
+    /// What was reported as lasting.
+    claims: BTreeMap<BlockDevice, FilesystemClaim>,
+    /// What was last kept for the next agent.
+    saved: Vec<SavedFilesystem>,
+    /// Errors and shutdowns, by device and wording.
+    happenings: Aggregate<(BlockDevice, String)>,
+    /// Whose volumes they are.
+    names: PodNames,
+}
+
+impl FilesystemReports {
+    /// Nothing is told yet, but by the agent before this one what is `saved`.
+    pub(super) fn new(saved: Vec<SavedFilesystem>, names: PodNames) -> Self {
+        Self {
+            claims: BTreeMap::new(),
+            saved,
+            happenings: Aggregate::default(),
+            names,
+        }
+    }
+
+    /// Whether anything is at fault, as far as was told.
+    pub(super) fn any_fault(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
+    /// What was at fault when last kept.
+    pub(super) fn saved(&self) -> &[SavedFilesystem] {
+        &self.saved
+    }
+
+    /// When there is something to [repeat](Self::repeat).
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.happenings.next_due().map(Instant::from_std)
+    }
+
+    /// Tells how often things have happened again, where a window is over.
+    pub(super) async fn repeat(
+        &mut self,
+        watch: &ProbeContext,
+        state: &FilesystemState,
+    ) -> anyhow::Result<()> {
+        for repeated in self.happenings.due(Instant::now().into_std()) {
+            self.tell(watch, state, &repeated, Timestamp::now()).await?;
+        }
+        Ok(())
+    }
+
     /// Tells that something happened so many times, unless the same has just been told.
     pub(super) async fn happened(
         &mut self,
         watch: &ProbeContext,
+        state: &FilesystemState,
         device: BlockDevice,
         what: String,
         times: u64,
@@ -35,25 +84,26 @@ impl FilesystemProbe {
     ) -> anyhow::Result<()> {
         let now = Instant::now().into_std();
         for telling in self.happenings.note((device, what), times, now) {
-            self.tell(watch, &telling, timestamp).await?;
+            self.tell(watch, state, &telling, timestamp).await?;
         }
         Ok(())
     }
 
     /// Tells what happened, or how often it did.
-    pub(super) async fn tell(
+    async fn tell(
         &mut self,
         watch: &ProbeContext,
+        state: &FilesystemState,
         telling: &Telling<(BlockDevice, String)>,
         timestamp: Timestamp,
     ) -> anyhow::Result<()> {
         let (Telling::First((device, _)) | Telling::Again((device, _), _)) = telling;
-        let (name, described, pod) = if let Some(known) = self.state.get(*device) {
+        let (name, described, pod) = if let Some(known) = state.get(*device) {
             let name = known.identity.name.clone();
             let pod = pod(&mut self.names, known).await;
             (name, wording::name(known), pod)
         } else {
-            let name = device.name(&self.state.roots.sys);
+            let name = device.name(&state.roots.sys);
             let name = name.unwrap_or_else(|| device.to_string());
             let described = wording::name_out_of_sight(&name);
             (name, described, None)
@@ -64,7 +114,7 @@ impl FilesystemProbe {
             message: wording::happening(&described, telling),
             pod,
         };
-        let concerned = |rule: &ProbeRule| self.concerns(rule, *device);
+        let concerned = |rule: &ProbeRule| concerns(state, rule, *device);
         watch.happened(&sighting, concerned).await
     }
 
@@ -72,26 +122,14 @@ impl FilesystemProbe {
     pub(super) async fn ended(
         &mut self,
         watch: &ProbeContext,
+        state: &FilesystemState,
         device: BlockDevice,
     ) -> anyhow::Result<()> {
         for repeated in self.happenings.end(|(of, _)| *of == device) {
-            self.tell(watch, &repeated, Timestamp::now()).await?;
+            self.tell(watch, state, &repeated, Timestamp::now()).await?;
         }
         self.claims.remove(&device);
         Ok(())
-    }
-
-    /// Tells the hub what the kernel's log need not be believed about.
-    pub(super) async fn answer(&self, watch: &ProbeContext) -> anyhow::Result<()> {
-        if self.sees {
-            return watch.answers().await;
-        }
-        // Only the log tells of shutdowns of XFS then: its conditions hold until they are taken back.
-        let watching = Report::Watching {
-            probe: watch.probe.name,
-            conditions: BTreeSet::new(),
-        };
-        watch.reporter.send(watching).await
     }
 
     /// Brings what was reported as lasting in line with what is. What anyone claims of the file
@@ -100,10 +138,11 @@ impl FilesystemProbe {
     pub(super) async fn settle(
         &mut self,
         watch: &ProbeContext,
+        state: &FilesystemState,
         mut well: BTreeSet<String>,
     ) -> anyhow::Result<()> {
         self.claims.retain(|device, claim| {
-            let known = self.state.get(*device);
+            let known = state.get(*device);
             let same = known.filter(|known| known.identity.name == claim.name);
             let lasts = same.is_some_and(|known| known.fault().is_some());
             if !lasts {
@@ -114,14 +153,14 @@ impl FilesystemProbe {
         for name in well {
             watch.recovered(name).await?;
         }
-        let faults = self.state.iter().filter_map(|(device, known)| {
+        let faults = state.iter().filter_map(|(device, known)| {
             let fault = known.fault()?;
             Some((device, fault, known))
         });
         for (device, fault, known) in faults {
             let name = &known.identity.name;
             let concerned = |rule: &ProbeRule| {
-                rule.problem.condition.is_some() && self.state.backs(device, &rule.mount_points)
+                rule.problem.condition.is_some() && state.backs(device, &rule.mount_points)
             };
             let rules = watch.rules.iter().enumerate();
             let rules = rules.filter_map(|(place, rule)| concerned(rule).then_some(place));
@@ -142,29 +181,39 @@ impl FilesystemProbe {
             };
             let reported = known.error.is_some() || known.shutdown.is_some();
             if known.resumed && before.is_none() {
-                let concerned = |rule: &ProbeRule| self.concerns(rule, device);
+                let concerned = |rule: &ProbeRule| concerns(state, rule, device);
                 watch.resumes(&sighting, concerned).await?;
             } else {
                 watch.lasts(&sighting, concerned).await?;
             }
             if before.is_none() && rules.is_empty() && !reported && !known.resumed {
-                let concerned = |rule: &ProbeRule| self.concerns(rule, device);
+                let concerned = |rule: &ProbeRule| concerns(state, rule, device);
                 watch.happened(&sighting, concerned).await?;
             }
             let name = name.clone();
             self.claims.insert(device, FilesystemClaim { name, rules });
         }
-        let saved = self.state.saved();
-        if self.source_is_up == Some(true) && saved != self.saved {
+        Ok(())
+    }
+
+    /// Keeps for the next agent what is at fault, if that has changed.
+    pub(super) async fn save(
+        &mut self,
+        watch: &ProbeContext,
+        state: &FilesystemState,
+    ) -> anyhow::Result<()> {
+        let saved = state.saved();
+        if saved != self.saved {
             watch.remember(&saved).await?;
             self.saved = saved;
         }
         Ok(())
     }
+}
 
-    fn concerns(&self, rule: &ProbeRule, device: BlockDevice) -> bool {
-        self.state.backs(device, &rule.mount_points)
-    }
+/// Whether a rule is about the file system on `device`.
+fn concerns(state: &FilesystemState, rule: &ProbeRule, device: BlockDevice) -> bool {
+    state.backs(device, &rule.mount_points)
 }
 
 /// The pod whose volume it is, as its mount point below the kubelet's folder tells.

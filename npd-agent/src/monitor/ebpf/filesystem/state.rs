@@ -7,24 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
+use super::fault::Fault;
 use super::kernel::{self, Identity};
 use super::mounts::{MountAccess, MountTable, Superblock};
 use super::saved::SavedFilesystem;
 use crate::node::Roots;
 use crate::node::block::BlockDevice;
-
-/// What is wrong with a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// The kernel refuses writes, after an error or because someone pressed `SysRq`-U.
-    ReadOnly,
-    /// Someone remounted it.
-    RemountedReadOnly,
-    /// It refuses everything.
-    Shutdown,
-}
 
 /// The file systems in sight.
 #[derive(Debug)]
@@ -32,9 +20,9 @@ pub struct FilesystemState {
     /// Where /proc and /sys are.
     pub roots: Roots,
     backing: BTreeMap<PathBuf, BlockDevice>,
-    pub(super) known: BTreeMap<BlockDevice, WatchedFilesystem>,
+    known: BTreeMap<BlockDevice, WatchedFilesystem>,
     /// What an earlier agent reported of file systems that have not come into sight yet.
-    pub(super) saved: Vec<SavedFilesystem>,
+    saved: Vec<SavedFilesystem>,
 }
 
 /// What is different from the mount table before.
@@ -62,9 +50,9 @@ pub struct WatchedFilesystem {
     /// Why it was shut down, if that was reported.
     pub shutdown: Option<String>,
     /// Whether it must be read-only since an error, although the table has never shown that.
-    pub(super) unseen_read_only: bool,
+    unseen_read_only: bool,
     /// Who made it read-only, if it was not so when first seen.
-    pub(super) turned: Option<Fault>,
+    turned: Option<Fault>,
     /// Whether an earlier agent reported the fault, which has lasted since.
     pub resumed: bool,
     errors: Errors,
@@ -88,6 +76,21 @@ impl FilesystemState {
             known: BTreeMap::new(),
             saved: Vec::new(),
         }
+    }
+
+    /// The file systems at fault, also those out of sight.
+    pub fn saved(&self) -> Vec<SavedFilesystem> {
+        self.known
+            .values()
+            .filter_map(WatchedFilesystem::saved)
+            .collect()
+    }
+
+    /// Knows what an earlier agent reported of the file systems that will come into sight.
+    #[must_use]
+    pub fn with_saved(mut self, saved: Vec<SavedFilesystem>) -> Self {
+        self.saved = saved;
+        self
     }
 
     /// Takes in the mount table as it is now.
@@ -255,6 +258,35 @@ impl WatchedFilesystem {
         self.error = Some(place);
         self.unseen_read_only |= self.superblock.access == MountAccess::Writable
             && kernel::remounts_on_error(roots, &self.identity.name, &self.superblock);
+    }
+
+    fn saved(&self) -> Option<SavedFilesystem> {
+        Some(SavedFilesystem {
+            identity: self.identity.clone(),
+            fault: self.fault()?,
+            error: self.error.clone(),
+            shutdown: self.shutdown.clone(),
+            unseen_read_only: self.unseen_read_only,
+            turned: self.turned,
+        })
+    }
+
+    /// Goes on with what an earlier agent knew of this very file system.
+    fn resume(&mut self, saved: SavedFilesystem) {
+        // Without an instance, another file system on the device looks the same.
+        let surely = self.identity.instance.is_some();
+        // One that someone mounted read-only on purpose is so everywhere.
+        let superblock = &self.superblock;
+        let writable_mounts = superblock.read_only_mounts < superblock.mounts;
+        let lasts = |turned: &Fault| {
+            superblock.access == MountAccess::ReadOnly
+                && (surely || writable_mounts || *turned == Fault::RemountedReadOnly)
+        };
+        self.turned = saved.turned.filter(lasts).or(self.turned);
+        self.unseen_read_only = surely && saved.unseen_read_only;
+        self.shutdown = saved.shutdown.filter(|_| surely);
+        self.error = saved.error.filter(|_| surely);
+        self.resumed = self.fault() == Some(saved.fault);
     }
 
     /// What is wrong with it now.

@@ -2,9 +2,10 @@
 
 use npd_ebpf::filesystem::{EXT4_SHUTDOWN, FilesystemRecord};
 
-use super::aggregate::{Telling, WINDOW};
+use super::fault::Fault;
 use super::mounts::Superblock;
-use super::state::{Fault, WatchedFilesystem};
+use super::state::WatchedFilesystem;
+use crate::monitor::ebpf::aggregate::{Telling, WINDOW};
 use crate::monitor::ebpf::probe::text;
 
 /// Names a file system: `sda1 (ext4 on /var and 2 more)`.
