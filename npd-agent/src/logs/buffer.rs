@@ -7,14 +7,21 @@ use jiff::Timestamp;
 /// How many bytes of an entry's memory are used again, so that one long line does not keep its own.
 const MEMORY_KEPT: usize = 4096;
 
+/// How many bytes the entries of a ring may have together.
+const MAX_BYTES: usize = 1 << 20;
+
 /// The last entries of a log. A pattern sees them joined by newlines, oldest first.
 ///
 /// A ring that is not full yet has empty slots before its oldest entry, and these are joined too:
 /// its text starts with a newline for each. NPD's patterns can tell, so it is kept.
+///
+/// Long entries leave early: together they take at most [`MAX_BYTES`], or what the newest takes.
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     capacity: usize,
     entries: VecDeque<BufferedEntry>,
+    /// The length of all entries.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -38,6 +45,7 @@ impl LogBuffer {
         Self {
             capacity: capacity.max(1),
             entries: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -46,11 +54,17 @@ impl LogBuffer {
         self.capacity
     }
 
-    /// Adds the newest entry; the oldest goes when the ring is full, and lends its memory.
+    /// Adds the newest entry; the oldest go when the ring is full, and one lends its memory.
     pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) {
-        let full = self.entries.len() == self.capacity;
-        let oldest = full.then(|| self.entries.pop_front()).flatten();
-        let mut memory = oldest.map(|entry| entry.text).unwrap_or_default();
+        let mut memory = String::new();
+        self.bytes += text.len();
+        while self.entries.len() == self.capacity || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.entries.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.text.len();
+            memory = oldest.text;
+        }
         memory.clear();
         memory.shrink_to(MEMORY_KEPT);
         memory.push_str(text);
@@ -135,6 +149,18 @@ mod tests {
         check_joined(3, &["a", "b", "c"], &expect![[r#""a\nb\nc""#]]);
         check_joined(3, &["a", "b", "c", "d"], &expect![[r#""b\nc\nd""#]]);
         check_joined(1, &["a", "b"], &expect![[r#""b""#]]);
+    }
+
+    #[test]
+    fn long_entries_leave_early() {
+        let long = "x".repeat(MAX_BYTES / 2);
+        let full = ring(100, &["a", &long, &long]);
+        assert_eq!(full.entries.len(), 2);
+        let longer = ring(100, &["a", &"x".repeat(2 * MAX_BYTES)]);
+        assert_eq!(longer.entries.len(), 1);
+        assert_eq!(longer.bytes, 2 * MAX_BYTES);
+        let short = ring(100, &["a", &"x".repeat(2 * MAX_BYTES), "b"]);
+        assert_eq!(joined(&short).trim_start(), "b");
     }
 
     #[track_caller]
