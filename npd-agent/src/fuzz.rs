@@ -23,7 +23,7 @@ pub fn config(bytes: &[u8]) {
         bytes: bytes.to_vec(),
     };
     for kind in KINDS {
-        match (kind.load)(std::slice::from_ref(&file)) {
+        match (kind.load)(std::slice::from_ref(&file), &mut Vec::new()) {
             Ok(monitors) => drop(condition_types(&monitors)),
             Err(error) => drop(format!("{error:#}")),
         }

@@ -58,10 +58,12 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
         options, configs, ..
     } = flags;
     options.check()?;
-    let monitors = config::load(configs)?;
+    let loaded = config::load(configs)?;
     let node = Arc::new(Node::new(&options.hostname_override, var)?);
     let metrics = Metrics::new().context("registering the metrics")?;
     let status_page = StatusPage::new(node.name.clone(), Timestamp::now());
+    loaded.report(&metrics, &status_page);
+    let monitors = loaded.monitors;
     let cluster = options.has_cluster(var);
     let conditions = monitor::condition_types(&monitors);
     let state = options.state_dir.clone();

@@ -29,6 +29,8 @@ pub struct Metrics {
     /// problem, before anything is folded. A probe's, a plugin's and a threshold's count when they
     /// report: a plugin's on each run that is believed, a threshold's when it is crossed.
     pub rule_matches: IntCounterVec,
+    /// `npd_config_problems{monitor}`: what is wrong with a config file although the agent started.
+    pub config_problems: IntGaugeVec,
     /// `npd_probe_backend{probe,backend}`: 1 for the way in which a probe sees now.
     pub probe_backend: IntGaugeVec,
     /// `npd_probe_drops_total{probe}`: records that found the ring buffer full.
@@ -98,6 +100,11 @@ impl Metrics {
                 "npd_rule_matches_total",
                 "How often a rule found its problem, before repeats are folded.",
                 &["monitor", "reason"],
+            )?,
+            config_problems: int_gauge(
+                "npd_config_problems",
+                "What is wrong with a config file although the agent started: /status lists it.",
+                &["monitor"],
             )?,
             probe_backend: int_gauge(
                 "npd_probe_backend",

@@ -134,6 +134,9 @@ pub struct Problem {
     pub message_is_news: bool,
     /// Whether it is counted in `problem_counter` and `problem_gauge` (`metricsReporting`).
     pub metrics: bool,
+    /// Whether nothing comes of it, because its config file does not declare its condition. NPD runs
+    /// such a rule all the same.
+    pub inert: bool,
 }
 
 /// The thing that a fault is about, so that two witnesses of one fault are not taken for two faults.

@@ -174,6 +174,9 @@ impl Reporter {
             let labels = [&*finding.monitor, &*finding.problem.reason];
             self.metrics.rule_matches.with_label_values(&labels).inc();
         }
+        if finding.problem.inert {
+            return Ok(());
+        }
         self.send(Report::Finding(Box::new(finding))).await
     }
 
@@ -221,6 +224,7 @@ mod tests {
                     condition: None,
                     message_is_news: false,
                     metrics: true,
+                    inert: false,
                 }),
                 present,
                 timestamp: Timestamp::UNIX_EPOCH,

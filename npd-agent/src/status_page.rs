@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::go::json::ConfigProblem;
 use crate::problem::{Condition, ConditionStatus, Event};
 
 /// How many events `/events` shows.
@@ -25,6 +26,9 @@ pub struct StatusModel {
     pub version: &'static str,
     /// When the agent started.
     pub started: Timestamp,
+    /// What is wrong with config files although the agent started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub config_problems: Vec<ConfigProblem>,
     /// The running monitors, by name.
     pub monitors: BTreeMap<String, MonitorState>,
     /// Where records come from, by name.
@@ -114,6 +118,7 @@ impl StatusPage {
             node,
             version: env!("CARGO_PKG_VERSION"),
             started,
+            config_problems: Vec::new(),
             monitors: BTreeMap::new(),
             sources: BTreeMap::new(),
             plugins: BTreeMap::new(),

@@ -17,6 +17,7 @@ fn sees(witness: Witness, reason: &str, condition: Option<&str>, subject: Subjec
             condition: condition.map(Arc::from),
             message_is_news: false,
             metrics: true,
+            inert: false,
         }),
         present: ConditionStatus::True,
         timestamp: Timestamp::UNIX_EPOCH,

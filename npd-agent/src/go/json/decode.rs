@@ -60,6 +60,9 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((path, _)) = &self.place {
+            write!(f, "{path}: ")?;
+        }
         f.write_str(&self.message)
     }
 }
@@ -91,9 +94,9 @@ struct Decoder<'a, 'u> {
 }
 
 impl<'a, 'u> Decoder<'a, 'u> {
-    /// A file that consists of `null` is an empty one.
-    fn is_empty_file(&self) -> bool {
-        self.node.path.is_empty() && matches!(self.node.value, JsonValue::Null)
+    /// What is `null` and not left out is a file or an element of an array: Go leaves it empty.
+    fn is_null(&self) -> bool {
+        matches!(self.node.value, JsonValue::Null)
     }
 
     fn entries(self, entries: impl Iterator<Item = (&'a str, &'a JsonNode)>) -> Entries<'a, 'u> {
@@ -144,11 +147,8 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         let mut known: Vec<(&str, &JsonNode)> = Vec::new();
         for entry in entries {
             let exact = fields.iter().find(|field| **field == entry.key);
-            let field = exact.or_else(|| {
-                fields
-                    .iter()
-                    .find(|field| field.eq_ignore_ascii_case(&entry.key))
-            });
+            let field =
+                exact.or_else(|| fields.iter().find(|field| same_folded(field, &entry.key)));
             match field {
                 None => self.unknown.push(entry),
                 Some(_) if matches!(entry.value.value, JsonValue::Null) => {}
@@ -162,14 +162,14 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.is_empty_file() {
+        if self.is_null() {
             return visitor.visit_map(self.entries(std::iter::empty()));
         }
         self.deserialize_any(visitor)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.is_empty_file() {
+        if self.is_null() {
             return visitor.visit_seq(Items {
                 rest: [].iter(),
                 unknown: self.unknown,
@@ -193,6 +193,13 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        if self.is_null() {
+            return visitor.visit_str("");
+        }
+        self.deserialize_any(visitor)
+    }
+
     /// Only enums of plain names: Go's files have no other.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -207,9 +214,20 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit
         unit_struct tuple tuple_struct identifier ignored_any
     }
+}
+
+/// Whether Go takes a key for a field: it ignores the case of letters, also of the two that are no
+/// ASCII but have an ASCII letter for their other case.
+fn same_folded(field: &str, key: &str) -> bool {
+    let fold = |c: char| match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k', // the unit Kelvin
+        c => c.to_ascii_lowercase(),
+    };
+    field.chars().map(fold).eq(key.chars().map(fold))
 }
 
 fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, DecodeError> {

@@ -98,7 +98,10 @@ impl Builder<'_> {
             Some(b'n') => JsonValue::Null,
             Some(b't') => JsonValue::Bool(true),
             Some(b'f') => JsonValue::Bool(false),
-            Some(b'"') => JsonValue::String(read(source).map_err(|message| fault(&path, message))?),
+            Some(b'"') => {
+                let text = read(source).or_else(|_| read(&without_lone_surrogates(source)));
+                JsonValue::String(text.map_err(|message| fault(&path, message))?)
+            }
             Some(b'[') => {
                 let items: Vec<&RawValue> =
                     read(source).map_err(|message| fault(&path, message))?;
@@ -138,6 +141,35 @@ impl Builder<'_> {
 /// Reads one level of a document that is known to be JSON.
 fn read<'t, T: Deserialize<'t>>(source: &'t str) -> Result<T, String> {
     serde_json::from_str(source).map_err(|error| without_position(&error))
+}
+
+/// A string's source with U+FFFD for each half of a surrogate pair that stands alone, as Go reads it.
+fn without_lone_surrogates(source: &str) -> String {
+    let surrogate = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        let unit = u16::from_str_radix(digits, 16).ok()?;
+        (0xd800..0xe000).contains(&unit).then_some(unit)
+    };
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(escape) = rest.find('\\') {
+        let (before, from) = rest.split_at(escape);
+        text.push_str(before);
+        let second = from.get(6..).and_then(surrogate);
+        let length = match (surrogate(from), second) {
+            (Some(..0xdc00), Some(0xdc00..)) => 12,
+            (Some(_), _) => {
+                text.push(char::REPLACEMENT_CHARACTER);
+                rest = &from[6..];
+                continue;
+            }
+            (None, _) => from.len().min(2),
+        };
+        let (escaped, after) = from.split_at(length);
+        text.push_str(escaped);
+        rest = after;
+    }
+    text + rest
 }
 
 /// `serde_json`'s message without the position that it ends with.

@@ -1,8 +1,9 @@
 //! Config files as Go's `encoding/json` reads them, with a place for every complaint.
 //!
-//! * A key matches its field exactly or ignoring ASCII case; of several spellings the last wins.
+//! * A key matches its field exactly or ignoring case; of several spellings the last wins.
 //! * Unknown keys are ignored, and collected so that they can be warned about.
-//! * `null` leaves the default, so fields want `#[serde(default)]`.
+//! * `null` leaves the default, so fields want `#[serde(default)]`; as an element of an array it is
+//!   an empty string or object.
 //! * A value of the wrong type is an error, and so are comments, trailing commas and a byte order
 //!   mark.
 //! * Each byte that is not UTF-8 is read as U+FFFD.
@@ -11,8 +12,7 @@
 //! `serde_json` parses the text; matching keys and finding places is written here, because
 //! `serde_json` compares keys exactly, and `serde_path_to_error` knows paths but no lines of values
 //! that are wrong only when they are compared with others.
-//! Not reproduced: Go also merges the objects of a repeated key, folds the case of `ſ` and `K`, and
-//! reads half of a surrogate pair (`"\ud800"`) as U+FFFD, which is an error here.
+//! Not reproduced: Go merges the objects and arrays of a repeated key; here the last one counts.
 
 mod decode;
 mod document;
@@ -22,6 +22,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use document::JsonNode;
@@ -47,8 +48,10 @@ pub struct UnknownKey {
 }
 
 /// What is wrong in a config file, and where: `kernel.json:3:12: rules[0].reason: …`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
+///
+/// An error where NPD refuses the file. Where NPD starts, so does the agent, and lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigProblem {
     /// The file's name, as it was given.
     pub file: String,
     /// The line, from 1.
@@ -56,12 +59,13 @@ pub struct ConfigError {
     /// The column in characters, from 1.
     pub column: usize,
     /// The path to the value, such as `rules[0].reason`; empty for the file as a whole.
+    #[serde(rename = "field")]
     pub path: String,
     /// What is wrong with it.
     pub message: String,
 }
 
-impl ConfigError {
+impl ConfigProblem {
     /// A complaint about the value at a path of a file that was read before.
     ///
     /// If there is no such value, as when a required one is missing, the position is that of the
@@ -83,7 +87,7 @@ impl ConfigError {
     }
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
         if !self.path.is_empty() {
@@ -93,17 +97,17 @@ impl fmt::Display for ConfigError {
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl std::error::Error for ConfigProblem {}
 
 /// Reads a file's content; `file` is its name for error messages.
 pub fn from_slice<T: DeserializeOwned>(
     file: &str,
     bytes: &[u8],
-) -> Result<Decoded<T>, ConfigError> {
+) -> Result<Decoded<T>, ConfigProblem> {
     let text = to_text(bytes);
     let fail = |fault: JsonFault| {
         let (line, column) = position(&text, fault.offset);
-        ConfigError {
+        ConfigProblem {
             file: file.to_owned(),
             line,
             column,

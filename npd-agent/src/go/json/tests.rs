@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, from_slice, locate};
+use super::{ConfigProblem, from_slice, locate};
 use crate::go::duration::GoDuration;
 use crate::go::vectors;
 
@@ -66,6 +66,40 @@ fn reads_bytes_that_are_not_utf8_as_replacement_characters() {
 }
 
 #[track_caller]
+fn reads(document: &str) -> File {
+    from_slice("c.json", document.as_bytes()).unwrap().value
+}
+
+/// NPD starts with such a file.
+#[test]
+fn null_in_an_array_is_an_empty_element() {
+    let rules = reads(r#"{"rules": [null, {"args": [null, "a"]}]}"#).rules;
+    assert_eq!(rules[0], Rule::default());
+    assert_eq!(rules[1].args, ["", "a"]);
+}
+
+#[test]
+fn half_of_a_surrogate_pair_is_a_replacement_character() {
+    for (written, read) in [
+        (r"a\ud800b", "a\u{fffd}b"),
+        (r"\uDFFF\ud83d", "\u{fffd}\u{fffd}"),
+        (r"\ud83d\ude00\ud83d\u0041", "😀\u{fffd}A"),
+        (r"ä\\ud800\ud800\n", "ä\\ud800\u{fffd}\n"),
+    ] {
+        let file = reads(&format!(r#"{{"plugin": "{written}"}}"#));
+        assert_eq!(file.plugin, read, "{written}");
+    }
+}
+
+#[test]
+fn keys_are_folded_as_go_folds_them() {
+    let file = reads("{\"\u{17f}\": 1, \"RULE\u{17f}\": [{}], \"metric\u{17f}Reporting\": true}");
+    assert_eq!((file.rules.len(), file.metrics_reporting), (1, Some(true)));
+    let kelvin = reads("{\"loo\u{212a}bac\u{212a}\": \"5s\"}");
+    assert_eq!(kelvin.lookback, Some(GoDuration::from_secs(5)));
+}
+
+#[track_caller]
 fn fails(document: &str, expected: &Expect) {
     let error = from_slice::<File>("c.json", document.as_bytes()).unwrap_err();
     expected.assert_eq(&error.to_string());
@@ -76,10 +110,6 @@ fn names_file_line_column_and_field() {
     fails(
         "{\n  \"rules\": [\n    {\"reason\": \"ok\"},\n    {\"Reason\": 5}\n  ]\n}",
         &expect!["c.json:4:16: rules[1].Reason: invalid type: integer `5`, expected a string"],
-    );
-    fails(
-        r#"{"rules": [null]}"#,
-        &expect!["c.json:1:12: rules[0]: invalid type: null, expected struct Rule"],
     );
     fails(
         r#"{"pluginConfig": {"ä": "ö", "source": [1]}}"#,
@@ -174,7 +204,7 @@ fn locates_values_by_their_path() {
 fn complains_about_values_that_were_read_before() {
     let document = b"{\n \"rules\": [{\"pattern\": \"(\"}]\n}";
     let check = |path, expected: &Expect| {
-        expected.assert_eq(&ConfigError::new("c.json", document, path, "is wrong").to_string());
+        expected.assert_eq(&ConfigProblem::new("c.json", document, path, "is wrong").to_string());
     };
     check(
         "rules[0].pattern",

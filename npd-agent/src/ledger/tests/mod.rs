@@ -22,6 +22,7 @@ fn finding(at: i64, claimant: &str, reason: &str, present: ConditionStatus, text
             condition: Some(Arc::from("Sick")),
             message_is_news: false,
             metrics: true,
+            inert: false,
         }),
         present,
         timestamp: second(at),

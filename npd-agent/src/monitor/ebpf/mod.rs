@@ -43,6 +43,7 @@ use self::probes::PROBES;
 use self::program::Attached;
 use self::ring::Ring;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
+use crate::go::json::ConfigProblem;
 use crate::problem::{Forever, Watched};
 use crate::reporter::{Report, Reporter};
 
@@ -70,7 +71,7 @@ struct EbpfMonitor {
     rules: Vec<(&'static Probe, ProbeRule)>,
 }
 
-fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
     let mut declarations = Vec::new();
     let mut rules = Vec::new();
     let mut settings: Option<ProbeSettings> = None;
@@ -79,7 +80,7 @@ fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
             declaration,
             settings: of_file,
             rules: of_rules,
-        } = config::load(file)?;
+        } = config::load(file, problems)?;
         declarations.push(declaration);
         rules.extend(of_rules);
         settings = Some(match settings {

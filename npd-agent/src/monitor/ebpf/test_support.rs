@@ -214,6 +214,7 @@ pub(super) fn rule(reason: &str, condition: Option<&str>, mount_points: &[&str])
             condition: condition.map(Arc::from),
             message_is_news: false,
             metrics: true,
+            inert: false,
         }),
         comm: None,
         mount_points: mount_points.iter().map(PathBuf::from).collect(),

@@ -14,6 +14,7 @@ mod source;
 
 use std::collections::BTreeMap;
 
+use crate::go::json::ConfigProblem;
 use crate::monitor::{ConfigFile, MonitorKind, Monitors};
 
 use self::config::Source;
@@ -32,19 +33,21 @@ pub const KIND: MonitorKind = MonitorKind {
     load,
 };
 
-fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
     let mut kmsg = Vec::new();
     let mut log_files = BTreeMap::<_, Vec<_>>::new();
     let mut journals = BTreeMap::<_, Vec<_>>::new();
     for file in files {
-        match config::parse(file)? {
-            (Source::Kmsg, set) => kmsg.push(set),
-            (Source::File(path, translator), set) => {
+        match config::parse(file, problems)? {
+            (Some(Source::Kmsg), set) => kmsg.push(set),
+            (Some(Source::File(path, translator)), set) => {
                 log_files.entry(path).or_default().push((set, translator));
             }
-            (Source::Journal(folder, wanted), set) => {
+            (Some(Source::Journal(folder, wanted)), set) => {
                 journals.entry((folder, wanted)).or_default().push(set);
             }
+            // NPD fails to start this one, and runs the others.
+            (None, _) => {}
         }
     }
     let mut monitors = Monitors::new();

@@ -13,6 +13,7 @@ mod result;
 mod schedule;
 mod threshold;
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,7 +28,8 @@ use self::histories::{Histories, Ran};
 use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
-use crate::exec::{self, Abandoned, Bounds, Spawner};
+use crate::exec::{self, Abandoned, Bounds, RunError, Spawner};
+use crate::go::json::ConfigProblem;
 use crate::node::random;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
@@ -55,17 +57,17 @@ struct PluginMonitor {
 /// the agent may not make cgroups.
 type SharedBounds = Arc<OnceLock<Option<Bounds>>>;
 
-fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
     let spawner = Spawner::default();
     let bounds = SharedBounds::default();
-    let monitor = |file| -> anyhow::Result<Box<dyn Monitor>> {
+    let mut monitor = |file| -> anyhow::Result<Box<dyn Monitor>> {
         Ok(Box::new(PluginMonitor {
-            config: config::load(file)?,
+            config: config::load(file, problems)?,
             spawner: spawner.clone(),
             bounds: Arc::clone(&bounds),
         }))
     };
-    files.iter().map(monitor).collect()
+    files.iter().map(&mut monitor).collect()
 }
 
 impl Monitor for PluginMonitor {
@@ -152,7 +154,11 @@ fn run(spawner: Spawner, rule: usize, of: &PluginRule) -> impl Future<Output = R
     let (program, limit) = (of.program.clone(), of.timeout);
     async move {
         let started = Instant::now();
-        let outcome = exec::run(&spawner, program, limit, OUTPUT_KEPT).await;
+        let outcome = if limit.is_zero() {
+            Err(RunError::NotStarted(io::ErrorKind::TimedOut.into()))
+        } else {
+            exec::run(&spawner, program, limit, OUTPUT_KEPT).await
+        };
         Ran {
             rule,
             outcome,

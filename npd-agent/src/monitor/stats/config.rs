@@ -3,18 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use regex::Regex;
 use serde::Deserialize;
-use tracing::warn;
 
 use super::collector_task::CollectorTask;
 use super::exported::{Names, exported_name};
 use super::metric::{Metric, Want, WantedMetrics};
 use super::rule::{StatsRule, StatsRuleConfig};
 use super::{SECTIONS, Section, StatsMonitor};
-use crate::go::duration::GoDuration;
-use crate::go::json::ConfigError;
-use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
+use crate::go::duration::{DurationError, GoDuration};
+use crate::go::json::ConfigProblem;
+use crate::go::regex::{RegexError, compile};
+use crate::monitor::config_file::{ConditionConfig, Lenient};
+use crate::monitor::{ConfigFile, Declaration, FileCheck};
+use crate::problem::Healthy;
+
+/// The metrics of problems. NPD refuses a file that exports another under such a name.
+const NAMES_OF_NPD: &[&str] = &["problem_counter", "problem_gauge"];
+
+/// How the names of all other metrics of the agent begin. NPD has none like that.
+const OUR_NAMES: &str = "npd_";
+
+const DEFAULT_SOURCE: &str = "system-stats-monitor";
 
 /// NPD's.
 const DEFAULT_INTERVAL: GoDuration = GoDuration::from_secs(60);
@@ -25,7 +37,7 @@ const DEFAULT_INTERVAL: GoDuration = GoDuration::from_secs(60);
 #[serde(default)]
 pub struct StatsConfig {
     #[serde(rename = "invokeInterval")]
-    invoke_interval: Option<GoDuration>,
+    invoke_interval: MaybeDuration,
     #[serde(rename = "procPath")]
     proc_path: PathBuf,
     pub(super) cpu: SectionConfig,
@@ -41,9 +53,9 @@ pub struct StatsConfig {
     pub(super) cgroup: SectionConfig,
     pub(super) hardware: SectionConfig,
     pub(super) clock: SectionConfig,
-    source: String,
-    conditions: Vec<ConditionConfig>,
-    rules: Vec<StatsRuleConfig>,
+    source: Lenient<String>,
+    conditions: Lenient<Vec<ConditionConfig>>,
+    rules: Lenient<Vec<Lenient<StatsRuleConfig>>>,
 }
 
 /// A section. Each understands the options that are its own.
@@ -60,13 +72,13 @@ pub struct SectionConfig {
     pub include_all_attached_blk: bool,
     /// `disk`: NPD's limit for a command that is not run here. A bad one is an error all the same.
     #[serde(rename = "lsblkTimeout")]
-    lsblk_timeout: Option<GoDuration>,
+    lsblk_timeout: MaybeDuration,
     /// `osFeature`: the file that lists the modules known to be harmless.
     #[serde(rename = "knownModulesConfigPath")]
     pub known_modules_config_path: PathBuf,
     /// `net`: interfaces to leave out.
     #[serde(rename = "excludeInterfaceRegexp")]
-    pub exclude_interface_regexp: String,
+    pub exclude_interface_regexp: InterfaceRegexp,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -76,65 +88,85 @@ struct MetricConfig {
     display_name: String,
 }
 
+/// Which interfaces are left out; none if it is empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct InterfaceRegexp(pub Option<Regex>);
+
+impl TryFrom<String> for InterfaceRegexp {
+    type Error = RegexError;
+
+    fn try_from(pattern: String) -> Result<Self, Self::Error> {
+        if pattern.is_empty() {
+            return Ok(Self(None));
+        }
+        compile(&pattern).map(|compiled| Self(Some(compiled)))
+    }
+}
+
+/// A Go duration, where NPD takes an empty text for none.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+struct MaybeDuration(Option<GoDuration>);
+
+impl TryFrom<String> for MaybeDuration {
+    type Error = DurationError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse().map(|duration| Self(Some(duration)))
+    }
+}
+
 /// Checks a file. `names` holds what the files before it export.
-pub fn load(file: &ConfigFile, names: &mut Names) -> Result<StatsMonitor, ConfigError> {
-    let config = file.decode::<StatsConfig>()?;
+pub fn load(
+    file: &ConfigFile,
+    problems: &mut Vec<ConfigProblem>,
+    names: &mut Names,
+) -> Result<StatsMonitor, ConfigProblem> {
+    let check = FileCheck::new(file, problems);
     let own = Names::new();
-    Checker { file, names, own }.check(config)
+    Checker { check, names, own }.load()
 }
 
 struct Checker<'a> {
-    file: &'a ConfigFile,
+    check: FileCheck<'a>,
     names: &'a mut Names,
     /// Those that this file adds.
     own: Names,
 }
 
 impl Checker<'_> {
-    fn check(mut self, config: StatsConfig) -> Result<StatsMonitor, ConfigError> {
-        let interval = config.invoke_interval.unwrap_or(DEFAULT_INTERVAL);
-        let Some(period) = interval.to_std().filter(|period| !period.is_zero()) else {
-            let message = format!("{interval} is not over 0");
-            return Err(self.file.error("invokeInterval", message));
-        };
-        if let Some(patience) = config.disk.lsblk_timeout {
-            let accepted = patience.to_std();
-            if accepted.is_none_or(|patience| patience.is_zero() || patience > period) {
-                let message = format!("{patience} is not over 0 and at most invokeInterval");
-                return Err(self.file.error("disk.lsblkTimeout", message));
-            }
-        }
-        let source = Arc::from(match &*config.source {
-            "" => "system-stats-monitor",
-            source => source,
-        });
-        let conditions: Vec<_> = config
-            .conditions
-            .iter()
-            .map(|written| written.clone().healthy())
-            .collect();
-        let mut rules = Vec::new();
-        for (index, written) in config.rules.iter().enumerate() {
-            let rule = written.check(&conditions);
-            rules.push(rule.map_err(|(field, message)| {
-                self.file.error(&format!("rules[{index}].{field}"), message)
-            })?);
-        }
+    fn load(mut self) -> Result<StatsMonitor, ConfigProblem> {
+        let mut config: StatsConfig = self.check.decode()?;
+        let period = self.interval(&config)?;
+        let source = std::mem::take(&mut config.source).take(&mut self.check, "source");
+        let source = source.filter(|source| !source.is_empty());
+        let written = std::mem::take(&mut config.conditions).take(&mut self.check, "conditions");
+        let conditions = self.check.conditions(written.unwrap_or_default());
+        let rules = self.rules(std::mem::take(&mut config.rules), &conditions);
         let mut collectors = Vec::new();
         for section in SECTIONS {
             collectors.extend(self.collector(section, (section.config)(&config), &rules)?);
         }
-        self.warn_of_unknown(&config);
+        self.note_unknown(&config);
+        if collectors.is_empty() {
+            self.check
+                .note("", "no metric is asked for; nothing is collected");
+        }
         self.names.append(&mut self.own.clone());
+        let file = &self.check.file.name;
         let problems = rules.iter().map(|rule| Arc::clone(&rule.problem)).collect();
         Ok(StatsMonitor {
-            name: format!("system-stats {}", self.file.name),
-            file: Arc::clone(&self.file.name),
+            name: format!("system-stats {file}"),
+            file: Arc::clone(file),
             interval: period,
             proc: Some(config.proc_path).filter(|path| !path.as_os_str().is_empty()),
             declaration: Declaration {
-                monitor: Arc::clone(&self.file.name),
-                source,
+                monitor: Arc::clone(file),
+                source: Arc::from(source.as_deref().unwrap_or(DEFAULT_SOURCE)),
                 conditions,
                 problems,
                 publish_at_start: true,
@@ -146,26 +178,61 @@ impl Checker<'_> {
         })
     }
 
+    fn interval(&self, config: &StatsConfig) -> Result<Duration, ConfigProblem> {
+        let interval = config.invoke_interval.0.unwrap_or(DEFAULT_INTERVAL);
+        let Some(period) = interval.to_std().filter(|period| !period.is_zero()) else {
+            let message = format!("{interval} is not over 0");
+            return Err(self.check.error("invokeInterval", message));
+        };
+        if let Some(patience) = config.disk.lsblk_timeout.0 {
+            let accepted = patience.to_std();
+            if accepted.is_none_or(|patience| patience.is_zero() || patience > period) {
+                let message = format!("{patience} is not over 0 and at most invokeInterval");
+                return Err(self.check.error("disk.lsblkTimeout", message));
+            }
+        }
+        Ok(period)
+    }
+
+    fn rules(
+        &mut self,
+        written: Lenient<Vec<Lenient<StatsRuleConfig>>>,
+        conditions: &[Healthy],
+    ) -> Vec<StatsRule> {
+        let written = written.take(&mut self.check, "rules").unwrap_or_default();
+        let rules = written.into_iter().enumerate().filter_map(|(index, rule)| {
+            let rule = rule.take(&mut self.check, &format!("rules[{index}]"))?;
+            rule.checked(&mut self.check, index, conditions)
+        });
+        rules.collect()
+    }
+
     /// A collector, if something of it is wanted.
     fn collector(
         &mut self,
         section: &'static Section,
         written: &SectionConfig,
         rules: &[StatsRule],
-    ) -> Result<Option<CollectorTask>, ConfigError> {
+    ) -> Result<Option<CollectorTask>, ConfigProblem> {
         let field = |field: &str| format!("{}.{field}", section.name);
         let mut wanted = WantedMetrics::new();
         for (id, MetricConfig { display_name }) in &written.metrics_configs {
-            let key = field(&format!("metricsConfigs.{id}"));
-            let metric = section.metrics.iter().find(|metric| metric.id == id);
-            let Some(metric) = metric.filter(|_| !display_name.is_empty()) else {
+            let Some(metric) = section.metrics.iter().find(|metric| metric.id == id) else {
                 continue;
             };
+            let key = field(&format!("metricsConfigs.{id}"));
+            if display_name.is_empty() {
+                self.check.note(
+                    &key,
+                    "its displayName is missing; the metric is not exported",
+                );
+                continue;
+            }
             let name = exported_name(display_name);
-            self.declare(&name, metric)
-                .map_err(|message| self.file.error(&key, message))?;
-            let name = Some(name);
-            wanted.insert(metric.id, Want { metric, name });
+            if self.declare(&key, &name, metric)? {
+                let name = Some(name);
+                wanted.insert(metric.id, Want { metric, name });
+            }
         }
         for metric in section.metrics {
             if rules.iter().any(|rule| rule.metric.id == metric.id) {
@@ -176,12 +243,11 @@ impl Checker<'_> {
         if wanted.is_empty() {
             return Ok(None);
         }
-        let collector = (section.build)(written, self.file.dir.as_deref())
-            .map_err(|(option, message)| self.file.error(&field(option), message))?;
+        let collector = (section.build)(written, self.check.file.dir.as_deref());
         Ok(Some(CollectorTask::new(section.name, wanted, collector)))
     }
 
-    fn warn_of_unknown(&self, config: &StatsConfig) {
+    fn note_unknown(&mut self, config: &StatsConfig) {
         let mut unknown = BTreeSet::new();
         let key = |section: &str, id: &str| format!("{section}.metricsConfigs.{id}");
         for section in SECTIONS {
@@ -194,22 +260,36 @@ impl Checker<'_> {
             }
         }
         for key in unknown {
-            let file = &*self.file.name;
-            warn!(file, key, "Unknown metric in config file");
+            self.check.note(&key, "is no metric; it has no effect");
         }
     }
 
-    /// Takes a name for a metric. Two config files may export the same metric under one name.
-    fn declare(&mut self, name: &str, metric: &'static Metric) -> Result<(), String> {
+    /// Takes a name for a metric; whether that can be exported under it. Two config files may export
+    /// the same metric under one name.
+    fn declare(
+        &mut self,
+        key: &str,
+        name: &str,
+        metric: &'static Metric,
+    ) -> Result<bool, ConfigProblem> {
         match self.names.get(name).or_else(|| self.own.get(name)) {
             Some(known) if known.id != metric.id => {
-                Err(format!("{name} is the exported name of {}", known.id))
+                let message = format!("{name} is the exported name of {}", known.id);
+                return Err(self.check.error(key, message));
             }
-            Some(_) => Ok(()),
-            None => {
-                self.own.insert(name.to_owned(), metric);
-                Ok(())
-            }
+            Some(_) => return Ok(true),
+            None => {}
         }
+        if NAMES_OF_NPD.contains(&name) {
+            let message = format!("{name} is the name of another metric");
+            return Err(self.check.error(key, message));
+        }
+        if name.starts_with(OUR_NAMES) {
+            let message = format!("names with {OUR_NAMES} are the agent's own; it is not exported");
+            self.check.note(key, message);
+            return Ok(false);
+        }
+        self.own.insert(name.to_owned(), metric);
+        Ok(true)
     }
 }

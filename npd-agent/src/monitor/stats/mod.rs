@@ -41,6 +41,7 @@ use self::exported::Names;
 use self::metric::{Collect, Metric, Sample};
 use self::rule::StatsRule;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
+use crate::go::json::ConfigProblem;
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
 
@@ -52,9 +53,8 @@ pub const KIND: MonitorKind = MonitorKind {
     load,
 };
 
-/// Makes a collector of its section (relative paths start at the folder), or names the field that
-/// is wrong and says why.
-type Build = fn(&SectionConfig, Option<&Path>) -> Result<Box<dyn Collect>, (&'static str, String)>;
+/// Makes a collector of its section. Relative paths start at the folder.
+type Build = fn(&SectionConfig, Option<&Path>) -> Box<dyn Collect>;
 
 /// A section of the config file, and who collects it. A section may have several collectors.
 struct Section {
@@ -71,79 +71,79 @@ const SECTIONS: &[Section] = &[
         name: "cpu",
         metrics: cpu::METRICS,
         config: |config| &config.cpu,
-        build: |_, _| Ok(Box::<cpu::CpuCollector>::default()),
+        build: |_, _| Box::<cpu::CpuCollector>::default(),
     },
     Section {
         name: "disk",
         metrics: disk::METRICS,
         config: |config| &config.disk,
-        build: |config, _| Ok(disk::new(config)),
+        build: |config, _| disk::new(config),
     },
     Section {
         name: "host",
         metrics: host::METRICS,
         config: |config| &config.host,
-        build: |_, _| Ok(Box::<host::HostCollector>::default()),
+        build: |_, _| Box::<host::HostCollector>::default(),
     },
     Section {
         name: "memory",
         metrics: memory::METRICS,
         config: |config| &config.memory,
-        build: |_, _| Ok(Box::new(memory::MemoryCollector)),
+        build: |_, _| Box::new(memory::MemoryCollector),
     },
     Section {
         name: "osFeature",
         metrics: os_feature::METRICS,
         config: |config| &config.os_feature,
-        build: |config, folder| Ok(os_feature::new(config, folder)),
+        build: |config, folder| os_feature::new(config, folder),
     },
     Section {
         name: "net",
         metrics: net::METRICS,
         config: |config| &config.net,
-        build: net::new,
+        build: |config, _| net::new(config),
     },
     Section {
         name: "pressure",
         metrics: pressure::METRICS,
         config: |config| &config.pressure,
-        build: |_, _| Ok(Box::new(pressure::PressureCollector)),
+        build: |_, _| Box::new(pressure::PressureCollector),
     },
     Section {
         name: "kernel",
         metrics: kernel::METRICS,
         config: |config| &config.kernel,
-        build: |_, _| Ok(Box::new(kernel::KernelCollector)),
+        build: |_, _| Box::new(kernel::KernelCollector),
     },
     Section {
         name: "limits",
         metrics: limits::METRICS,
         config: |config| &config.limits,
-        build: |_, _| Ok(Box::new(limits::LimitsCollector)),
+        build: |_, _| Box::new(limits::LimitsCollector),
     },
     Section {
         name: "cgroup",
         metrics: cgroup::METRICS,
         config: |config| &config.cgroup,
-        build: |_, _| Ok(Box::<cgroup::CgroupCollector>::default()),
+        build: |_, _| Box::<cgroup::CgroupCollector>::default(),
     },
     Section {
         name: "hardware",
         metrics: hardware::METRICS,
         config: |config| &config.hardware,
-        build: |_, _| Ok(Box::new(hardware::HardwareCollector)),
+        build: |_, _| Box::new(hardware::HardwareCollector),
     },
     Section {
         name: "clock",
         metrics: clock::METRICS,
         config: |config| &config.clock,
-        build: |_, _| Ok(Box::new(clock::ClockCollector)),
+        build: |_, _| Box::new(clock::ClockCollector),
     },
     Section {
         name: "disk",
         metrics: filesystem::METRICS,
         config: |config| &config.disk,
-        build: |_, _| Ok(Box::<filesystem::FilesystemCollector>::default()),
+        build: |_, _| Box::<filesystem::FilesystemCollector>::default(),
     },
 ];
 
@@ -163,9 +163,9 @@ pub struct StatsMonitor {
 }
 
 /// Checks the files. Two of them may export one metric under one name.
-fn load(files: &[ConfigFile]) -> anyhow::Result<Monitors> {
+fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
     let mut names = Names::new();
-    let load = |file| Ok(Box::new(config::load(file, &mut names)?) as Box<dyn Monitor>);
+    let load = |file| Ok(Box::new(config::load(file, problems, &mut names)?) as Box<dyn Monitor>);
     files.iter().map(load).collect()
 }
 

@@ -1,12 +1,9 @@
 //! `net`: what each interface received and sent.
 
-use std::path::Path;
-
 use regex::Regex;
 
 use super::config::SectionConfig;
 use super::metric::{Collect, Label, Labels, Metric, Sample};
-use crate::go;
 use crate::node::Roots;
 use crate::node::files::each_line;
 
@@ -103,16 +100,9 @@ pub struct NetCollector {
 }
 
 /// Makes the collector.
-pub fn new(
-    config: &SectionConfig,
-    _dir: Option<&Path>,
-) -> Result<Box<dyn Collect>, (&'static str, String)> {
-    let pattern = Some(&config.exclude_interface_regexp).filter(|pattern| !pattern.is_empty());
-    let exclude = pattern
-        .map(|pattern| go::regex::compile(pattern))
-        .transpose()
-        .map_err(|error| ("excludeInterfaceRegexp", error.to_string()))?;
-    Ok(Box::new(NetCollector { exclude }))
+pub fn new(config: &SectionConfig) -> Box<dyn Collect> {
+    let exclude = config.exclude_interface_regexp.0.clone();
+    Box::new(NetCollector { exclude })
 }
 
 impl Collect for NetCollector {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::SECTIONS;
 use super::metric::{Labels, Metric, MetricSeries, Sample};
-use crate::go::duration::GoDuration;
+use crate::monitor::FileCheck;
+use crate::monitor::config_file::{NotNegative, RuleHead};
 use crate::problem::{ConditionStatus, Healthy, Problem};
 
 /// A rule as written. Its metric is collected whether it is exported or not.
@@ -30,7 +31,7 @@ pub struct StatsRuleConfig {
     /// A problem if the value is less.
     pub below: Option<f64>,
     /// How long it must last before it is told; 0 tells at once.
-    pub r#for: GoDuration,
+    pub r#for: NotNegative,
 }
 
 /// A rule that has been checked, and what it knows of each series.
@@ -64,27 +65,45 @@ pub struct Change {
 }
 
 impl StatsRuleConfig {
-    /// Checks the rule, or names the field that is wrong and says why.
-    pub fn check(&self, conditions: &[Healthy]) -> Result<StatsRule, (&'static str, String)> {
-        let condition = match &*self.r#type {
-            "temporary" => None,
-            "permanent" => Some(Arc::from(&*self.condition)),
-            other => {
-                return Err((
-                    "type",
-                    format!("{other:?} is neither temporary nor permanent"),
-                ));
-            }
+    /// Checks the rule, which is number `index` of its file. Notes why it has no effect, if so:
+    /// NPD does not know these rules, and starts.
+    pub fn checked(
+        self,
+        check: &mut FileCheck<'_>,
+        index: usize,
+        conditions: &[Healthy],
+    ) -> Option<StatsRule> {
+        let head = RuleHead {
+            index,
+            r#type: &self.r#type,
+            condition: &self.condition,
+            reason: &self.reason,
         };
-        let declared = |wanted: &Arc<str>| conditions.iter().any(|known| known.r#type == *wanted);
-        if condition.as_ref().is_some_and(|wanted| !declared(wanted)) {
-            return Err((
-                "condition",
-                format!("{:?} is not among the conditions", self.condition),
-            ));
-        }
-        let metrics = SECTIONS.iter().flat_map(|section| section.metrics);
-        let Some(metric) = metrics.into_iter().find(|metric| metric.id == self.metric) else {
+        let problem = head.problem(check, conditions, true);
+        let problem = problem
+            .map_err(|refused| check.note_refused(refused))
+            .ok()?;
+        let target = self.target();
+        let target = target.map_err(|(key, message)| {
+            let message = format!("{message}; the rule has no effect");
+            check.note(&head.path(key), message);
+        });
+        let (metric, labels) = target.ok()?;
+        (!problem.inert).then(|| StatsRule {
+            problem: Arc::new(problem),
+            metric,
+            labels,
+            above: self.above,
+            below: self.below,
+            lasting: self.r#for.0,
+            state: BTreeMap::new(),
+        })
+    }
+
+    /// The metric and the labels that its series must have, or which key is wrong, and why.
+    fn target(&self) -> Result<Target, (&'static str, String)> {
+        let mut metrics = SECTIONS.iter().flat_map(|section| section.metrics);
+        let Some(metric) = metrics.find(|metric| metric.id == self.metric) else {
             return Err(("metric", format!("there is no metric {:?}", self.metric)));
         };
         let mut labels = Vec::new();
@@ -95,32 +114,15 @@ impl StatsRuleConfig {
             labels.push((index, value.clone()));
         }
         if self.above.is_none() && self.below.is_none() {
-            return Err((
-                "above",
-                "a rule needs a bound: above, below or both".to_owned(),
-            ));
+            let message = "a rule needs a bound: above, below or both";
+            return Err(("above", message.to_owned()));
         }
-        let Some(lasting) = self.r#for.to_std() else {
-            return Err(("for", format!("{} is negative", self.r#for)));
-        };
-        let reason = Arc::from(&*self.reason);
-        let problem = Problem {
-            reason,
-            condition,
-            message_is_news: false,
-            metrics: true,
-        };
-        Ok(StatsRule {
-            problem: Arc::new(problem),
-            metric,
-            labels,
-            above: self.above,
-            below: self.below,
-            lasting,
-            state: BTreeMap::new(),
-        })
+        Ok((metric, labels))
     }
 }
+
+/// A metric, and the label values that its series must have, by the label's index.
+type Target = (&'static Metric, Vec<(usize, String)>);
 
 impl StatsRule {
     /// Looks at the metric's series after a pass. One that is missing has gone, and its problem
@@ -215,6 +217,7 @@ mod tests {
                 condition: None,
                 message_is_news: false,
                 metrics: true,
+                inert: false,
             }),
             metric: &METRIC,
             labels: Vec::new(),

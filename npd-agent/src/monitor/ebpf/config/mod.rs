@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::probe::{Probe, ProbeRule, ProbeSettings, Selector};
 use super::probes::PROBES;
-use crate::go::duration::GoDuration;
+use crate::go::json::ConfigProblem;
 use crate::go::regex::compile;
-use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
-use crate::problem::Problem;
+use crate::monitor::config_file::{ConditionConfig, Positive, RuleHead};
+use crate::monitor::{ConfigFile, Declaration, FileCheck};
 
 /// A config file that can be run.
 #[derive(Debug)]
@@ -52,67 +52,27 @@ enum EbpfPluginName {
 #[serde(default)]
 struct Knobs {
     #[serde(rename = "hungTaskThreshold")]
-    hung_task_threshold: PositiveDuration,
+    hung_task_threshold: Positive,
 }
 
 impl Default for Knobs {
     fn default() -> Self {
         Self {
-            hung_task_threshold: PositiveDuration(Duration::from_secs(30)),
+            hung_task_threshold: Positive(Duration::from_secs(30)),
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct ProbeRuleConfig {
-    r#type: ProbeRuleType,
-    #[serde(default)]
+    r#type: String,
     condition: String,
-    #[serde(default)]
     reason: String,
-    probe: ProbeName,
+    probe: String,
     comm: Option<Comm>,
-    #[serde(rename = "mountPoints", default)]
+    #[serde(rename = "mountPoints")]
     mount_points: Vec<MountPoint>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-enum ProbeRuleType {
-    #[serde(rename = "temporary")]
-    Temporary,
-    #[serde(rename = "permanent")]
-    Permanent,
-}
-
-/// A Go duration over 0.
-#[derive(Deserialize)]
-#[serde(try_from = "GoDuration")]
-struct PositiveDuration(Duration);
-
-impl TryFrom<GoDuration> for PositiveDuration {
-    type Error = &'static str;
-
-    fn try_from(duration: GoDuration) -> Result<Self, Self::Error> {
-        let positive = duration.to_std().filter(|duration| !duration.is_zero());
-        positive.map(Self).ok_or("must be more than 0")
-    }
-}
-
-/// The name of a probe.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct ProbeName(&'static Probe);
-
-impl TryFrom<String> for ProbeName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        let probe = PROBES.iter().find(|probe| probe.name == name);
-        probe.map(Self).ok_or_else(|| {
-            let known: Vec<_> = PROBES.iter().map(|probe| probe.name).collect();
-            format!("there is no probe {name:?}, only {}", known.join(", "))
-        })
-    }
 }
 
 /// A regular expression for the names of tasks.
@@ -149,77 +109,85 @@ fn yes() -> bool {
     true
 }
 
-/// Reads and checks a file.
-pub(super) fn load(file: &ConfigFile) -> anyhow::Result<CheckedEbpfConfig> {
-    let config: EbpfConfig = file.decode()?;
-    for (index, rule) in config.rules.iter().enumerate() {
-        let complain = |field: &str, message: String| {
-            Err(file
-                .error(&format!("rules[{index}].{field}"), message)
-                .into())
+/// Reads and checks a file. A mistake in one rule costs that rule.
+pub(super) fn load(
+    file: &ConfigFile,
+    problems: &mut Vec<ConfigProblem>,
+) -> anyhow::Result<CheckedEbpfConfig> {
+    let mut check = FileCheck::new(file, problems);
+    let config: EbpfConfig = check.decode()?;
+    check.expect_rules(config.rules.len());
+    let conditions = check.conditions(config.conditions);
+    let source: Arc<str> = Arc::from(config.source);
+    let mut rules = Vec::new();
+    for (index, written) in config.rules.into_iter().enumerate() {
+        let head = RuleHead {
+            index,
+            r#type: &written.r#type,
+            condition: &written.condition,
+            reason: &written.reason,
         };
-        let declared = config.conditions.iter().any(|c| c.r#type == rule.condition);
-        if rule.r#type == ProbeRuleType::Permanent && !declared {
-            let message = format!(
-                "{:?} is not among the conditions of the file",
-                rule.condition
-            );
-            return complain("condition", message);
+        let problem = head.problem(&mut check, &conditions, config.metrics_reporting)?;
+        let Some(probe) = written.probe(&mut check, head) else {
+            continue;
+        };
+        if problem.inert {
+            continue;
         }
-        let Probe {
-            name, selectors, ..
-        } = rule.probe.0;
-        let given = [
-            (Selector::Comm, rule.comm.is_some()),
-            (Selector::MountPoints, !rule.mount_points.is_empty()),
-        ];
-        for (selector, given) in given {
-            if given && !selectors.contains(&selector) {
-                let (key, things) = selector.words();
-                return complain(key, format!("the probe {name} is not about {things}"));
-            }
-        }
+        written.check_selectors(&mut check, head, probe);
+        let rule = ProbeRule {
+            monitor: Arc::clone(&file.name),
+            source: Arc::clone(&source),
+            claimant: format!("rules[{index}]"),
+            problem: Arc::new(problem),
+            comm: written.comm.map(|comm| comm.0),
+            mount_points: written.mount_points.into_iter().map(|of| of.0).collect(),
+        };
+        rules.push((probe, rule));
     }
-    Ok(config.checked(&file.name))
+    Ok(CheckedEbpfConfig {
+        declaration: Declaration {
+            monitor: Arc::clone(&file.name),
+            source,
+            conditions,
+            problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),
+            publish_at_start: true,
+        },
+        settings: ProbeSettings {
+            hung_task_threshold: config.plugin_config.hung_task_threshold.0,
+        },
+        rules,
+    })
 }
 
-impl EbpfConfig {
-    fn checked(self, name: &Arc<str>) -> CheckedEbpfConfig {
-        let source: Arc<str> = Arc::from(self.source);
-        let metrics = self.metrics_reporting;
-        let rules = self.rules.into_iter().enumerate();
-        let rules: Vec<_> = rules
-            .map(|(index, rule)| {
-                let permanent = rule.r#type == ProbeRuleType::Permanent;
-                let checked = ProbeRule {
-                    monitor: Arc::clone(name),
-                    source: Arc::clone(&source),
-                    claimant: format!("rules[{index}]"),
-                    problem: Arc::new(Problem {
-                        reason: Arc::from(rule.reason),
-                        condition: permanent.then(|| Arc::from(rule.condition)),
-                        message_is_news: false,
-                        metrics,
-                    }),
-                    comm: rule.comm.map(|comm| comm.0),
-                    mount_points: rule.mount_points.into_iter().map(|path| path.0).collect(),
-                };
-                (rule.probe.0, checked)
-            })
-            .collect();
-        let conditions = self.conditions.into_iter().map(ConditionConfig::healthy);
-        CheckedEbpfConfig {
-            declaration: Declaration {
-                monitor: Arc::clone(name),
-                source,
-                conditions: conditions.collect(),
-                problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),
-                publish_at_start: true,
-            },
-            settings: ProbeSettings {
-                hung_task_threshold: self.plugin_config.hung_task_threshold.0,
-            },
-            rules,
+impl ProbeRuleConfig {
+    /// The probe that it names, if there is one: an older agent may not have it yet.
+    fn probe(&self, check: &mut FileCheck<'_>, head: RuleHead<'_>) -> Option<&'static Probe> {
+        let probe = PROBES.iter().find(|probe| probe.name == self.probe);
+        if probe.is_none() {
+            let known: Vec<_> = PROBES.iter().map(|probe| probe.name).collect();
+            let message = format!(
+                "there is no probe {:?}, only {}; the rule has no effect",
+                self.probe,
+                known.join(", ")
+            );
+            check.note(&head.path("probe"), message);
+        }
+        probe
+    }
+
+    fn check_selectors(&self, check: &mut FileCheck<'_>, head: RuleHead<'_>, probe: &Probe) {
+        let given = [
+            (Selector::Comm, self.comm.is_some()),
+            (Selector::MountPoints, !self.mount_points.is_empty()),
+        ];
+        for (selector, given) in given {
+            if given && !probe.selectors.contains(&selector) {
+                let (key, things) = selector.words();
+                let name = probe.name;
+                let message = format!("has no effect: the probe {name} is not about {things}");
+                check.note(&head.path(key), message);
+            }
         }
     }
 }

@@ -15,14 +15,27 @@ fn file(content: &str) -> ConfigFile {
 }
 
 fn loaded(content: &str) -> CheckedEbpfConfig {
-    load(&file(content)).unwrap()
+    let mut problems = Vec::new();
+    let loaded = load(&file(content), &mut problems).unwrap();
+    assert_eq!(problems, []);
+    loaded
 }
 
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
 fn check_refused(content: &str, expected: Expect) {
-    let error = load(&file(content)).unwrap_err();
+    let error = load(&file(content), &mut Vec::new()).unwrap_err();
     expected.assert_eq(&format!("{error:#}"));
+}
+
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
+fn check_noted(content: &str, expected: Expect) {
+    let mut problems = Vec::new();
+    let loaded = load(&file(content), &mut problems).unwrap();
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let shown = format!("{} rules\n{}", loaded.rules.len(), problems.join("\n"));
+    expected.assert_eq(&shown);
 }
 
 #[test]
@@ -67,11 +80,16 @@ fn rules_say_which_tasks_they_are_about() {
 fn the_threshold_is_a_go_duration() {
     let with = |threshold: &str| {
         loaded(&format!(
-            r#"{{"plugin": "ebpf", "pluginConfig": {{"hungTaskThreshold": "{threshold}"}}}}"#
+            r#"{{"plugin": "ebpf", "pluginConfig": {{"hungTaskThreshold": "{threshold}"}},
+                "rules": [{{"type": "temporary", "probe": "oom"}}]}}"#
         ))
     };
     let threshold = with("1m30s").settings.hung_task_threshold;
     assert_eq!(threshold, Duration::from_secs(90));
+}
+
+fn rule(rule: &str) -> String {
+    format!("{{\"plugin\": \"ebpf\", \"rules\": [\n  {{\"reason\": \"R\", {rule}}}]}}")
 }
 
 #[test]
@@ -94,51 +112,67 @@ fn complaints_say_where() {
             r#"ebpf.json:1:58: pluginConfig.hungTaskThreshold: time: missing unit in duration "30""#
         ]],
     );
-    let rule = |rule: &str| {
-        format!("{{\"plugin\": \"ebpf\", \"rules\": [\n  {{\"reason\": \"R\", {rule}}}]}}")
-    };
-    check_refused(
-        &rule(r#""type": "sometimes", "probe": "oom""#),
-        expect![
-            "ebpf.json:2:27: rules[0].type: unknown variant `sometimes`, expected `temporary` or `permanent`"
-        ],
-    );
-    check_refused(
-        &rule(r#""type": "temporary""#),
-        expect!["ebpf.json:2:3: rules[0]: missing field `probe`"],
-    );
-    check_refused(
-        &rule(r#""type": "temporary", "probe": "oomm""#),
-        expect![[
-            r#"ebpf.json:2:49: rules[0].probe: there is no probe "oomm", only oom, hung_task, filesystem"#
-        ]],
-    );
     check_refused(
         &rule(r#""type": "temporary", "probe": "oom", "comm": "(""#),
         expect!["ebpf.json:2:64: rules[0].comm: error parsing regexp: missing closing ): `(`"],
     );
     check_refused(
-        &rule(r#""type": "permanent", "probe": "oom", "condition": "Sick""#),
-        expect![[
-            r#"ebpf.json:2:69: rules[0].condition: "Sick" is not among the conditions of the file"#
-        ]],
-    );
-    check_refused(
-        &rule(r#""type": "permanent", "probe": "oom""#),
-        expect![[
-            r#"ebpf.json:2:3: rules[0].condition: "" is not among the conditions of the file"#
-        ]],
-    );
-    check_refused(
-        &rule(r#""type": "temporary", "probe": "oom", "mountPoints": ["/"]"#),
-        expect!["ebpf.json:2:71: rules[0].mountPoints: the probe oom is not about file systems"],
-    );
-    check_refused(
-        &rule(r#""type": "temporary", "probe": "filesystem", "comm": "x""#),
-        expect!["ebpf.json:2:71: rules[0].comm: the probe filesystem is not about tasks"],
-    );
-    check_refused(
         &rule(r#""type": "temporary", "probe": "filesystem", "mountPoints": ["var"]"#),
         expect!["ebpf.json:2:79: rules[0].mountPoints[0]: must be an absolute path"],
+    );
+}
+
+/// A mistake in one rule costs that rule.
+#[test]
+fn mistakes_in_rules_are_noted() {
+    check_noted(
+        &rule(r#""type": "sometimes", "probe": "oom""#),
+        expect![[r#"
+            0 rules
+            ebpf.json:2:27: rules[0].type: "sometimes" is neither temporary nor permanent; the rule counts as permanent
+            ebpf.json:2:3: rules[0].condition: is missing; the rule has no effect"#]],
+    );
+    check_noted(
+        &rule(r#""type": "temporary""#),
+        expect![[r#"
+            0 rules
+            ebpf.json:2:3: rules[0].probe: there is no probe "", only oom, hung_task, filesystem; the rule has no effect"#]],
+    );
+    check_noted(
+        &rule(r#""type": "temporary", "probe": "oomm""#),
+        expect![[r#"
+            0 rules
+            ebpf.json:2:49: rules[0].probe: there is no probe "oomm", only oom, hung_task, filesystem; the rule has no effect"#]],
+    );
+    check_noted(
+        &rule(r#""type": "permanent", "probe": "oom", "condition": "Sick""#),
+        expect![[r#"
+            0 rules
+            ebpf.json:2:69: rules[0].condition: "Sick" is not declared in conditions; the rule has no effect"#]],
+    );
+    check_noted(
+        &rule(r#""type": "permanent", "probe": "oom""#),
+        expect![[r#"
+            0 rules
+            ebpf.json:2:3: rules[0].condition: is missing; the rule has no effect"#]],
+    );
+    check_noted(
+        &rule(r#""type": "temporary", "probe": "oom", "mountPoints": ["/"]"#),
+        expect![[r#"
+            1 rules
+            ebpf.json:2:71: rules[0].mountPoints: has no effect: the probe oom is not about file systems"#]],
+    );
+    check_noted(
+        &rule(r#""type": "temporary", "probe": "filesystem", "comm": "x""#),
+        expect![[r#"
+            1 rules
+            ebpf.json:2:71: rules[0].comm: has no effect: the probe filesystem is not about tasks"#]],
+    );
+    check_noted(
+        &rule(r#""probe": "oom""#),
+        expect![[r#"
+        0 rules
+        ebpf.json:2:3: rules[0].type: is missing; the rule counts as permanent
+        ebpf.json:2:3: rules[0].condition: is missing; the rule has no effect"#]],
     );
 }

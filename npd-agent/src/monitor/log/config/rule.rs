@@ -6,117 +6,142 @@ use jiff::SignedDuration;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 
-use super::Nanoseconds;
-use crate::go::json::ConfigError;
-use crate::go::regex::compile_anchored;
-use crate::monitor::ConfigFile;
+use crate::go::json::ConfigProblem;
+use crate::go::regex::{compile, compile_anchored};
+use crate::monitor::FileCheck;
+use crate::monitor::config_file::{AtLeastOne, Lenient, Positive, RuleHead};
 use crate::monitor::log::rule::{LogRule, RuleMemory, Threshold};
-use crate::problem::{Healthy, Problem};
+use crate::problem::Healthy;
 
 /// A rule as written. NPD does not know the last four keys.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct LogRuleConfig {
-    r#type: LogRuleType,
-    #[serde(default)]
+    r#type: String,
     condition: String,
-    #[serde(default)]
     reason: String,
-    pub(super) pattern: Pattern,
-    #[serde(rename = "patternGeneratedMessageSuffix", default)]
+    pattern: Option<Pattern>,
+    #[serde(rename = "patternGeneratedMessageSuffix")]
     pattern_generated_message_suffix: String,
     #[serde(rename = "clearPattern")]
-    pub(super) clear_pattern: Option<Pattern>,
+    clear_pattern: Lenient<Pattern>,
     #[serde(rename = "clearAfter")]
-    clear_after: Option<Nanoseconds>,
-    threshold: Option<i64>,
-    window: Option<Nanoseconds>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-enum LogRuleType {
-    #[serde(rename = "temporary")]
-    Temporary,
-    #[serde(rename = "permanent")]
-    Permanent,
+    clear_after: Lenient<Positive>,
+    threshold: Lenient<AtLeastOne>,
+    window: Lenient<Positive>,
 }
 
 /// A Go regular expression that has to match up to the end of the newest entry.
 #[derive(Clone)]
-pub(super) struct Pattern {
-    pub(super) written: String,
-    pub(super) compiled: Regex,
+struct Pattern {
+    written: String,
+    compiled: Regex,
 }
 
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = String::deserialize(deserializer)?;
+        // As it stands first, like NPD: `x\` becomes a whole pattern only by what is appended.
+        compile(&written).map_err(de::Error::custom)?;
         let compiled = compile_anchored(&written).map_err(de::Error::custom)?;
         Ok(Self { written, compiled })
     }
 }
 
+/// A rule that was checked, and its patterns.
+pub(super) struct CheckedLogRule {
+    pub(super) rule: LogRule,
+    /// What it looks for.
+    pub(super) pattern: Regex,
+    /// What ends its condition.
+    pub(super) clear_pattern: Option<Regex>,
+}
+
 impl LogRuleConfig {
-    /// Checks what takes more than one value to see. This is rule `index` of `file`, which declares
+    /// Checks what takes more than one value to see. This is rule `index` of a file that declares
     /// `conditions`.
     pub(super) fn checked(
-        &self,
-        file: &ConfigFile,
+        self,
+        check: &mut FileCheck<'_>,
         index: usize,
         conditions: &[Healthy],
         metrics: bool,
-    ) -> Result<LogRule, ConfigError> {
-        let wrong =
-            |key: &str, message: &str| file.error(&format!("rules[{index}].{key}"), message);
-        let permanent = self.r#type == LogRuleType::Permanent;
-        let declared = conditions
-            .iter()
-            .any(|known| *known.r#type == *self.condition);
-        if permanent && !declared {
-            let message = format!("{:?} is not declared in conditions", self.condition);
-            return Err(wrong("condition", &message));
-        }
-        let nothing_to_clear = "a temporary problem does not last, so there is nothing to clear";
-        if !permanent && self.clear_pattern.is_some() {
-            return Err(wrong("clearPattern", nothing_to_clear));
-        }
-        if !permanent && self.clear_after.is_some() {
-            return Err(wrong("clearAfter", nothing_to_clear));
-        }
-        let positive = |key: &str, duration: Option<Nanoseconds>| match duration {
-            Some(Nanoseconds(length)) if length <= 0 => {
-                Err(wrong(key, "it has to be longer than nothing"))
-            }
-            duration => Ok(duration.map(|Nanoseconds(length)| SignedDuration::from_nanos(length))),
+    ) -> Result<CheckedLogRule, ConfigProblem> {
+        let head = RuleHead {
+            index,
+            r#type: &self.r#type,
+            condition: &self.condition,
+            reason: &self.reason,
         };
-        let clear_after = positive("clearAfter", self.clear_after)?;
-        let threshold = match (self.threshold, positive("window", self.window)?) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(wrong("threshold", "is missing, and a window is given")),
-            (Some(_), None) => return Err(wrong("window", "is missing, and a threshold is given")),
-            (Some(count), Some(window)) => {
-                let count = usize::try_from(count).ok().filter(|count| *count > 0);
-                let count = count.ok_or_else(|| wrong("threshold", "it has to be at least 1"))?;
-                Some(Threshold { count, window })
+        let problem = head.problem(check, conditions, metrics)?;
+        let pattern = match self.pattern {
+            Some(pattern) if !pattern.written.is_empty() => pattern,
+            _ => {
+                let path = head.path("pattern");
+                check.note(&path, "is missing; the rule matches every entry");
+                let written = String::new();
+                let compiled = compile_anchored(&written).map_err(|why| check.error(&path, why))?;
+                Pattern { written, compiled }
             }
         };
-        let clears = self.clear_pattern.is_some() || clear_after.is_some();
-        Ok(LogRule {
-            problem: Arc::new(Problem {
-                reason: Arc::from(&*self.reason),
-                condition: permanent.then(|| Arc::from(&*self.condition)),
-                message_is_news: false,
-                metrics,
-            }),
-            suffix: self.pattern_generated_message_suffix.clone(),
-            claimant: if clears {
-                format!("rules[{index}]")
-            } else {
-                String::new()
+        let threshold = threshold(check, head, self.threshold, self.window);
+        let mut clear_pattern = self.clear_pattern.take(check, &head.path("clearPattern"));
+        let mut clear_after = self.clear_after.take(check, &head.path("clearAfter"));
+        if !head.is_permanent() {
+            let message = "has no effect: a temporary problem does not last, so there is nothing \
+                           to clear";
+            if clear_pattern.take().is_some() {
+                check.note(&head.path("clearPattern"), message);
+            }
+            if clear_after.take().is_some() {
+                check.note(&head.path("clearAfter"), message);
+            }
+        }
+        let clears = clear_pattern.is_some() || clear_after.is_some();
+        Ok(CheckedLogRule {
+            rule: LogRule {
+                problem: Arc::new(problem),
+                suffix: self.pattern_generated_message_suffix,
+                claimant: if clears {
+                    format!("rules[{index}]")
+                } else {
+                    String::new()
+                },
+                threshold,
+                clear_after: clear_after.and_then(|after| SignedDuration::try_from(after.0).ok()),
+                pattern: pattern.written,
+                memory: RuleMemory::default(),
             },
-            threshold,
-            clear_after,
-            pattern: self.pattern.written.clone(),
-            memory: RuleMemory::default(),
+            pattern: pattern.compiled,
+            clear_pattern: clear_pattern.map(|pattern| pattern.compiled),
         })
+    }
+}
+
+/// How many matches it takes; `None` for each.
+fn threshold(
+    check: &mut FileCheck<'_>,
+    head: RuleHead<'_>,
+    threshold: Lenient<AtLeastOne>,
+    window: Lenient<Positive>,
+) -> Option<Threshold> {
+    let count = threshold.take(check, &head.path("threshold"));
+    let window = window.take(check, &head.path("window"));
+    match (count, window) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            let message = "is missing, and a window is given; each match counts";
+            check.note(&head.path("threshold"), message);
+            None
+        }
+        (Some(_), None) => {
+            let message = "is missing, and a threshold is given; each match counts";
+            check.note(&head.path("window"), message);
+            None
+        }
+        (Some(count), Some(window)) => Some(Threshold {
+            count: usize::try_from(count.0).unwrap_or(usize::MAX),
+            window: SignedDuration::try_from(window.0).unwrap_or(SignedDuration::MAX),
+        }),
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::go::json::ConfigError;
+use crate::go::json::ConfigProblem;
 use crate::go::layout::TimeLayout;
 use crate::go::regex::compile;
 use crate::journal::{EntryFilter, Term};
-use crate::monitor::ConfigFile;
+use crate::monitor::FileCheck;
 use crate::monitor::log::source::filelog::LineTranslator;
 
 /// Which log a config file reads.
@@ -23,7 +23,7 @@ pub(in crate::monitor::log) enum Source {
     Journal(Option<PathBuf>, EntryFilter),
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) enum LogPlugin {
     #[serde(rename = "kmsg")]
     Kmsg,
@@ -33,37 +33,53 @@ pub(super) enum LogPlugin {
     Journald,
 }
 
-/// Checks where `file` reads.
+impl LogPlugin {
+    /// The keys of its `pluginConfig`, whose case counts: for Go it is a map.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Kmsg => &[],
+            Self::Filelog => &["timestamp", "message", "timestampFormat"],
+            Self::Journald => &["source", "unit", "transport", "priority"],
+        }
+    }
+}
+
+/// Which log is read; `None` if the file does not say. NPD then runs its other files.
 pub(super) fn read(
-    file: &ConfigFile,
+    check: &mut FileCheck<'_>,
     plugin: LogPlugin,
     log_path: String,
     plugin_config: &BTreeMap<String, String>,
-) -> Result<Source, ConfigError> {
-    match plugin {
-        LogPlugin::Kmsg => Ok(Source::Kmsg),
-        LogPlugin::Filelog if log_path.is_empty() => {
-            Err(file.error("logPath", "which file to read is missing"))
+) -> Result<Option<Source>, ConfigProblem> {
+    for key in plugin_config.keys() {
+        if !plugin.keys().contains(&&**key) {
+            let path = format!("pluginConfig.{key}");
+            check.note(&path, "is no key of this plugin; it has no effect");
         }
+    }
+    match plugin {
+        LogPlugin::Kmsg => Ok(Some(Source::Kmsg)),
         LogPlugin::Filelog => {
-            let translator = translator(file, plugin_config)?;
-            Ok(Source::File(PathBuf::from(log_path), translator))
+            let translator = translator(check, plugin_config)?;
+            if log_path.is_empty() {
+                check.note("logPath", "is missing; no file is read");
+                return Ok(None);
+            }
+            Ok(Some(Source::File(PathBuf::from(log_path), translator)))
         }
         LogPlugin::Journald => {
             let folder = Some(log_path).filter(|path| !path.is_empty());
-            Ok(Source::Journal(
-                folder.map(PathBuf::from),
-                wanted(file, plugin_config)?,
-            ))
+            let wanted = wanted(check, plugin_config);
+            Ok(wanted.map(|wanted| Source::Journal(folder.map(PathBuf::from), wanted)))
         }
     }
 }
 
 /// Which entries to read, from a `journald`'s `pluginConfig`.
 fn wanted(
-    file: &ConfigFile,
+    check: &mut FileCheck<'_>,
     plugin_config: &BTreeMap<String, String>,
-) -> Result<EntryFilter, ConfigError> {
+) -> Option<EntryFilter> {
     let key = |key: &str| {
         plugin_config
             .get(key)
@@ -75,26 +91,26 @@ fn wanted(
     groups.extend(key("unit").map(Term::of_unit));
     groups.extend(key("transport").map(|transport| vec![Term::new("_TRANSPORT", transport)]));
     if groups.is_empty() {
-        let message = "source is missing: the SYSLOG_IDENTIFIER of the entries to read; unit or \
-                       transport would do as well";
-        return Err(file.error("pluginConfig", message));
+        let message = "is missing; no entry is read. It is the SYSLOG_IDENTIFIER of the entries to \
+                       read; unit or transport would do as well";
+        check.note("pluginConfig.source", message);
+        return None;
     }
     if let Some(priority) = key("priority") {
         let least = PRIORITIES
             .iter()
             .position(|names| names.contains(&priority));
-        let least = least.ok_or_else(|| {
-            let message = "it is a number from 0 to 7 or a name from emerg to debug";
-            file.error("pluginConfig.priority", message)
-        })?;
-        let levels = PRIORITIES[..=least].iter();
-        groups.push(
-            levels
-                .map(|[level, _]| Term::new("PRIORITY", level))
-                .collect(),
-        );
+        if let Some(least) = least {
+            let levels = PRIORITIES[..=least].iter();
+            let terms = levels.map(|[level, _]| Term::new("PRIORITY", level));
+            groups.push(terms.collect());
+        } else {
+            let message = "must be a number from 0 to 7 or a name from emerg to debug; entries of \
+                           every priority are read";
+            check.note("pluginConfig.priority", message);
+        }
     }
-    Ok(EntryFilter { groups })
+    Some(EntryFilter { groups })
 }
 
 /// How bad a journal's entry is, from the worst.
@@ -109,25 +125,28 @@ const PRIORITIES: &[[&str; 2]] = &[
     ["7", "debug"],
 ];
 
-/// How to read a line, from a `filelog`'s `pluginConfig`.
+/// How to read a line, from a `filelog`'s `pluginConfig`. Without one of the keys no line can be
+/// read; NPD then follows the file for nothing.
 fn translator(
-    file: &ConfigFile,
+    check: &mut FileCheck<'_>,
     plugin_config: &BTreeMap<String, String>,
-) -> Result<LineTranslator, ConfigError> {
-    let required = |key: &str| {
+) -> Result<LineTranslator, ConfigProblem> {
+    let mut key = |key: &str| {
         let path = format!("pluginConfig.{key}");
-        match plugin_config.get(key).filter(|value| !value.is_empty()) {
-            Some(value) => Ok((path, value)),
-            None => Err(file.error(&path, "is missing, and no line can be read without it")),
+        let value = plugin_config.get(key).map_or("", String::as_str);
+        if value.is_empty() {
+            check.note(&path, "is missing; no line can be read without it");
         }
+        (path, value)
     };
-    let pattern = |key: &str| {
-        let (path, pattern) = required(key)?;
-        compile(pattern).map_err(|error| file.error(&path, error))
+    let (timestamp, message) = (key("timestamp"), key("message"));
+    let (_, layout) = key("timestampFormat");
+    let pattern = |(path, pattern): (String, &str)| {
+        compile(pattern).map_err(|error| check.error(&path, error))
     };
     Ok(LineTranslator {
-        timestamp: pattern("timestamp")?,
-        message: pattern("message")?,
-        layout: TimeLayout::new(required("timestampFormat")?.1),
+        timestamp: pattern(timestamp)?,
+        message: pattern(message)?,
+        layout: TimeLayout::new(layout),
     })
 }

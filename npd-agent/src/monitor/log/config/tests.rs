@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -10,10 +12,14 @@ fn check(json: &str, expect: &Expect) {
         dir: None,
         bytes: json.as_bytes().to_vec(),
     };
-    let shown = match parse(&file) {
-        Ok((source, set)) => format!("{source:?} {set:#?}"),
+    let mut problems = Vec::new();
+    let mut shown = match parse(&file, &mut problems) {
+        Ok(_) => "started".to_owned(),
         Err(error) => error.to_string(),
     };
+    for problem in problems {
+        write!(shown, "\n{problem}").unwrap();
+    }
     expect.assert_eq(&shown);
 }
 
@@ -53,54 +59,6 @@ fn what_is_wrong_is_said_with_its_place() {
             expect!["x.json:1:42: pluginConfig.a: invalid type: integer `1`, expected a string"],
         ),
         (
-            r#"{"plugin": "kmsg", "rules": [null]}"#,
-            expect!["x.json:1:30: rules[0]: invalid type: null, expected struct LogRuleConfig"],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporay"}]}"#,
-            expect![
-                "x.json:1:39: rules[0].type: unknown variant `temporay`, expected `temporary` or `permanent`"
-            ],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "("}]}"#,
-            expect![[
-                r#"x.json:1:63: rules[0].pattern: error parsing regexp: missing closing ): `(\z`"#
-            ]],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporary"}]}"#,
-            expect!["x.json:1:30: rules[0]: missing field `pattern`"],
-        ),
-        (
-            r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
-            "rules": [{"type": "permanent", "condition": "B", "pattern": "x"}]}"#,
-            expect![[r#"x.json:2:58: rules[0].condition: "B" is not declared in conditions"#]],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "clearAfter": "1m"}]}"#,
-            expect![
-                "x.json:1:82: rules[0].clearAfter: a temporary problem does not last, so there is nothing to clear"
-            ],
-        ),
-        (
-            r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
-            "rules": [{"type": "permanent", "condition": "A", "pattern": "x", "clearAfter": "0"}]}"#,
-            expect!["x.json:2:93: rules[0].clearAfter: it has to be longer than nothing"],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "threshold": 3}]}"#,
-            expect!["x.json:1:30: rules[0].window: is missing, and a threshold is given"],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m"}]}"#,
-            expect!["x.json:1:30: rules[0].threshold: is missing, and a window is given"],
-        ),
-        (
-            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m", "threshold": 0}]}"#,
-            expect!["x.json:1:97: rules[0].threshold: it has to be at least 1"],
-        ),
-        (
             r#"{"plugin": "kmsg", "conditions": [{"type": "A", "transition": "now"}]}"#,
             expect![
                 "x.json:1:63: conditions[0].transition: expected four digit year (or leading sign for six digit year), but found end of input"
@@ -112,23 +70,106 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
+fn what_a_rule_does_less_than_it_seems_to_is_noted() {
+    for (json, expect) in [
+        (
+            r#"{"plugin": "kmsg", "rules": [null]}"#,
+            expect![[r#"
+                started
+                x.json:1:30: rules[0].type: is missing; the rule counts as permanent
+                x.json:1:30: rules[0].condition: is missing; the rule has no effect
+                x.json:1:30: rules[0].pattern: is missing; the rule matches every entry"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporay"}]}"#,
+            expect![[r#"
+                started
+                x.json:1:39: rules[0].type: "temporay" is neither temporary nor permanent; the rule counts as permanent
+                x.json:1:30: rules[0].condition: is missing; the rule has no effect
+                x.json:1:30: rules[0].pattern: is missing; the rule matches every entry"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "("}]}"#,
+            expect![[
+                r#"x.json:1:63: rules[0].pattern: error parsing regexp: missing closing ): `(`"#
+            ]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary"}]}"#,
+            expect![[r#"
+                started
+                x.json:1:30: rules[0].pattern: is missing; the rule matches every entry"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
+            "rules": [{"type": "permanent", "condition": "B", "pattern": "x"}]}"#,
+            expect![[r#"
+                started
+                x.json:2:58: rules[0].condition: "B" is not declared in conditions; the rule has no effect"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "clearAfter": "1m"}]}"#,
+            expect![[r#"
+                started
+                x.json:1:82: rules[0].clearAfter: has no effect: a temporary problem does not last, so there is nothing to clear"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "conditions": [{"type": "A"}],
+            "rules": [{"type": "permanent", "condition": "A", "pattern": "x", "clearAfter": "0"}]}"#,
+            expect![[r#"
+                started
+                x.json:2:93: rules[0].clearAfter: must be more than 0; it counts as absent"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "threshold": 3}]}"#,
+            expect![[r#"
+                started
+                x.json:1:30: rules[0].window: is missing, and a threshold is given; each match counts"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m"}]}"#,
+            expect![[r#"
+                started
+                x.json:1:30: rules[0].threshold: is missing, and a window is given; each match counts"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "window": "3m", "threshold": 0}]}"#,
+            expect![[r#"
+                started
+                x.json:1:97: rules[0].threshold: must be at least 1; it counts as absent
+                x.json:1:97: rules[0].threshold: is missing, and a window is given; each match counts"#]],
+        ),
+    ] {
+        check(json, &expect);
+    }
+}
+
+#[test]
 fn a_log_file_needs_a_way_to_read_it() {
     for (json, expect) in [
         (
             r#"{"plugin": "filelog"}"#,
-            expect!["x.json:1:1: logPath: which file to read is missing"],
+            expect![[r#"
+                started
+                x.json:1:1: pluginConfig.timestamp: is missing; no line can be read without it
+                x.json:1:1: pluginConfig.message: is missing; no line can be read without it
+                x.json:1:1: pluginConfig.timestampFormat: is missing; no line can be read without it
+                x.json:1:1: logPath: is missing; no file is read
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
         ),
         (
             r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x"}}"#,
-            expect![
-                "x.json:1:55: pluginConfig.message: is missing, and no line can be read without it"
-            ],
+            expect![[r#"
+                started
+                x.json:1:55: pluginConfig.message: is missing; no line can be read without it
+                x.json:1:55: pluginConfig.timestampFormat: is missing; no line can be read without it
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
         ),
         (
             r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"timestamp": "x", "message": "("}}"#,
-            expect![
-                "x.json:1:85: pluginConfig.message: error parsing regexp: missing closing ): `(`"
-            ],
+            expect![[r#"
+                x.json:1:85: pluginConfig.message: error parsing regexp: missing closing ): `(`
+                x.json:1:55: pluginConfig.timestampFormat: is missing; no line can be read without it"#]],
         ),
     ] {
         check(json, &expect);
@@ -144,8 +185,8 @@ fn a_file_is_read_as_go_reads_it() {
         dir: None,
         bytes: json.as_bytes().to_vec(),
     };
-    let (source, set) = parse(&file).unwrap();
-    assert!(matches!(source, Source::Kmsg));
+    let (source, set) = parse(&file, &mut Vec::new()).unwrap();
+    assert!(matches!(source, Some(Source::Kmsg)));
     assert_eq!(
         set.window,
         ReadWindow {
@@ -165,21 +206,24 @@ fn a_journal_needs_something_to_look_for() {
     for (json, expect) in [
         (
             r#"{"plugin": "journald"}"#,
-            expect![
-                "x.json:1:1: pluginConfig: source is missing: the SYSLOG_IDENTIFIER of the entries to read; unit or transport would do as well"
-            ],
+            expect![[r#"
+                started
+                x.json:1:1: pluginConfig.source: is missing; no entry is read. It is the SYSLOG_IDENTIFIER of the entries to read; unit or transport would do as well
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
         ),
         (
             r#"{"plugin": "journald", "pluginConfig": {"source": ""}}"#,
-            expect![
-                "x.json:1:40: pluginConfig: source is missing: the SYSLOG_IDENTIFIER of the entries to read; unit or transport would do as well"
-            ],
+            expect![[r#"
+                started
+                x.json:1:51: pluginConfig.source: is missing; no entry is read. It is the SYSLOG_IDENTIFIER of the entries to read; unit or transport would do as well
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
         ),
         (
             r#"{"plugin": "journald", "pluginConfig": {"unit": "a", "priority": "8"}}"#,
-            expect![
-                "x.json:1:66: pluginConfig.priority: it is a number from 0 to 7 or a name from emerg to debug"
-            ],
+            expect![[r#"
+                started
+                x.json:1:66: pluginConfig.priority: must be a number from 0 to 7 or a name from emerg to debug; entries of every priority are read
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
         ),
     ] {
         check(json, &expect);
@@ -194,7 +238,7 @@ fn check_wanted(plugin_config: &str, expect: &Expect) {
         dir: None,
         bytes: json.into_bytes(),
     };
-    let Source::Journal(None, wanted) = parse(&file).unwrap().0 else {
+    let Some(Source::Journal(None, wanted)) = parse(&file, &mut Vec::new()).unwrap().0 else {
         panic!("it is the node's own journal");
     };
     expect.assert_eq(&wanted.to_string());
@@ -237,7 +281,9 @@ fn npds_own_files_are_read() {
         dir: None,
         bytes: json.as_bytes().to_vec(),
     };
-    let monitors = load(&shipped.map(file)).unwrap();
+    let mut problems = Vec::new();
+    let monitors = load(&shipped.map(file), &mut problems).unwrap();
+    assert_eq!(problems, []);
     let names: Vec<_> = monitors.iter().map(|monitor| monitor.name()).collect();
     expect![[r#"
         kmsg

@@ -17,7 +17,7 @@ fn set(rule: &str) -> RuleSet {
         dir: None,
         bytes: json.into_bytes(),
     };
-    config::parse(&file).unwrap().1
+    config::parse(&file, &mut Vec::new()).unwrap().1
 }
 
 fn at(second: i64) -> Timestamp {

@@ -11,9 +11,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::go::duration::GoDuration;
-use crate::go::json::ConfigError;
-use crate::monitor::{ConditionConfig, ConfigFile, Declaration};
-use crate::problem::Problem;
+use crate::go::json::ConfigProblem;
+use crate::monitor::config_file::{
+    AtLeastOne, ConditionConfig, Lenient, NotNegative, Positive, RuleHead,
+};
+use crate::monitor::{ConfigFile, Declaration, FileCheck};
+use crate::problem::{Healthy, Problem};
 use crate::tools::builtin;
 
 use super::threshold::Thresholds;
@@ -49,7 +52,7 @@ pub(super) struct PluginRule {
     pub(super) program: ExternalProgram,
     /// What it means when that fails.
     pub(super) problem: Arc<Problem>,
-    /// How long it may run.
+    /// How long it may run; zero for not at all.
     pub(super) timeout: Duration,
     /// How often it is run.
     pub(super) interval: Duration,
@@ -86,9 +89,11 @@ enum PluginName {
 #[serde(default)]
 struct PluginSettings {
     invoke_interval: Positive,
-    timeout: Positive,
+    /// NPD starts with one of 0 or less, and then no plugin.
+    timeout: GoDuration,
     max_output_length: usize,
-    concurrency: Concurrency,
+    /// NPD starts with 0, and then no plugin.
+    concurrency: usize,
     enable_message_change_based_condition_update: bool,
     skip_initial_status: bool,
 }
@@ -97,110 +102,32 @@ impl Default for PluginSettings {
     fn default() -> Self {
         Self {
             invoke_interval: Positive(Duration::from_secs(30)),
-            timeout: Positive(Duration::from_secs(5)),
+            timeout: GoDuration::from_secs(5),
             max_output_length: 80,
-            concurrency: Concurrency(3),
+            concurrency: 3,
             enable_message_change_based_condition_update: false,
             skip_initial_status: false,
         }
     }
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "a rule")]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct PluginRuleConfig {
-    r#type: PluginRuleType,
-    #[serde(default)]
+    r#type: String,
     condition: String,
-    #[serde(default)]
     reason: String,
-    #[serde(default)]
     path: String,
-    #[serde(default)]
     args: Vec<String>,
-    timeout: Option<Positive>,
+    timeout: Option<GoDuration>,
     invoke_interval: Option<Positive>,
     // What follows is ours; NPD ignores it.
-    jitter: Option<NotNegative>,
-    #[serde(rename = "failureThreshold", default)]
-    failure_threshold: Times,
-    #[serde(rename = "successThreshold", default)]
-    success_threshold: Times,
-    #[serde(default)]
-    env: BTreeMap<VariableName, String>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-enum PluginRuleType {
-    #[serde(rename = "temporary")]
-    Temporary,
-    #[serde(rename = "permanent")]
-    Permanent,
-}
-
-/// A Go duration over 0.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "GoDuration")]
-struct Positive(Duration);
-
-impl TryFrom<GoDuration> for Positive {
-    type Error = &'static str;
-
-    fn try_from(duration: GoDuration) -> Result<Self, Self::Error> {
-        let positive = duration.to_std().filter(|duration| !duration.is_zero());
-        positive.map(Self).ok_or("must be more than 0")
-    }
-}
-
-/// A Go duration that may be 0.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "GoDuration")]
-struct NotNegative(Duration);
-
-impl TryFrom<GoDuration> for NotNegative {
-    type Error = &'static str;
-
-    fn try_from(duration: GoDuration) -> Result<Self, Self::Error> {
-        duration.to_std().map(Self).ok_or("must not be negative")
-    }
-}
-
-/// How many plugins may run at once; NPD would run none at 0, silently.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "usize")]
-struct Concurrency(usize);
-
-impl TryFrom<usize> for Concurrency {
-    type Error = &'static str;
-
-    fn try_from(number: usize) -> Result<Self, Self::Error> {
-        if number == 0 {
-            return Err("must be at least 1, or nothing would ever run");
-        }
-        Ok(Self(number))
-    }
-}
-
-/// A number of results in a row.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "u32")]
-struct Times(u32);
-
-impl Default for Times {
-    fn default() -> Self {
-        Self(1)
-    }
-}
-
-impl TryFrom<u32> for Times {
-    type Error = &'static str;
-
-    fn try_from(number: u32) -> Result<Self, Self::Error> {
-        if number == 0 {
-            return Err("must be at least 1");
-        }
-        Ok(Self(number))
-    }
+    jitter: Lenient<NotNegative>,
+    #[serde(rename = "failureThreshold")]
+    failure_threshold: Lenient<AtLeastOne>,
+    #[serde(rename = "successThreshold")]
+    success_threshold: Lenient<AtLeastOne>,
+    env: Lenient<BTreeMap<VariableName, String>>,
 }
 
 /// The name of an environment variable.
@@ -211,7 +138,9 @@ impl<'de> Deserialize<'de> for VariableName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(de::Error::custom("must not be empty or contain `=`"));
+            return Err(de::Error::custom(
+                "the name of a variable must not be empty or contain `=`",
+            ));
         }
         Ok(Self(name))
     }
@@ -221,44 +150,78 @@ fn yes() -> bool {
     true
 }
 
-/// Reads and checks a file, in the order in which NPD does.
-pub(super) fn load(file: &ConfigFile) -> Result<CheckedPluginConfig, ConfigError> {
-    let config: PluginConfig = file.decode()?;
-    let fail = |rule: usize, field: &str, message: String| {
-        Err(file.error(&format!("rules[{rule}].{field}"), message))
-    };
-    let limit = config.settings.timeout.0;
-    for (index, rule) in config.rules.iter().enumerate() {
-        if rule.timeout.is_some_and(|timeout| timeout.0 > limit) {
-            let limit = GoDuration::from(limit);
-            let message = format!("must not be more than pluginConfig.timeout, which is {limit}");
-            return fail(index, "timeout", message);
-        }
+/// Reads and checks a file. What is refused is what NPD refuses.
+pub(super) fn load(
+    file: &ConfigFile,
+    problems: &mut Vec<ConfigProblem>,
+) -> Result<CheckedPluginConfig, ConfigProblem> {
+    let mut check = FileCheck::new(file, problems);
+    let mut config: PluginConfig = check.decode()?;
+    let settings = &config.settings;
+    if settings.concurrency == 0 {
+        check.note("pluginConfig.concurrency", "is 0; no plugin is ever run");
+    }
+    if settings.timeout <= GoDuration::ZERO {
+        note_timeout(&mut check, "pluginConfig.timeout", settings.timeout);
     }
     for (index, rule) in config.rules.iter().enumerate() {
+        let path = format!("rules[{index}].timeout");
+        match rule.timeout {
+            Some(timeout) if timeout > settings.timeout => {
+                let limit = settings.timeout;
+                let message =
+                    format!("must not be more than pluginConfig.timeout, which is {limit}");
+                return Err(check.error(&path, message));
+            }
+            Some(timeout) if timeout <= GoDuration::ZERO => {
+                note_timeout(&mut check, &path, timeout);
+            }
+            _ => {}
+        }
+    }
+    check_paths(&check, &config.rules)?;
+    check.expect_rules(config.rules.len());
+    let conditions = check.conditions(std::mem::take(&mut config.conditions));
+    let mut rules = Vec::new();
+    for (index, written) in std::mem::take(&mut config.rules).into_iter().enumerate() {
+        rules.push(written.checked(&mut check, index, &conditions, &config)?);
+    }
+    let settings = config.settings;
+    Ok(CheckedPluginConfig {
+        name: Arc::clone(&file.name),
+        declaration: Declaration {
+            monitor: Arc::clone(&file.name),
+            source: Arc::from(config.source),
+            conditions,
+            problems: rules.iter().map(|rule| Arc::clone(&rule.problem)).collect(),
+            publish_at_start: !settings.skip_initial_status,
+        },
+        rules,
+        max_output: settings.max_output_length,
+        concurrency: settings.concurrency,
+    })
+}
+
+fn note_timeout(check: &mut FileCheck<'_>, path: &str, timeout: GoDuration) {
+    let message = format!("is {timeout}; every run fails before it starts");
+    check.note(path, message);
+}
+
+fn check_paths(check: &FileCheck<'_>, rules: &[PluginRuleConfig]) -> Result<(), ConfigProblem> {
+    let error =
+        |index: usize, message: String| Err(check.error(&format!("rules[{index}].path"), message));
+    for (index, rule) in rules.iter().enumerate() {
         if let Some(name) = rule.path.strip_prefix(builtin::PREFIX)
             && !builtin::exists(name)
         {
-            return fail(
-                index,
-                "path",
-                format!("there is no built-in plugin {name:?}"),
-            );
+            return error(index, format!("there is no built-in plugin {name:?}"));
         }
     }
-    let paths = config.rules.iter().map(|rule| rule.path.clone());
-    if let Some((index, path)) = missing(paths.collect()) {
-        return fail(index, "path", format!("{path:?} does not exist"));
+    let paths = rules.iter().map(|rule| rule.path.clone());
+    match missing(paths.collect()) {
+        Some((index, path)) => error(index, format!("{path:?} does not exist")),
+        None => Ok(()),
     }
-    for (index, rule) in config.rules.iter().enumerate() {
-        let condition = &rule.condition;
-        let declared = config.conditions.iter().any(|of| of.r#type == *condition);
-        if rule.r#type == PluginRuleType::Permanent && !declared {
-            let message = format!("{condition:?} is not among the conditions of this file");
-            return fail(index, "condition", message);
-        }
-    }
-    Ok(config.checked(&file.name))
 }
 
 /// The first path that is known not to exist. Whatever else may be wrong with a path can be mended
@@ -277,74 +240,80 @@ fn missing(paths: Vec<String>) -> Option<(usize, String)> {
     answer.recv_timeout(DISK_PATIENCE).ok().flatten()
 }
 
-impl PluginConfig {
-    fn checked(self, name: &Arc<str>) -> CheckedPluginConfig {
-        let settings = &self.settings;
-        let rules: Vec<PluginRule> = self
-            .rules
-            .into_iter()
-            .map(|rule| rule.checked(settings, self.metrics_reporting))
-            .collect();
-        CheckedPluginConfig {
-            name: Arc::clone(name),
-            declaration: Declaration {
-                monitor: Arc::clone(name),
-                source: Arc::from(self.source),
-                conditions: self
-                    .conditions
-                    .into_iter()
-                    .map(ConditionConfig::healthy)
-                    .collect(),
-                problems: rules.iter().map(|rule| Arc::clone(&rule.problem)).collect(),
-                publish_at_start: !settings.skip_initial_status,
-            },
-            rules,
-            max_output: settings.max_output_length,
-            concurrency: settings.concurrency.0,
+impl PluginRuleConfig {
+    fn checked(
+        self,
+        check: &mut FileCheck<'_>,
+        index: usize,
+        conditions: &[Healthy],
+        config: &PluginConfig,
+    ) -> Result<PluginRule, ConfigProblem> {
+        let settings = &config.settings;
+        let head = RuleHead {
+            index,
+            r#type: &self.r#type,
+            condition: &self.condition,
+            reason: &self.reason,
+        };
+        // Of plugins NPD checks this, unless the type is not spelled as it should be.
+        if self.r#type == "permanent"
+            && let Some(message) = head.undeclared(conditions)
+        {
+            return Err(check.error(&head.path("condition"), message));
         }
+        let problem = head.problem(check, conditions, config.metrics_reporting)?;
+        let jitter = self.jitter.take(check, &head.path("jitter"));
+        let failure = self
+            .failure_threshold
+            .take(check, &head.path("failureThreshold"));
+        let success = self
+            .success_threshold
+            .take(check, &head.path("successThreshold"));
+        let env = self.env.take(check, &head.path("env"));
+        let interval = self.invoke_interval.unwrap_or(settings.invoke_interval).0;
+        let timeout = self.timeout.unwrap_or(settings.timeout);
+        Ok(PluginRule {
+            program: ExternalProgram {
+                env: env
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, value)| (name.0, value))
+                    .collect(),
+                ..program(&self.path, self.args)
+            },
+            path: self.path,
+            problem: Arc::new(Problem {
+                message_is_news: settings.enable_message_change_based_condition_update,
+                ..problem
+            }),
+            timeout: timeout.to_std().unwrap_or_default(),
+            interval,
+            jitter: jitter.map_or(interval / DEFAULT_JITTER, |jitter| jitter.0),
+            thresholds: Thresholds {
+                failure: failure.map_or(1, |times| times.0),
+                success: success.map_or(1, |times| times.0),
+            },
+        })
     }
 }
 
-impl PluginRuleConfig {
-    fn checked(self, settings: &PluginSettings, metrics: bool) -> PluginRule {
-        let interval = self.invoke_interval.unwrap_or(settings.invoke_interval).0;
-        let permanent = self.r#type == PluginRuleType::Permanent;
-        let (file, mut args) = match self.path.strip_prefix(builtin::PREFIX) {
-            Some(name) => (
-                "/proc/self/exe".to_owned(),
-                vec![builtin::TOOL.name.to_owned(), name.to_owned()],
-            ),
-            None => (self.path.clone(), Vec::new()),
-        };
-        args.extend(self.args);
-        PluginRule {
-            path: self.path,
-            program: ExternalProgram {
-                path: file,
-                args,
-                env: self
-                    .env
-                    .into_iter()
-                    .map(|(name, value)| (name.0, value))
-                    .collect(),
-                cgroup: None,
-            },
-            problem: Arc::new(Problem {
-                reason: Arc::from(self.reason),
-                condition: permanent.then(|| Arc::from(self.condition)),
-                message_is_news: settings.enable_message_change_based_condition_update,
-                metrics,
-            }),
-            timeout: self.timeout.unwrap_or(settings.timeout).0,
-            interval,
-            jitter: self
-                .jitter
-                .map_or(interval / DEFAULT_JITTER, |jitter| jitter.0),
-            thresholds: Thresholds {
-                failure: self.failure_threshold.0,
-                success: self.success_threshold.0,
-            },
-        }
+/// What is run for a path: a built-in check is the agent itself.
+fn program(path: &str, args: Vec<String>) -> ExternalProgram {
+    match path.strip_prefix(builtin::PREFIX) {
+        Some(name) => ExternalProgram {
+            path: "/proc/self/exe".to_owned(),
+            args: [builtin::TOOL.name, name]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(args)
+                .collect(),
+            ..ExternalProgram::default()
+        },
+        None => ExternalProgram {
+            path: path.to_owned(),
+            args,
+            ..ExternalProgram::default()
+        },
     }
 }
 

@@ -12,19 +12,47 @@ fn file(json: &str) -> ConfigFile {
     }
 }
 
+#[track_caller]
+fn loaded(json: &str) -> CheckedPluginConfig {
+    let mut problems = Vec::new();
+    let loaded = load(&file(json), &mut problems).unwrap();
+    assert_eq!(problems, []);
+    loaded
+}
+
+/// What is said of files with which the agent starts, a line for each problem.
+#[track_caller]
+fn noted(files: impl IntoIterator<Item = String>, expect: &Expect) {
+    let mut lines = String::new();
+    for json in files {
+        let mut problems = Vec::new();
+        load(&file(&json), &mut problems).unwrap();
+        assert_ne!(problems, [], "{json}");
+        for problem in problems {
+            writeln!(lines, "{problem}").unwrap();
+        }
+    }
+    expect.assert_eq(&lines);
+}
+
 /// What is said of files that are refused, a line each.
 #[track_caller]
 fn refused(files: impl IntoIterator<Item = String>, expect: &Expect) {
     let mut lines = String::new();
     for json in files {
-        writeln!(lines, "{}", load(&file(&json)).unwrap_err()).unwrap();
+        writeln!(
+            lines,
+            "{}",
+            load(&file(&json), &mut Vec::new()).unwrap_err()
+        )
+        .unwrap();
     }
     expect.assert_eq(&lines);
 }
 
 #[test]
 fn a_file_of_npd_is_read_as_npd_does() {
-    let checked = load(&file(
+    let checked = loaded(
         r#"{
   "plugin": "custom",
   "pluginConfig": {"invoke_interval": "1m", "timeout": "10s", "max_output_length": 100},
@@ -36,8 +64,7 @@ fn a_file_of_npd_is_read_as_npd_does() {
      "invoke_interval": "60000ms"}
   ]
 }"#,
-    ))
-    .unwrap();
+    );
     assert_eq!((checked.max_output, checked.concurrency), (100, 3));
     assert_eq!(&*checked.declaration.source, "doctor");
     assert_eq!(checked.declaration.conditions[0].message, "all is well");
@@ -57,7 +84,7 @@ fn a_file_of_npd_is_read_as_npd_does() {
 #[test]
 fn defaults_are_those_of_npd() {
     let json = r#"{"plugin": "custom", "rules": [{"type": "temporary", "path": "/bin/sh"}]}"#;
-    let checked = load(&file(json)).unwrap();
+    let checked = loaded(json);
     assert_eq!((checked.max_output, checked.concurrency), (80, 3));
     let rule = &checked.rules[0];
     assert_eq!(
@@ -79,7 +106,7 @@ fn our_own_keys() {
     let json = r#"{"plugin": "custom", "pluginConfig": {"skip_initial_status": true}, "rules": [{
         "type": "temporary", "path": "/bin/sh", "jitter": "0s", "failureThreshold": 3,
         "successThreshold": 2, "env": {"LANG": "C"}}]}"#;
-    let checked = load(&file(json)).unwrap();
+    let checked = loaded(json);
     assert!(!checked.declaration.publish_at_start);
     let rule = &checked.rules[0];
     assert_eq!(rule.jitter, Duration::ZERO);
@@ -97,7 +124,7 @@ fn our_own_keys() {
 fn a_builtin_check_is_run_by_the_agent_s_own_file() {
     let json = r#"{"plugin": "custom", "rules": [
         {"type": "temporary", "path": "builtin:disk", "args": ["--above=80"]}]}"#;
-    let rule = &load(&file(json)).unwrap().rules[0];
+    let rule = &loaded(json).rules[0];
     assert_eq!(rule.path, "builtin:disk");
     assert_eq!(rule.program.path, "/proc/self/exe");
     assert_eq!(rule.program.args, ["builtin", "disk", "--above=80"]);
@@ -106,10 +133,13 @@ fn a_builtin_check_is_run_by_the_agent_s_own_file() {
 #[test]
 fn a_file_may_have_no_rules() {
     assert!(
-        load(&file(r#"{"plugin": "custom", "rules": null}"#))
-            .unwrap()
-            .rules
-            .is_empty()
+        load(
+            &file(r#"{"plugin": "custom", "rules": null}"#),
+            &mut Vec::new()
+        )
+        .unwrap()
+        .rules
+        .is_empty()
     );
 }
 
@@ -124,73 +154,123 @@ fn another_plugin_is_refused() {
     );
 }
 
+fn with_settings(settings: &str) -> String {
+    format!(
+        "{{\"plugin\": \"custom\", \"pluginConfig\": {{{settings}}}, \"rules\": [{{\"type\": \"temporary\", \"path\": \"/bin/sh\"}}]}}"
+    )
+}
+
 #[test]
-fn settings_that_npd_chokes_on_are_refused() {
+fn settings_that_npd_refuses_are_refused() {
     let settings = [
         r#""invoke_interval": "0s""#,
         r#""invoke_interval": 30"#,
-        r#""timeout": "-1s""#,
         r#""timeout": "5""#,
         r#""max_output_length": -1"#,
-        r#""concurrency": 0"#,
         r#""concurrency": -1"#,
     ];
-    let file = |setting| format!("{{\"plugin\": \"custom\", \"pluginConfig\": {{{setting}}}}}");
     refused(
-        settings.map(file),
+        settings.map(with_settings),
         &expect![[r#"
         plugin.json:1:58: pluginConfig.invoke_interval: must be more than 0
         plugin.json:1:58: pluginConfig.invoke_interval: invalid type: integer `30`, expected a duration string such as "5m0s"
-        plugin.json:1:50: pluginConfig.timeout: must be more than 0
         plugin.json:1:50: pluginConfig.timeout: time: missing unit in duration "5"
         plugin.json:1:60: pluginConfig.max_output_length: invalid value: integer `-1`, expected usize
-        plugin.json:1:54: pluginConfig.concurrency: must be at least 1, or nothing would ever run
         plugin.json:1:54: pluginConfig.concurrency: invalid value: integer `-1`, expected usize
     "#]],
     );
 }
 
 #[test]
-fn rules_that_npd_chokes_on_are_refused() {
+fn settings_with_which_npd_runs_nothing_are_noted() {
+    let settings = [
+        r#""timeout": "-1s""#,
+        r#""timeout": "0""#,
+        r#""concurrency": 0"#,
+        r#""conccurency": 3"#,
+    ];
+    noted(
+        settings.map(with_settings),
+        &expect![[r#"
+        plugin.json:1:50: pluginConfig.timeout: is -1s; every run fails before it starts
+        plugin.json:1:50: pluginConfig.timeout: is 0s; every run fails before it starts
+        plugin.json:1:54: pluginConfig.concurrency: is 0; no plugin is ever run
+        plugin.json:1:39: pluginConfig.conccurency: is no key of this file; it has no effect
+    "#]],
+    );
+}
+
+fn with_rule(rule: &str) -> String {
+    let good = r#"{"type": "temporary", "path": "/bin/sh"}"#;
+    let conditions = r#"[{"type": "Sick"}]"#;
+    let head = format!("{{\n  \"plugin\": \"custom\",\n  \"conditions\": {conditions}");
+    format!("{head},\n  \"rules\": [\n    {good},\n    {rule}\n  ]\n}}")
+}
+
+#[test]
+fn rules_that_npd_refuses_are_refused() {
     let rules = [
         "null",
-        r#"{"type": "temporray", "path": "/bin/sh"}"#,
-        r#"{"path": "/bin/sh"}"#,
         r#"{"type": "permanent", "path": "/bin/sh"}"#,
         r#"{"type": "permanent", "condition": "Sik", "path": "/bin/sh"}"#,
         r#"{"type": "temporary", "path": "/no/such/file"}"#,
         r#"{"type": "temporary"}"#,
         r#"{"type": "temporary", "path": "builtin:coffee"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "timeout": "6s"}"#,
-        r#"{"type": "temporary", "path": "/bin/sh", "timeout": "0s"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "invoke_interval": "-1s"}"#,
+        r#"{"type": "temporary", "path": "/bin/sh", "reason": "Ärger"}"#,
+    ];
+    refused(
+        rules.map(with_rule),
+        &expect![[r#"
+        plugin.json:6:5: rules[1].path: "" does not exist
+        plugin.json:6:5: rules[1].condition: is missing
+        plugin.json:6:40: rules[1].condition: "Sik" is not declared in conditions
+        plugin.json:6:35: rules[1].path: "/no/such/file" does not exist
+        plugin.json:6:5: rules[1].path: "" does not exist
+        plugin.json:6:35: rules[1].path: there is no built-in plugin "coffee"
+        plugin.json:6:57: rules[1].timeout: must not be more than pluginConfig.timeout, which is 5s
+        plugin.json:6:65: rules[1].invoke_interval: must be more than 0
+        plugin.json:6:56: rules[1].reason: cannot be a metric's label: it may have 255 printable ASCII characters
+    "#]],
+    );
+}
+
+#[test]
+fn rules_with_which_npd_starts_are_noted() {
+    let rules = [
+        r#"{"type": "temporray", "path": "/bin/sh"}"#,
+        r#"{"path": "/bin/sh", "condition": "Sick"}"#,
+        r#"{"type": "temporary", "path": "/bin/sh", "timeout": "0s"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "jitter": "-1s"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "failureThreshold": 0}"#,
+        r#"{"type": "temporary", "path": "/bin/sh", "successThreshold": "many"}"#,
         r#"{"type": "temporary", "path": "/bin/sh", "env": {"A=B": "c"}}"#,
     ];
-    let file = |rule| {
-        let good = r#"{"type": "temporary", "path": "/bin/sh"}"#;
-        let conditions = r#"[{"type": "Sick"}]"#;
-        let head = format!("{{\n  \"plugin\": \"custom\",\n  \"conditions\": {conditions}");
-        format!("{head},\n  \"rules\": [\n    {good},\n    {rule}\n  ]\n}}")
-    };
-    refused(
-        rules.map(file),
+    noted(
+        rules.map(with_rule),
         &expect![[r#"
-            plugin.json:6:5: rules[1]: invalid type: null, expected a rule
-            plugin.json:6:14: rules[1].type: unknown variant `temporray`, expected `temporary` or `permanent`
-            plugin.json:6:5: rules[1]: missing field `type`
-            plugin.json:6:5: rules[1].condition: "" is not among the conditions of this file
-            plugin.json:6:40: rules[1].condition: "Sik" is not among the conditions of this file
-            plugin.json:6:35: rules[1].path: "/no/such/file" does not exist
-            plugin.json:6:5: rules[1].path: "" does not exist
-            plugin.json:6:35: rules[1].path: there is no built-in plugin "coffee"
-            plugin.json:6:57: rules[1].timeout: must not be more than pluginConfig.timeout, which is 5s
-            plugin.json:6:57: rules[1].timeout: must be more than 0
-            plugin.json:6:65: rules[1].invoke_interval: must be more than 0
-            plugin.json:6:56: rules[1].jitter: must not be negative
-            plugin.json:6:66: rules[1].failureThreshold: must be at least 1
-            plugin.json:6:61: rules[1].env.A=B: must not be empty or contain `=`
+            plugin.json:6:14: rules[1].type: "temporray" is neither temporary nor permanent; the rule counts as permanent
+            plugin.json:6:5: rules[1].condition: is missing; the rule has no effect
+            plugin.json:6:5: rules[1].type: is missing; the rule counts as permanent
+            plugin.json:6:57: rules[1].timeout: is 0s; every run fails before it starts
+            plugin.json:6:56: rules[1].jitter: must not be negative; it counts as absent
+            plugin.json:6:66: rules[1].failureThreshold: must be at least 1; it counts as absent
+            plugin.json:6:66: rules[1].successThreshold: invalid type: string "many", expected i64; it counts as absent
+            plugin.json:6:53: rules[1].env: rules[1].env.A=B: the name of a variable must not be empty or contain `=`; it counts as absent
         "#]],
     );
+}
+
+/// NPD runs such a plugin, which may mend something, and does nothing with what it says.
+#[test]
+fn a_rule_without_a_declared_condition_is_run_for_nothing() {
+    let json = with_rule(r#"{"type": "Permanent", "condition": "Sik", "path": "/bin/sh"}"#);
+    let checked = load(&file(&json), &mut Vec::new()).unwrap();
+    let inert: Vec<_> = checked
+        .rules
+        .iter()
+        .map(|rule| rule.problem.inert)
+        .collect();
+    assert_eq!(inert, [false, true]);
 }

@@ -1,16 +1,42 @@
 //! Config files: what is refused, and what is not.
 
+use expect_test::{Expect, expect};
+
 use super::*;
 
 #[track_caller]
 fn refuses(text: &str, expected: &str) {
-    let error = config::load(&config("stats.json", text), &mut Names::new()).err();
+    let error = config::load(
+        &config("stats.json", text),
+        &mut Vec::new(),
+        &mut Names::new(),
+    )
+    .err();
     assert_eq!(error.unwrap().to_string(), expected);
+}
+
+/// What is wrong with a file with which the agent starts.
+#[track_caller]
+fn notes(text: &str, expect: &Expect) {
+    let mut problems = Vec::new();
+    let loaded = config::load(
+        &config("stats.json", text),
+        &mut problems,
+        &mut Names::new(),
+    );
+    assert!(loaded.unwrap().rules.is_empty());
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    expect.assert_eq(&problems.join("\n"));
 }
 
 #[track_caller]
 fn accepts(text: &str) -> StatsMonitor {
-    config::load(&config("stats.json", text), &mut Names::new()).unwrap()
+    config::load(
+        &config("stats.json", text),
+        &mut Vec::new(),
+        &mut Names::new(),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -33,23 +59,74 @@ fn bad_configs_name_the_field() {
     );
 }
 
+/// NPD does not know rules, and starts.
 #[test]
-fn bad_rules_name_the_field() {
-    refuses(
+fn bad_rules_are_noted_with_their_field() {
+    notes(
         r#"{"rules": [{"type": "sometimes"}]}"#,
-        r#"stats.json:1:21: rules[0].type: "sometimes" is neither temporary nor permanent"#,
+        &expect![[r#"
+            stats.json:1:21: rules[0].type: "sometimes" is neither temporary nor permanent; the rule counts as permanent
+            stats.json:1:12: rules[0].condition: is missing; the rule has no effect
+            stats.json:1:12: rules[0].metric: there is no metric ""; the rule has no effect
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
     );
-    refuses(
-        r#"{"rules": [{"type": "permanent", "condition": "Full", "metric": "disk/percent_used"}]}"#,
-        r#"stats.json:1:47: rules[0].condition: "Full" is not among the conditions"#,
+    notes(
+        r#"{"rules": [{"type": "permanent", "condition": "Full", "metric": "disk/percent_used", "above": 1}]}"#,
+        &expect![[r#"
+            stats.json:1:47: rules[0].condition: "Full" is not declared in conditions; the rule has no effect
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
     );
-    refuses(
+    notes(
         r#"{"rules": [{"type": "temporary", "metric": "disk/percent"}]}"#,
-        r#"stats.json:1:44: rules[0].metric: there is no metric "disk/percent""#,
+        &expect![[r#"
+            stats.json:1:44: rules[0].metric: there is no metric "disk/percent"; the rule has no effect
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
     );
-    refuses(
+    notes(
         r#"{"rules": [{"type": "temporary", "metric": "disk/percent_used"}]}"#,
-        "stats.json:1:12: rules[0].above: a rule needs a bound: above, below or both",
+        &expect![[r#"
+            stats.json:1:12: rules[0].above: a rule needs a bound: above, below or both; the rule has no effect
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
+    );
+    notes(
+        r#"{"rules": [{"type": "temporary", "metric": "disk/percent_used", "above": "90"}]}"#,
+        &expect![[r#"
+            stats.json:1:12: rules[0]: rules[0].above: invalid type: string "90", expected f64; it counts as absent
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
+    );
+    notes(
+        r#"{"rules": "none"}"#,
+        &expect![[r#"
+            stats.json:1:11: rules: invalid type: string "none", expected a sequence; it counts as absent
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
+    );
+}
+
+#[test]
+fn metrics_that_are_not_exported_are_noted() {
+    let cpu = |configs: &str| format!(r#"{{"cpu": {{"metricsConfigs": {{{configs}}}}}}}"#);
+    notes(
+        &cpu(r#""cpu/load_1m": {}"#),
+        &expect![[r#"
+            stats.json:1:44: cpu.metricsConfigs.cpu/load_1m: its displayName is missing; the metric is not exported
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
+    );
+    notes(
+        &cpu(r#""cpu/load": {"displayName": "x"}"#),
+        &expect![[r#"
+            stats.json:1:41: cpu.metricsConfigs.cpu/load: is no metric; it has no effect
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
+    );
+    notes(
+        &cpu(r#""cpu/load_1m": {"displayName": "npd_source_up"}"#),
+        &expect![[r#"
+            stats.json:1:44: cpu.metricsConfigs.cpu/load_1m: names with npd_ are the agent's own; it is not exported
+            stats.json:1:1: no metric is asked for; nothing is collected"#]],
+    );
+    let taken = cpu(r#""cpu/load_1m": {"displayName": "problem_counter"}"#);
+    refuses(
+        &taken,
+        "stats.json:1:44: cpu.metricsConfigs.cpu/load_1m: problem_counter is the name of another metric",
     );
 }
 
@@ -72,7 +149,7 @@ fn a_section_without_metrics_is_not_collected() {
 fn two_files_may_export_one_metric() {
     let net = section("net", &["net/rx_bytes"]);
     let mut names = Names::new();
-    let mut load = |text| config::load(&config("stats.json", text), &mut names);
+    let mut load = |text| config::load(&config("stats.json", text), &mut Vec::new(), &mut names);
     assert_eq!(load(&net).unwrap().names.len(), 1);
     assert_eq!(load(&net).unwrap().names.len(), 0);
     let other = net.replace("net/rx_bytes\": {", "net/tx_bytes\": {");

@@ -88,7 +88,9 @@ struct Running {
 impl Running {
     fn new(configs: &[&str]) -> Self {
         let mut names = Names::new();
-        let mut load = |text: &&str| config::load(&config("stats.json", text), &mut names).unwrap();
+        let mut load = |text: &&str| {
+            config::load(&config("stats.json", text), &mut Vec::new(), &mut names).unwrap()
+        };
         Self {
             monitors: configs.iter().map(&mut load).collect(),
             rendered: RenderedFamilies::default(),

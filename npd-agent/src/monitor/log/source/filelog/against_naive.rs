@@ -65,7 +65,8 @@ fn agent(config: &serde_json::Value, path: &Path, pieces: &[&[u8]]) -> Vec<Match
         dir: None,
         bytes: config.to_string().into_bytes(),
     };
-    let (Source::File(_, translator), set) = config::parse(&file).unwrap() else {
+    let (Some(Source::File(_, translator)), set) = config::parse(&file, &mut Vec::new()).unwrap()
+    else {
         panic!("it is a file");
     };
     let mut worker = FileWorker::new(path.to_owned(), vec![(set, translator)]);

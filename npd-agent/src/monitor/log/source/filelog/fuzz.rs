@@ -36,8 +36,8 @@ fn shipped() -> Vec<LineTranslator> {
             dir: None,
             bytes: config.as_bytes().to_vec(),
         };
-        match config::parse(&file) {
-            Ok((Source::File(_, translator), _)) => Some(translator),
+        match config::parse(&file, &mut Vec::new()) {
+            Ok((Some(Source::File(_, translator)), _)) => Some(translator),
             _ => None,
         }
     };

@@ -81,7 +81,7 @@ async fn what_is_written_is_found_by_every_config_on_the_file() {
             &config(&path, &BAD.replace("bad.*", ".*good")).replace("1h", "0"),
         ),
     ];
-    let mut monitors = load(&files).unwrap();
+    let mut monitors = load(&files, &mut Vec::new()).unwrap();
     assert_eq!(monitors.len(), 1, "one reader");
     let (reporter, mut reports) = reporter();
     let script = async {
@@ -103,7 +103,7 @@ async fn what_is_written_is_found_by_every_config_on_the_file() {
 async fn an_absent_file_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("log");
-    let mut monitors = load(&[config_file("one", &config(&path, BAD))]).unwrap();
+    let mut monitors = load(&[config_file("one", &config(&path, BAD))], &mut Vec::new()).unwrap();
     let (reporter, mut reports) = reporter();
     let down = reporter.clone();
     let script = async {
@@ -141,7 +141,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
         assert_eq!(next(&mut reports).await, "two: bad start");
         place = reports.recv().await;
     };
-    let mut monitors = load(&files).unwrap();
+    let mut monitors = load(&files, &mut Vec::new()).unwrap();
     tokio::select! {
         Err(error) = monitors[0].run(&reporter) => panic!("{error:#}"),
         () = read => {}
@@ -152,7 +152,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
     let reporter = reporter.with_saved([(source, place)].into());
     fs::rename(&path, folder.path().join("log.1")).unwrap();
     fs::write(&path, stamped("and worse")).unwrap();
-    let mut monitors = load(&files).unwrap();
+    let mut monitors = load(&files, &mut Vec::new()).unwrap();
     tokio::select! {
         Err(error) = monitors[0].run(&reporter) => panic!("{error:#}"),
         found = next(&mut reports) => assert_eq!(found, "one: bad start\nand worse"),
@@ -162,7 +162,9 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
 /// What a config finds in lines, ten minutes after the agent's start an hour after boot.
 fn found(more: &str, lines: &str) -> String {
     let file = config_file("one", &config(Path::new("/log"), more));
-    let (config::Source::File(_, translator), set) = config::parse(&file).unwrap() else {
+    let (Some(config::Source::File(_, translator)), set) =
+        config::parse(&file, &mut Vec::new()).unwrap()
+    else {
         panic!("it is a file");
     };
     let mut rules = FileRules::new(set, translator);

@@ -40,7 +40,7 @@ fn monitor(folder: &Path) -> Box<dyn Monitor> {
         dir: None,
         bytes: json.into_bytes(),
     };
-    load(&[file]).unwrap().pop().unwrap()
+    load(&[file], &mut Vec::new()).unwrap().pop().unwrap()
 }
 
 /// The next findings, and the last place that was said by then.

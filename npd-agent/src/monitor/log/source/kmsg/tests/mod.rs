@@ -54,7 +54,7 @@ fn sets(configs: &[&str]) -> Vec<RuleSet> {
             dir: None,
             bytes: config.as_bytes().to_vec(),
         };
-        config::parse(&file).unwrap().1
+        config::parse(&file, &mut Vec::new()).unwrap().1
     };
     named.map(set).collect()
 }

@@ -1,0 +1,142 @@
+//! From config files to monitors. Nothing is started here, and nothing opened but the files.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tracing::warn;
+
+use crate::go::json::ConfigProblem;
+use crate::metrics::Metrics;
+use crate::status_page::StatusPage;
+
+use crate::monitor::{ConfigFile, KINDS, Monitors};
+
+/// A config file that is part of the agent.
+struct BuiltIn {
+    /// The flag that would name it.
+    flag: &'static str,
+    name: &'static str,
+    content: &'static str,
+}
+
+/// The one in `deploy/config`, as NPD or we ship it.
+macro_rules! built_in {
+    ($flag:literal, $file:literal) => {
+        BuiltIn {
+            flag: $flag,
+            name: concat!("built-in ", $file),
+            content: include_str!(concat!("../../../deploy/config/", $file)),
+        }
+    };
+}
+
+/// What runs when no config file is named.
+const BUILT_IN: &[BuiltIn] = &[
+    built_in!("config.system-log-monitor", "kernel-monitor.json"),
+    built_in!("config.system-log-monitor", "readonly-monitor.json"),
+    built_in!("config.system-stats-monitor", "system-stats-monitor.json"),
+    built_in!("config.ebpf-monitor", "ebpf-monitor.json"),
+];
+
+/// What the config files come to.
+pub struct Loaded {
+    /// What watches.
+    pub monitors: Monitors,
+    /// The names of the files.
+    pub files: Vec<Arc<str>>,
+    /// What is wrong with files although the agent starts, as NPD does.
+    pub problems: Vec<ConfigProblem>,
+}
+
+/// Makes the monitors of the named files, or the built-in ones if none is named.
+/// `configs` has a list for each of [`KINDS`].
+pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Loaded> {
+    let none_named = configs.iter().all(Vec::is_empty);
+    let mut seen = BTreeSet::new();
+    let mut loaded = Loaded {
+        monitors: Vec::new(),
+        files: Vec::new(),
+        problems: Vec::new(),
+    };
+    for (kind, paths) in KINDS.iter().zip(configs) {
+        let mut files = Vec::new();
+        if none_named {
+            files.extend(built_in(kind.flag));
+        }
+        for path in paths {
+            let file = read(path)?;
+            if seen.insert(path.clone()) {
+                files.push(file);
+            } else {
+                let twice = file.problem("", "the file is named twice; it counts once");
+                loaded.problems.push(twice);
+            }
+        }
+        let names = files.iter().map(|file| Arc::clone(&file.name));
+        loaded.files.extend(names);
+        let monitors = (kind.load)(&files, &mut loaded.problems)?;
+        loaded.monitors.extend(monitors);
+    }
+    if loaded.monitors.is_empty() {
+        let problems = loaded.problems.iter().map(ToString::to_string);
+        let problems: Vec<_> = problems.collect();
+        bail!(
+            "no config file has anything to watch: {}",
+            problems.join("; ")
+        );
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Logs what is wrong with files, counts it and shows it.
+    pub fn report(&self, metrics: &Metrics, status_page: &StatusPage) {
+        for file in &self.files {
+            metrics.config_problems.with_label_values(&[file]).set(0);
+        }
+        for problem in &self.problems {
+            let ConfigProblem {
+                file,
+                line,
+                column,
+                path,
+                message,
+            } = problem;
+            warn!(
+                file,
+                line,
+                column,
+                field = path,
+                problem = message,
+                "Config file has a problem"
+            );
+            metrics.config_problems.with_label_values(&[file]).inc();
+        }
+        status_page.update(|shown| shown.config_problems.clone_from(&self.problems));
+    }
+}
+
+fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
+    let files = BUILT_IN.iter().filter(move |file| file.flag == flag);
+    files.map(|file| ConfigFile {
+        name: Arc::from(file.name),
+        dir: None,
+        bytes: file.content.as_bytes().to_vec(),
+    })
+}
+
+fn read(path: &Path) -> anyhow::Result<ConfigFile> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).with_context(|| format!("reading the config file {name}"))?;
+    let dir = path.parent().map(Path::to_path_buf);
+    Ok(ConfigFile {
+        name: Arc::from(name),
+        dir,
+        bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests;

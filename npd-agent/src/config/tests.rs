@@ -1,0 +1,179 @@
+//! Every row of `tests/fixtures/npd/configs.tsv`: does the agent start where NPD does, and what is
+//! said of the file?
+
+use std::fmt::Write as _;
+use std::fs;
+
+use expect_test::expect_file;
+use prometheus::Encoder as _;
+
+use super::*;
+
+const GOOD: &str = r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "good"}]}"#;
+
+/// The files of a folder, in the lists of the flags that they are for.
+struct ConfigFolder(tempfile::TempDir);
+
+impl ConfigFolder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Writes a file; the lists for it, with `beside` as a log monitor's.
+    fn lists(&self, flag: &str, config: &str, beside: Option<&str>) -> Vec<Vec<PathBuf>> {
+        let mut lists = vec![Vec::new(); KINDS.len()];
+        let mut add = |flag: &str, name: &str, content: &str| {
+            let path = self.0.path().join(name);
+            fs::write(&path, content).unwrap();
+            let kind = KINDS.iter().position(|kind| kind.flag.contains(flag));
+            lists[kind.unwrap()].push(path);
+        };
+        if let Some(good) = beside {
+            add("log", "good.json", good);
+        }
+        add(flag, "case.json", config);
+        lists
+    }
+}
+
+fn place(problem: &ConfigProblem) -> String {
+    let ConfigProblem {
+        line, column, path, ..
+    } = problem;
+    format!("{line}:{column} {path}").trim_end().to_owned()
+}
+
+/// Whether the agent starts with a file beside a good one, and where the file has problems.
+fn outcome(flag: &str, config: &str) -> (bool, String) {
+    let folder = ConfigFolder::new();
+    match load(&folder.lists(flag, config, Some(GOOD))) {
+        Ok(loaded) => {
+            assert!(!loaded.monitors.is_empty(), "the good file is watched");
+            let places: Vec<_> = loaded.problems.iter().map(place).collect();
+            (true, places.join(", "))
+        }
+        Err(error) => match error.downcast_ref() {
+            Some(problem) => (false, place(problem)),
+            None => (false, format!("no place: {error:#}")),
+        },
+    }
+}
+
+/// The third column is NPD's: whether its master branch starts with the file beside a good one.
+#[test]
+fn the_agent_starts_with_what_npd_starts_with() {
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/npd/configs.tsv"
+    );
+    let table = fs::read_to_string(fixture).unwrap();
+    let mut rows = String::new();
+    for row in table.lines() {
+        let [name, flag, npd_starts, _, config] = *row.split('\t').collect::<Vec<_>>() else {
+            panic!("five columns: {row}");
+        };
+        if flag == "flag" {
+            writeln!(rows, "{row}").unwrap();
+            continue;
+        }
+        let content = config.replace('␤', "\n").replace('␉', "\t");
+        let (starts, places) = outcome(flag, &content);
+        let starts = if starts { "yes" } else { "no" };
+        assert_eq!(starts, npd_starts, "{name}: {places}");
+        writeln!(rows, "{name}\t{flag}\t{npd_starts}\t{places}\t{config}").unwrap();
+    }
+    expect_file![fixture].assert_eq(&rows);
+}
+
+/// NPD starts with each of them only beside another.
+#[test]
+fn files_of_which_none_can_watch_are_refused_together() {
+    let folder = ConfigFolder::new();
+    let journal = r#"{"plugin": "journald"}"#;
+    let file = r#"{"plugin": "filelog", "pluginConfig": {"timestamp": "a", "message": "b",
+        "timestampFormat": "2006"}}"#;
+    let error = load(&folder.lists("log", journal, Some(file))).err();
+    let error = format!("{:#}", error.unwrap());
+    let words = [
+        "no config file has anything to watch: ",
+        "good.json:1:1: logPath: is missing; no file is read; ",
+        "case.json:1:1: pluginConfig.source: is missing; no entry is read",
+    ];
+    assert!(words.iter().all(|words| error.contains(words)), "{error}");
+}
+
+#[test]
+fn problems_are_counted_for_each_file_and_shown() {
+    let folder = ConfigFolder::new();
+    let config = r#"{"plugin": "kmsg", "rules": [{"patern": "x"}]}"#;
+    let loaded = load(&folder.lists("log", config, Some(GOOD))).unwrap();
+    let metrics = Metrics::new().unwrap();
+    let status_page = StatusPage::new("n".to_owned(), jiff::Timestamp::UNIX_EPOCH);
+    loaded.report(&metrics, &status_page);
+    let mut page = Vec::new();
+    let families = metrics.registry.gather();
+    prometheus::TextEncoder::new()
+        .encode(&families, &mut page)
+        .unwrap();
+    let page = String::from_utf8(page).unwrap();
+    let folder = folder.0.path().display();
+    for line in [
+        format!("npd_config_problems{{monitor=\"{folder}/good.json\"}} 0\n"),
+        format!("npd_config_problems{{monitor=\"{folder}/case.json\"}} 4\n"),
+    ] {
+        assert!(page.contains(&line), "{page}");
+    }
+    let shown = serde_json::to_value(&*status_page.read()).unwrap();
+    let first = &shown["config_problems"][0];
+    assert_eq!(first["file"], format!("{folder}/case.json"));
+    assert_eq!((&first["line"], &first["column"]), (&1.into(), &31.into()));
+    assert_eq!(first["field"], "rules[0].patern");
+    assert_eq!(first["message"], "is no key of this file; it has no effect");
+}
+
+#[test]
+fn a_file_that_is_named_twice_counts_once() {
+    let folder = ConfigFolder::new();
+    let mut lists = folder.lists("log", GOOD, None);
+    let again = lists[0].clone();
+    lists[0].extend(again);
+    let loaded = load(&lists).unwrap();
+    assert_eq!((loaded.monitors.len(), loaded.files.len()), (1, 1));
+    assert_eq!(place(&loaded.problems[0]), "1:1");
+}
+
+/// The files that we ship, and those that are built in.
+#[test]
+fn our_own_files_have_no_problems() {
+    let loaded = load(&vec![Vec::new(); KINDS.len()]).unwrap();
+    assert_eq!(loaded.problems, []);
+    assert_eq!(loaded.files.len(), BUILT_IN.len());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Some(kind) = kind_of(&path) else { continue };
+        let mut problems = Vec::new();
+        let loaded = (KINDS[kind].load)(&[read(&path).unwrap()], &mut problems);
+        assert_eq!(problems, []);
+        // A plugin's path need not be there.
+        if let Err(error) = loaded {
+            assert!(format!("{error:#}").contains("does not exist"), "{error:#}");
+        }
+        checked += 1;
+    }
+    assert!(checked > 20, "{checked}");
+}
+
+/// Which kind of monitor a shipped file is for.
+fn kind_of(path: &Path) -> Option<usize> {
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let flag = match config.get("plugin").and_then(serde_json::Value::as_str) {
+        Some("kmsg" | "filelog" | "journald") => "log",
+        Some("custom") => "plugin",
+        Some("ebpf") => "ebpf",
+        _ if config.get("cpu").or(config.get("net")).is_some() => "stats",
+        _ => return None,
+    };
+    KINDS.iter().position(|kind| kind.flag.contains(flag))
+}
