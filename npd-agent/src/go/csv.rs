@@ -6,13 +6,13 @@
 /// A value that Go does not accept as a CSV record, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
-    /// Nothing but empty lines.
+    /// There are only empty lines.
     #[error("EOF")]
     Empty,
     /// A quote in a field that does not start with one.
     #[error("{0}: bare \" in non-quoted-field")]
     BareQuote(Position),
-    /// A quoted field does not end, or goes on after its closing quote.
+    /// A quoted field does not end, or has text after its closing quote.
     #[error("{0}: extraneous or missing \" in quoted-field")]
     Quote(Position),
 }
@@ -41,7 +41,7 @@ impl std::fmt::Display for Position {
 
 /// The fields of the first record; later records are ignored, as pflag does.
 ///
-/// Blanks are kept, an empty text is an empty list, and quotes protect commas and line ends.
+/// Blanks are part of a field, an empty text is an empty list, and quotes protect commas and line ends.
 pub fn parse_record(text: &str) -> Result<Vec<String>, CsvError> {
     if text.is_empty() {
         return Ok(Vec::new());

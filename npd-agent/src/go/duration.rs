@@ -46,12 +46,12 @@ impl GoDuration {
     /// The empty duration, printed `0s`.
     pub const ZERO: Self = Self(0);
 
-    /// A duration of so many nanoseconds.
+    /// A duration in nanoseconds.
     pub const fn from_nanos(nanoseconds: i64) -> Self {
         Self(nanoseconds)
     }
 
-    /// A duration of so many seconds; saturates at ±292 years.
+    /// A duration in seconds; saturates at ±292 years.
     pub const fn from_secs(seconds: i64) -> Self {
         Self(seconds.saturating_mul(SECOND.cast_signed()))
     }
@@ -94,7 +94,7 @@ impl FromStr for GoDuration {
             [b'+', ..] => (false, &text[1..]),
             _ => (false, text),
         };
-        // The only number that needs no unit.
+        // Only zero needs no unit.
         if rest == "0" {
             return Ok(Self::ZERO);
         }
@@ -135,12 +135,12 @@ impl FromStr for GoDuration {
 struct Number {
     whole: u64,
     fraction: u64,
-    /// What `fraction` is to be divided by, a power of ten.
+    /// The divisor of `fraction`, a power of ten.
     scale: f64,
 }
 
 impl Number {
-    /// Splits the leading number off, or `None` if there is none or it overflows.
+    /// Splits off the leading number; `None` if there is none or it overflows.
     fn split(text: &str) -> Option<(Self, &str)> {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let (before, rest) = text.split_at(digits(text));
@@ -157,7 +157,7 @@ impl Number {
         };
         let (after, rest) = rest.split_at(digits(rest));
         for digit in after.bytes() {
-            // Digits beyond what fits are too small to matter; Go drops them as well.
+            // Further digits are too small to matter; Go drops them too.
             let Some(fraction) = append_digit(number.fraction, digit) else {
                 break;
             };
@@ -167,7 +167,7 @@ impl Number {
         (!before.is_empty() || !after.is_empty()).then_some((number, rest))
     }
 
-    /// The number of nanoseconds in so many units, rounded down, or `None` if it overflows.
+    /// This number of units in nanoseconds, rounded down; `None` if it overflows.
     fn times(&self, unit: u64) -> Option<u64> {
         let whole = self
             .whole

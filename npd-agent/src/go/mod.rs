@@ -1,9 +1,9 @@
-//! Go's dialects.
+//! Reads what NPD reads with Go's standard library.
 //!
-//! NPD is written in Go, so its files and flags are too: a duration is `5m0s`, a time layout is
-//! `Jan _2 15:04:05`, a pattern is RE2, and a key in a config file matches whatever its case.
-//! A file written for NPD has to mean the same here, and everything that makes it so is in this
-//! module, pure and without any knowledge of monitors or flags:
+//! NPD is written in Go, so its files and flags use Go's formats: a duration is `5m0s`, a time layout is
+//! `Jan _2 15:04:05`, a pattern is RE2, and keys in a config file ignore case. A file written for NPD
+//! must mean the same here. This module contains all these formats. It is pure, and knows neither
+//! monitors nor flags:
 //!
 //! | module | Go package | used for |
 //! | --- | --- | --- |
@@ -15,8 +15,8 @@
 //! | [`csv`] | `encoding/csv` | list flags |
 //! | [`boolean`] | `strconv.ParseBool` | boolean flags |
 //!
-//! Each module is held against vectors that the Go standard library printed
-//! (`tests/fixtures/go/*.tsv`; the first line names the Go version).
+//! Tests compare each module with results of the Go standard library (`tests/fixtures/go/*.tsv`; the
+//! first line names the Go version).
 
 pub mod boolean;
 pub mod csv;

@@ -2,9 +2,8 @@
 
 /// Quotes a text as Go's `%q` and `strconv.Quote` do.
 ///
-/// Which characters count as printable follows this toolchain's Unicode tables, which are a few
-/// versions newer than Go's: a character younger than Go's tables stays as it is here and is
-/// escaped there.
+/// Which characters are printable depends on the Unicode tables. Those of this toolchain are newer than
+/// Go's, so Go escapes some new characters that are not escaped here.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -37,7 +36,7 @@ pub(super) fn quote_bytes(text: impl AsRef<[u8]>) -> String {
     for &byte in text {
         match byte {
             b'"' | b'\\' => out.extend(['\\', byte.into()]),
-            // Go's test is `< ' '`: DEL passes as it is.
+            // Go tests `< ' '`, so DEL is not escaped.
             b' '..=0x7f => out.push(byte.into()),
             _ => push_escape(&mut out, 'x', 2, byte.into()),
         }
@@ -46,9 +45,9 @@ pub(super) fn quote_bytes(text: impl AsRef<[u8]>) -> String {
     out
 }
 
-/// Escapes what Go's JSON encoder escapes and `serde_json` does not, in JSON already encoded.
+/// In encoded JSON, escapes the characters that Go's JSON encoder escapes and `serde_json` does not.
 ///
-/// These characters can only stand inside of strings there, so no parsing is needed.
+/// JSON has these characters only inside strings, so no parsing is needed.
 pub fn escape_html(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -65,14 +64,14 @@ fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }
-    // The standard library has this table, but shows it through `escape_debug` only. That also
-    // escapes a combining mark at the start of the text, hence the letter before it.
+    // The standard library has this table, but only `escape_debug` uses it. That also escapes a
+    // combining mark at the start of a text, so a letter is put before it.
     let mut probe = String::from("x");
     probe.push(c);
     probe.escape_debug().nth(1) == Some(c)
 }
 
-/// Appends `\` and the kind, then the value in so many hexadecimal digits.
+/// Appends `\`, the kind, and the value with this many hexadecimal digits.
 fn push_escape(out: &mut String, kind: char, digits: u32, value: u32) {
     out.extend(['\\', kind]);
     let digits = (0..digits).rev().map(|digit| value >> (4 * digit) & 0xf);

@@ -1,5 +1,5 @@
-//! Reads what the Go standard library answered: a comment line that names the Go version, then
-//! one case a line, its fields JSON strings parted by tabs.
+//! Reads recorded results of the Go standard library: a comment line with the Go version, then one case
+//! per line. Its fields are JSON strings, separated by tabs.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// All fields; their number is part of the file's format.
+    /// All fields. Their number is fixed for each file.
     #[track_caller]
     pub(super) fn fields<const N: usize>(&self) -> [&str; N] {
         let fields: Vec<&str> = self.fields.iter().map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! Flags that every program of NPD's has from its logging library. Here they are accepted, so that
-//! configs run unchanged, and do nothing.
+//! The flags that every NPD program has from its logging library. They are accepted, so that configs
+//! work unchanged, and have no effect.
 
 use clap::{ArgAction, Args};
 

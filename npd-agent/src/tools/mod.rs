@@ -1,7 +1,7 @@
-//! Programs that live in the agent's file: NPD's plugins under NPD's names, and ours.
+//! The other programs in the agent's file: NPD's plugins with NPD's names, and ours.
 //!
-//! Each is run when the file is called by its name (a link to it will do), or as
-//! `npd-agent NAME …`. A new one is one file here and one line in [`TOOLS`].
+//! A program runs when the file is called by the program's name, for example through a link, or as
+//! `npd-agent NAME …`. A new program is one file here and one line in [`TOOLS`].
 
 pub mod builtin;
 pub mod health_checker;
@@ -19,9 +19,9 @@ use crate::exec::enter;
 
 /// A program in the agent's file.
 pub struct Tool {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// Runs it with its command line, whose first word is not looked at.
+    /// Runs it with its command line; the first word is ignored.
     pub run: fn(Vec<OsString>) -> ExitCode,
 }
 
@@ -34,13 +34,13 @@ pub const TOOLS: &[Tool] = &[
     ENTER,
 ];
 
-/// What the agent runs before a plugin that is bounded.
+/// The program that the agent runs to start a plugin in a cgroup.
 const ENTER: Tool = Tool {
     name: enter::NAME,
     run: enter::run,
 };
 
-/// The program that a command line asks for, with its own command line; `None` if that is the agent.
+/// The program that a command line names, with its own command line; `None` if it is the agent.
 pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool, Vec<OsString>)> {
     let mut words = Vec::from_iter(line);
     let named = |word: &OsString| {
@@ -56,7 +56,7 @@ pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool
     Some((tool, words))
 }
 
-/// Runs a task to its end, and does not wait for what it leaves behind.
+/// Runs a task to its end, and does not wait for threads that it leaves behind.
 fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

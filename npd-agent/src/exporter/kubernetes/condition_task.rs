@@ -190,7 +190,7 @@ impl ConditionTask {
     fn first_tick(&self, node: Option<&NodeObject>) -> Duration {
         let period = self.period();
         let random = (self.manners.random)();
-        let heard = node.and_then(|node| lock(&self.pending.conditions).heard_of(node));
+        let heard = node.and_then(|node| lock(&self.pending.conditions).oldest_heartbeat(node));
         let Some(heard) = heard else {
             return period.mul_f64(random);
         };

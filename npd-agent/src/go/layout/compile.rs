@@ -1,4 +1,4 @@
-//! From the text of a layout to its fields.
+//! Compiles the text of a layout into fields.
 
 use std::ops::Range;
 
@@ -14,14 +14,14 @@ pub struct TimeLayout {
 /// A field and the text before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LayoutStep {
-    /// Where the text before the field stands in the layout.
+    /// The range of the text before the field in the layout.
     pub(super) prefix: Range<usize>,
-    /// Where the field itself does.
+    /// The range of the field itself.
     pub(super) element: Range<usize>,
     pub(super) field: LayoutField,
 }
 
-/// What a layout can ask for. `fixed` is for exactly as many digits as in the layout.
+/// A field of a layout. `fixed` means exactly as many digits as in the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LayoutField {
     /// `2006`
@@ -34,7 +34,7 @@ pub(super) enum LayoutField {
     ShortMonthName,
     /// `01`, `1`
     Month { fixed: bool },
-    /// `Monday`; checked to be one, and ignored
+    /// `Monday`; must be the name of a day, and is ignored
     WeekdayName,
     /// `Mon`
     ShortWeekdayName,
@@ -50,9 +50,9 @@ pub(super) enum LayoutField {
     Minute { fixed: bool },
     /// `05`, `5`; a fraction after it is read with it, unless the layout has that next
     Second { fixed: bool, before_fraction: bool },
-    /// `.000`, `,000`: so many digits
+    /// `.000`, `,000`: this number of digits
     Fraction { digits: usize },
-    /// `.999`, `,999`: any number of digits, or nothing at all
+    /// `.999`, `,999`: any number of digits, or none
     OptionalFraction,
     /// `PM`, `pm`
     HalfOfDay { lower: bool },
@@ -66,7 +66,7 @@ pub(super) enum LayoutField {
     ZoneName,
 }
 
-/// Fields that a fixed text stands for. Where one starts like another, the longer comes first.
+/// Fields with a fixed text. If one text begins with another, the longer one comes first.
 const FIELDS: &[(&str, LayoutField)] = &[
     ("January", LayoutField::MonthName),
     ("Monday", LayoutField::WeekdayName),
@@ -202,7 +202,7 @@ const FIELDS: &[(&str, LayoutField)] = &[
 ];
 
 impl TimeLayout {
-    /// Compiles a layout. Every text is one; what is no field stands for itself.
+    /// Compiles a layout. Every text is a layout; text that is not a field stands for itself.
     pub fn new(layout: &str) -> Self {
         let mut steps: Vec<LayoutStep> = Vec::new();
         let (mut prefix, mut at) = (0, 0);
@@ -241,14 +241,14 @@ impl TimeLayout {
     }
 }
 
-/// The field that a layout starts with, and its length.
+/// The field at the start of a layout, and its length.
 fn field_at(layout: &[u8]) -> Option<(LayoutField, usize)> {
     // `_2006` is an underscore and a year.
     if layout.starts_with(b"_2006") {
         return None;
     }
     let short_name = |name: &[u8], field| {
-        // `Month` and `Janus` are words.
+        // `Month` and `Janus` are words, not fields.
         let is_word = layout.get(name.len()).is_some_and(u8::is_ascii_lowercase);
         (layout.starts_with(name) && !is_word).then_some((field, name.len()))
     };
@@ -262,13 +262,13 @@ fn field_at(layout: &[u8]) -> Option<(LayoutField, usize)> {
         .or_else(|| fraction_at(layout))
 }
 
-/// A point or comma and nothing but zeros, or nothing but nines.
+/// A point or comma, and then only zeros or only nines.
 fn fraction_at(layout: &[u8]) -> Option<(LayoutField, usize)> {
     let [b'.' | b',', digit @ (b'0' | b'9'), ..] = layout else {
         return None;
     };
     let digits = layout[1..].iter().take_while(|c| *c == digit).count();
-    // Other digits make it something else, such as a version.
+    // With other digits it is something else, such as a version.
     if layout.get(1 + digits).is_some_and(u8::is_ascii_digit) {
         return None;
     }

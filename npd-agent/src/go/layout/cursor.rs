@@ -1,16 +1,16 @@
-//! Numbers, names and zones at the start of a text.
+//! Reads numbers, names and zones from the start of a text.
 
 use jiff::tz::Offset;
 
 use super::{Abbreviation, Zone};
 
-/// Why a field does not take what stands in the text.
+/// Why a field does not match the text.
 pub(super) enum Refusal {
     Mismatch,
     OutOfRange(&'static str),
 }
 
-/// The part of the text that is still to be read.
+/// The part of the text that was not yet read.
 pub(super) struct Cursor<'t> {
     pub(super) rest: &'t [u8],
 }
@@ -35,7 +35,7 @@ impl<'t> Cursor<'t> {
         self.rest = &self.rest[blanks..];
     }
 
-    /// Skips a literal text. Blanks match any number of blanks, and none at the end of the text.
+    /// Skips a literal text. A blank matches any number of blanks, and at the end of the text also none.
     pub(super) fn skip(&mut self, literal: &str) -> Option<()> {
         let mut literal = Cursor {
             rest: literal.as_bytes(),
@@ -55,7 +55,7 @@ impl<'t> Cursor<'t> {
         Some(())
     }
 
-    /// A number of exactly so many digits.
+    /// A number with exactly this many digits.
     pub(super) fn digits<T: TryFrom<u32>>(&mut self, length: usize) -> Result<T, Refusal> {
         let digits = self.take(length)?;
         let value = digits.iter().try_fold(0_u32, |value, c| {
@@ -83,8 +83,8 @@ impl<'t> Cursor<'t> {
         self.digits(if fixed { 3 } else { digits.max(1) })
     }
 
-    /// The number, from 1, of the name that the text starts with, in any case. Only so many letters
-    /// of it are looked at.
+    /// The number, from 1, of the name at the start of the text, ignoring case. Only the first letters of
+    /// a name are compared.
     pub(super) fn name(&mut self, names: &[&str], letters: usize) -> Result<i8, Refusal> {
         for (number, name) in (1..).zip(names) {
             let name = &name.as_bytes()[..name.len().min(letters)];
@@ -98,7 +98,7 @@ impl<'t> Cursor<'t> {
         Err(Refusal::Mismatch)
     }
 
-    /// A point or comma and so many digits, in nanoseconds; digits beyond the ninth are dropped.
+    /// A point or comma and this many digits, in nanoseconds; digits after the ninth are dropped.
     pub(super) fn fraction(&mut self, digits: usize) -> Result<i32, Refusal> {
         let [b'.' | b',', digits @ ..] = self.take(1 + digits)? else {
             return Err(Refusal::Mismatch);
@@ -139,12 +139,12 @@ impl<'t> Cursor<'t> {
             .ok_or(Refusal::OutOfRange(OFFSET_PARTS[0].1))
     }
 
-    /// An abbreviation that looks like one, or hours where a zone has no better name.
+    /// An abbreviation such as `CEST`, or the hours of a zone that has no name.
     pub(super) fn zone_name(&mut self) -> Result<Zone, Refusal> {
         let (length, hours) = match self.rest {
             [b'G', b'M', b'T', rest @ ..] => (3, signed_hours(rest)),
             [b'+' | b'-', ..] => (0, signed_hours(self.rest)),
-            // The only ones with a small letter.
+            // The only abbreviations with a small letter.
             [b'C', b'h', b'S', b'T', ..] | [b'M', b'e', b'S', b'T', ..] => (4, None),
             _ => {
                 let letters = self
@@ -169,7 +169,7 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// A sign and hours, and how long they are.
+/// A sign and hours, and their length.
 fn signed_hours(text: &[u8]) -> Option<(Offset, usize)> {
     let (sign, digits) = text.split_first()?;
     let length = digits.iter().take_while(|c| c.is_ascii_digit()).count();
@@ -212,7 +212,7 @@ pub(super) const WEEKDAYS: [&str; 7] = [
     "Saturday",
 ];
 
-/// The most that Go lets each part of an offset be.
+/// Go's limits for the parts of an offset.
 const OFFSET_PARTS: [(i32, &str); 3] = [
     (24, "time zone offset hour"),
     (60, "time zone offset minute"),

@@ -1,15 +1,15 @@
 //! Time layouts: how the reference time `Mon Jan 2 15:04:05 MST 2006` would be written.
 //!
-//! A [`TimeLayout`] is compiled once and then read with, as Go's `time.Parse` does and without
-//! allocating, for every line of a log:
+//! A [`TimeLayout`] is compiled once. Then it parses every line of a log, as Go's `time.Parse` does, and
+//! without allocating:
 //!
 //! * A fraction right after the seconds is read even if the layout has none.
 //! * `_2` takes a day with or without the blank before it, blanks match any number of blanks.
-//! * A `Z` that is not followed by `07` is just a letter; the time is then local.
+//! * A `Z` in the layout without `07` after it is only a letter; the time is then local.
 //! * Text that is left over is an error.
 //!
-//! Read differently on purpose: a time without a year and a local time that occurs twice
-//! ([`Parsed::to_timestamp`]), and a zone named by its hours (`+03`, `GMT+3`), which Go takes for
+//! On purpose, these are read differently: a time without a year and a local time that occurs twice
+//! ([`Parsed::to_timestamp`]), and a zone that is named by its hours (`+03`, `GMT+3`), which Go takes as
 //! UTC. A sign in place of a digit of a year or a fraction is an error.
 //!
 //! Written here because no crate reads Go's layouts but `gostd_time`, which is a copy of Go's whole
@@ -30,21 +30,21 @@ use jiff::tz::Offset;
 use super::quote::quote_bytes;
 pub use compile::TimeLayout;
 
-/// What a text says, not yet an instant.
+/// The result of parsing a text: a local time and its zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
     /// Date and time of day; the year is 0 if the layout has none.
     pub civil: DateTime,
-    /// In which zone that is.
+    /// The zone of `civil`.
     pub zone: Zone,
 }
 
 /// The zone of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
-    /// The text says nothing about it.
+    /// The text has no zone.
     Local,
-    /// So far from UTC.
+    /// An offset from UTC.
     Offset(Offset),
     /// An abbreviation, such as `CEST`, that the local zone may know.
     Named(Abbreviation),
@@ -72,8 +72,8 @@ impl Abbreviation {
     }
 }
 
-/// Why a text is no time in a layout, in Go's words. Borrows, so that it costs nothing unless
-/// printed.
+/// Why a text does not match a layout, in Go's words. It borrows the texts, so it costs nothing unless it
+/// is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayoutError<'a> {
     layout: &'a str,
@@ -83,13 +83,13 @@ pub struct LayoutError<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LayoutFault<'a> {
-    /// The rest of the text does not start with what the layout has next.
+    /// The rest of the text does not start with the next part of the layout.
     Mismatch { rest: &'a [u8], element: &'a str },
-    /// The rest of the text, where the layout has none.
+    /// The layout has ended, and this text is left.
     Extra(&'a [u8]),
-    /// A number that no calendar or clock has.
+    /// A number is outside its range.
     OutOfRange(&'static str),
-    /// The day of the year is not that day.
+    /// The day of the year does not agree with the date.
     DayOfYear(&'static str),
 }
 

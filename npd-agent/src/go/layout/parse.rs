@@ -1,4 +1,4 @@
-//! Reading a text with a layout. Works on bytes and allocates nothing.
+//! Parses a text with a layout. Works on bytes and allocates nothing.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
@@ -8,7 +8,7 @@ use super::cursor::{Cursor, MONTHS, Refusal, WEEKDAYS};
 use super::{LayoutError, LayoutFault, Parsed, TimeLayout, Zone};
 
 impl TimeLayout {
-    /// Reads a text, all of it.
+    /// Parses a whole text.
     pub fn parse<'a>(&'a self, text: &'a str) -> Result<Parsed, LayoutError<'a>> {
         self.read(text).map_err(|fault| LayoutError {
             layout: &self.text,
@@ -56,7 +56,7 @@ impl TimeLayout {
     }
 }
 
-/// What was read so far.
+/// The fields that were read so far.
 #[derive(Default)]
 struct Fields {
     year: i16,
@@ -93,7 +93,7 @@ impl Fields {
             LayoutField::Month { fixed } => {
                 self.month = Some(in_range(cursor.number(fixed)?, 1..=12, "month")?);
             }
-            // Not even checked to be the day of that date.
+            // Go does not check that it is the weekday of the date.
             LayoutField::WeekdayName => _ = cursor.name(&WEEKDAYS, usize::MAX)?,
             LayoutField::ShortWeekdayName => _ = cursor.name(&WEEKDAYS, 3)?,
             LayoutField::Day { fixed, padded } => {
@@ -146,7 +146,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Reads a fraction of whatever length, if there is one.
+    /// Reads a fraction of any length, if there is one.
     fn set_fraction(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Refusal> {
         if let [b'.' | b',', after @ ..] = cursor.rest {
             let digits = after.iter().take_while(|c| c.is_ascii_digit()).count();
@@ -169,7 +169,7 @@ impl Fields {
                 .ok_or(LayoutFault::OutOfRange("day"))?,
             Some(day) => self.date_of(day)?,
         };
-        // All of them were checked when they were read.
+        // The fields were checked when they were read.
         let time = Time::new(hour, self.minute, self.second, self.nanosecond)
             .ok()
             .ok_or(LayoutFault::OutOfRange("hour"))?;
@@ -187,7 +187,7 @@ impl Fields {
         })
     }
 
-    /// The day of the year, which has to agree with month and day if they are there too.
+    /// The day of the year. It must agree with month and day if the text has them too.
     fn date_of<'a>(&self, day_of_year: i16) -> Result<Date, LayoutFault<'a>> {
         let date = Date::new(self.year, 1, 1)
             .and_then(|date| date.with().day_of_year(day_of_year).build())

@@ -32,7 +32,7 @@ fn reads_what_go_reads() {
     }
 }
 
-/// Today's rules of a zone, for machines without a time zone database.
+/// The present rules of a zone, for machines without a time zone database.
 fn zone_named(name: &str) -> TimeZone {
     let rules = match name {
         "UTC" => "UTC0",
@@ -72,7 +72,7 @@ fn finds_the_year_that_a_line_leaves_out() {
         "2026-11-24T12:00:00Z",
         "2026-01-01T00:00:00Z",
     );
-    // The clock that wrote it may be ahead, but not by more than a day.
+    // The writer's clock may be ahead, but not by more than a day.
     utc(
         "Nov 25 12:00:00",
         "2026-11-24T12:00:00Z",
@@ -173,7 +173,7 @@ fn knows_zones_that_are_named_by_their_hours() {
     named("2026-11-24 12 +03", "2026-11-24T09:00:00Z");
     named("2026-11-24 12 -11", "2026-11-24T23:00:00Z");
     named("2026-11-24 12 GMT+3", "2026-11-24T09:00:00Z");
-    // The second of the two hours, and a name that is not in use at that time of the year.
+    // The second of the two hours, and an abbreviation that is not used at that time of the year.
     named("2026-10-25 02 CET", "2026-10-25T01:00:00Z");
     named("2026-11-24 12 CEST", "2026-11-24T10:00:00Z");
 }
@@ -215,7 +215,7 @@ proptest! {
         let zone = zone_named("America/New_York");
         let text = written.to_zoned(zone.clone()).strftime("%b %e %H:%M:%S").to_string();
         let layout = TimeLayout::new(SYSLOG);
-        // Read when written, also in the hour that occurs twice.
+        // A line that is read at once, also in the hour that occurs twice.
         prop_assert_eq!(layout.parse(&text).unwrap().to_timestamp(&zone, written).unwrap(), written);
     }
 }

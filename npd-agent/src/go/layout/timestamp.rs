@@ -1,4 +1,4 @@
-//! From what a text says to an instant.
+//! Turns a parsed time into an instant.
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, AmbiguousTimestamp, Offset, TimeZone};
@@ -6,19 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Abbreviation, Parsed, Zone};
 
-/// Clocks differ, but not by more than this: what is later was written a year ago.
+/// Clocks differ, but not by more than this. A time that is later is from the year before.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
-/// How many changes of a zone, to either side, are looked at for an abbreviation.
+/// How many changes of a zone, before and after the time, are searched for an abbreviation.
 const NEAR: usize = 4;
 
 impl Parsed {
-    /// The instant that is meant, for a text written not long before `now`.
+    /// The instant of a text that was written not long before `now`.
     ///
-    /// A time without a zone is in `zone`. A time without a year is the latest one that is not more
-    /// than a day after `now`; NPD takes the current year, which is wrong for December's lines in
-    /// January. A local time that occurs twice, when clocks are set back, is the later one unless
-    /// that is still to come; one that is skipped is as much later as clocks are set forward.
+    /// * A time without a zone is in `zone`.
+    /// * A time without a year is the latest one that is at most a day after `now`. NPD takes the current
+    ///   year, which is wrong for December's lines in January.
+    /// * A local time that occurs twice, because clocks are set back, is the later one, unless that is in
+    ///   the future.
+    /// * A local time that is skipped, because clocks are set forward, is later by the skipped hour.
     ///
     /// Fails for times at the very end of the year 9999.
     pub fn to_timestamp(&self, zone: &TimeZone, now: Timestamp) -> Result<Timestamp, jiff::Error> {
@@ -26,7 +28,7 @@ impl Parsed {
             return self.resolve(self.civil, zone, now);
         }
         let latest = now.saturating_add(AHEAD)?;
-        // No zone is a day away from UTC, and no leap day more than eight years.
+        // No zone differs from UTC by a day, and leap days are at most eight years apart.
         let year = Offset::UTC
             .to_datetime(latest.saturating_add(AHEAD)?)
             .year();
@@ -62,15 +64,15 @@ fn is_twice(time: AmbiguousTimestamp) -> bool {
     matches!(time.offset(), AmbiguousOffset::Fold { .. })
 }
 
-/// The offset that an abbreviation stands for in a zone, at about that time; UTC if the zone does
-/// not know it, as in Go.
+/// The offset of an abbreviation in a zone at about this time. UTC if the zone does not have it, as in
+/// Go.
 fn offset_of(name: Abbreviation, zone: &TimeZone, civil: DateTime) -> Result<Offset, jiff::Error> {
     let near = zone.to_timestamp(civil)?;
     let info = zone.to_offset_info(near);
     if info.abbreviation().as_bytes() == name.as_bytes() {
         return Ok(info.offset());
     }
-    // A year has two of them, so the one before the last is that of the other half of the year.
+    // A zone changes twice a year, so the change before the last one gives the other half of the year.
     let around = zone
         .preceding(near)
         .take(NEAR)

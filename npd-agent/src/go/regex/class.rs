@@ -3,11 +3,11 @@
 use super::escape::{self, push_literal};
 use super::{RegexError, RegexErrorKind};
 
-/// A class that no character is in.
+/// A class without members.
 pub(super) const NOTHING: &str = r"[^\x00-\x{10FFFF}]";
 const EVERYTHING: &str = r"[\x00-\x{10FFFF}]";
 
-/// Splits a bracketed class off.
+/// Splits off a bracketed class.
 pub(super) fn split(token: &str) -> Result<(String, &str), RegexError> {
     let body = token.strip_prefix('[').unwrap_or(token);
     let (negated, mut rest) = match body.strip_prefix('^') {
@@ -16,7 +16,7 @@ pub(super) fn split(token: &str) -> Result<(String, &str), RegexError> {
     };
     let mut items = String::new();
     let mut first = true;
-    // A bracket that comes first does not close.
+    // A bracket that comes first is a member.
     while first || !rest.starts_with(']') {
         first = false;
         if let Some((item, after)) = split_posix(rest)? {
@@ -28,7 +28,7 @@ pub(super) fn split(token: &str) -> Result<(String, &str), RegexError> {
         } else {
             let (low, after_low) = split_char(rest, token)?;
             let (high, after) = match after_low.strip_prefix('-') {
-                // A hyphen that comes last is one.
+                // A hyphen that comes last is a member.
                 Some(after) if !after.is_empty() && !after.starts_with(']') => {
                     split_char(after, token)?
                 }
@@ -51,9 +51,9 @@ pub(super) fn split(token: &str) -> Result<(String, &str), RegexError> {
     Ok((class, &rest[1..]))
 }
 
-/// Splits an escape that stands for many characters off, if there is one: `\d` or `\p{Greek}`.
+/// Splits off an escape for many characters, if there is one: `\d` or `\p{Greek}`.
 ///
-/// The class is in brackets of its own, which are welcome inside of others.
+/// The result is in brackets, which may be nested in others.
 pub(super) fn split_escape(token: &str) -> Result<Option<(String, &str)>, RegexError> {
     let mut chars = token.chars();
     let class = match (chars.next(), chars.next()) {
@@ -71,7 +71,7 @@ pub(super) fn split_escape(token: &str) -> Result<Option<(String, &str)>, RegexE
     Ok(Some((class.to_owned(), chars.as_str())))
 }
 
-/// Splits `\pN`, `\p{Greek}` or `\p{^Greek}` off, given what follows the `p`.
+/// Splits off `\pN`, `\p{Greek}` or `\p{^Greek}`, given what follows the `p`.
 fn split_unicode<'p>(
     token: &'p str,
     negated: bool,
@@ -87,12 +87,12 @@ fn split_unicode<'p>(
         Some(name) => (name, !negated),
         None => (name, negated),
     };
-    // Surrogates are a category of Go's, but no characters of Rust's.
+    // Go has surrogates as a category. In Rust they are not characters.
     if matches!(name.to_ascii_lowercase().as_str(), "cs" | "surrogate") {
         let class = if negated { EVERYTHING } else { NOTHING };
         return Ok((class.to_owned(), rest));
     }
-    // Go knows general categories and scripts. `regex` knows properties too, and `isGreek`.
+    // Go has only general categories and scripts. `regex` also has properties, and `isGreek`.
     let is_name = name
         .chars()
         .all(|c| c.is_ascii_alphabetic() || matches!(c, ' ' | '_' | '-'))
@@ -114,7 +114,7 @@ fn split_unicode<'p>(
         })
 }
 
-/// Splits `[:alpha:]` off, if it is there.
+/// Splits off `[:alpha:]`, if it is there.
 fn split_posix(text: &str) -> Result<Option<(&str, &str)>, RegexError> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else {
         return Ok(None);
@@ -128,7 +128,7 @@ fn split_posix(text: &str) -> Result<Option<(&str, &str)>, RegexError> {
     }
 }
 
-/// Splits one character or escape off; `class` is the class that it is in.
+/// Splits off one character or escape; `class` is the class around it.
 fn split_char<'p>(text: &'p str, class: &str) -> Result<(u32, &'p str), RegexError> {
     let mut chars = text.chars();
     match chars.next() {
@@ -138,7 +138,7 @@ fn split_char<'p>(text: &'p str, class: &str) -> Result<(u32, &'p str), RegexErr
     }
 }
 
-/// Writes a range without the surrogates at its ends; those between cannot be matched anyway.
+/// Writes a range without surrogates at its ends; those in the middle never match.
 fn push_range(items: &mut String, low: u32, high: u32) {
     let low = char::from_u32(low).unwrap_or('\u{e000}');
     let high = char::from_u32(high).unwrap_or('\u{d7ff}');

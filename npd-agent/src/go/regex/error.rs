@@ -1,12 +1,12 @@
 //! What Go says of a pattern that it does not take.
 
-/// Why Go would not take a pattern: `` error parsing regexp: missing closing ): `(a` ``.
+/// Why Go rejects a pattern: `` error parsing regexp: missing closing ): `(a` ``.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {kind}: `{fragment}`")]
 pub struct RegexError {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: RegexErrorKind,
-    /// The part of the pattern that is.
+    /// The part of the pattern that is wrong.
     pub fragment: String,
 }
 
@@ -19,7 +19,7 @@ impl RegexError {
     }
 }
 
-/// What can be wrong with a pattern; the codes of Go's `regexp/syntax`.
+/// The errors of a pattern; the codes of Go's `regexp/syntax`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RegexErrorKind {
     /// `[b-a]`, `[[:unknown:]]` or `\p{Unknown}`.
@@ -28,16 +28,17 @@ pub enum RegexErrorKind {
     /// `\8`, `\u00e9`, `\Z`; back-references too.
     #[error("invalid escape sequence")]
     Escape,
-    /// A group's name is not of letters, digits and underscores; look-behind looks like that.
+    /// A group's name has other characters than letters, digits and underscores. Look-behind gives this
+    /// error too.
     #[error("invalid named capture")]
     NamedCapture,
-    /// `(?=…)`, `(?x)` and whatever else may follow `(?` in Perl.
+    /// `(?=…)`, `(?x)` and other Perl syntax after `(?`.
     #[error("invalid or unsupported Perl syntax")]
     PerlSyntax,
     /// `a**`.
     #[error("invalid nested repetition operator")]
     RepeatOperator,
-    /// More than a thousand repetitions, nested ones multiplied; or `{2,1}`.
+    /// More than a thousand repetitions (nested ones are multiplied), or `{2,1}`.
     #[error("invalid repeat count")]
     RepeatCount,
     /// `[a`.
@@ -58,7 +59,7 @@ pub enum RegexErrorKind {
     /// Too many levels.
     #[error("expression nests too deeply")]
     NestingDepth,
-    /// Compiles to too much.
+    /// The compiled pattern is too large.
     #[error("expression too large")]
     TooLarge,
 }

@@ -2,17 +2,17 @@
 
 use super::{RegexError, RegexErrorKind};
 
-/// Writes a character that stands for itself, in a class or outside of one.
+/// Writes a character that stands for itself, inside or outside a class.
 pub(super) fn push_literal(out: &mut String, c: char) {
     if c.is_control() {
-        // Keeps the translation readable in logs.
+        // So the translation is readable in logs.
         out.extend(c.escape_unicode());
     } else {
         out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
     }
 }
 
-/// Splits an escape off. The code point may be half of a surrogate pair, which no text contains.
+/// Splits off an escape. The code point may be half of a surrogate pair, which no text contains.
 pub(super) fn split(token: &str) -> Result<(u32, &str), RegexError> {
     let mut chars = token.chars();
     chars.next();
@@ -44,7 +44,7 @@ pub(super) fn split(token: &str) -> Result<(u32, &str), RegexError> {
     }
 }
 
-/// Up to two octal digits more.
+/// Up to two more octal digits.
 fn split_octal(first: u32, chars: &mut std::str::Chars<'_>) -> u32 {
     let mut point = first;
     for _ in 0..2 {
@@ -57,11 +57,11 @@ fn split_octal(first: u32, chars: &mut std::str::Chars<'_>) -> u32 {
     point
 }
 
-/// Two hexadecimal digits, or as many as there are between braces.
+/// Two hexadecimal digits, or any number of them in braces.
 fn split_hex(chars: &mut std::str::Chars<'_>) -> Option<u32> {
     let first = chars.next()?;
     if first != '{' {
-        // Go reads both characters before it complains.
+        // Go reads both characters before it reports the error.
         let second = chars.next();
         return Some(first.to_digit(16)? * 16 + second?.to_digit(16)?);
     }

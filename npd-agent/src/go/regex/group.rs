@@ -1,12 +1,12 @@
-//! What an opening parenthesis starts.
+//! Reads the start of a group: what follows an opening parenthesis.
 
 use super::{RegexError, RegexErrorKind};
 
 /// `(`, `(?:`, `(?i-s:`, `(?i)` or `(?P<name>`.
 pub(super) struct Opening {
-    /// How the `regex` crate writes it; without the name.
+    /// Its text for the `regex` crate, without the name.
     pub(super) text: String,
-    /// False if it only sets flags for the rest of the group that it stands in.
+    /// False if it only sets flags for the rest of the group around it.
     pub(super) is_group: bool,
 }
 
@@ -52,7 +52,7 @@ fn split_flags(token: &str) -> Result<(Opening, &str), RegexError> {
     for c in chars.by_ref().skip("(?".len()) {
         match c {
             'i' | 'm' | 's' | 'U' => {
-                // Go takes a flag several times, and the last word counts.
+                // Go accepts a flag several times, and the last one counts.
                 on.retain(|flag| flag != c);
                 off.retain(|flag| flag != c);
                 if negated { off.push(c) } else { on.push(c) }

@@ -1,10 +1,9 @@
 //! Patterns in Go's syntax.
 //!
-//! Go's `regexp` and the `regex` crate are both RE2's children: linear time, leftmost-first, no
-//! look-around, no back-references. What they find is the same; how it is written is not. So a
-//! pattern is [translated](translate()) from Go's syntax, and what Go rejects is rejected in Go's
-//! words.
-//! No crate does that: `fancy-regex` and `pcre2` accept what Go rejects, and are not linear.
+//! Go's `regexp` and the `regex` crate both follow RE2: linear time, leftmost-first, no look-around, no
+//! back-references. They find the same, but their syntax differs. So a pattern is
+//! [translated](translate()) from Go's syntax. What Go rejects is rejected with Go's message.
+//! No crate does this translation: `fancy-regex` and `pcre2` accept what Go rejects, and are not linear.
 //!
 //! | in a pattern | Go | `regex` |
 //! | --- | --- | --- |
@@ -15,11 +14,14 @@
 //! | `\Q…\E`, `\101`, `\p{^Greek}` | supported | error |
 //! | `a**`, `a{1001}`, `(?x)`, `\u00e9` | error | supported |
 //!
-//! Names of groups are dropped: NPD counts groups, and Go lets two have the same name. Accepted
-//! although Go does not: other spellings of a script (`\p{Grek}`, `\p{Old_Italic}`). Not accepted
-//! although Go does: a repetition right after flags (`a(?i)*`) or nothing (`a\Q\E*`), and what
-//! compiles to more than 10 MB or nests deeper than 250 levels, the `regex` crate's bounds. A
-//! group inside of something repeated `{0}` times is not counted.
+//! Other differences:
+//!
+//! * The names of groups are dropped: NPD counts groups, and in Go two may have the same name.
+//! * Other spellings of a script (`\p{Grek}`, `\p{Old_Italic}`) are accepted; Go rejects them.
+//! * A repetition after flags (`a(?i)*`) or after nothing (`a\Q\E*`) is rejected; Go accepts it.
+//! * A pattern that compiles to more than 10 MB or nests deeper than 250 levels is rejected: these are
+//!   limits of the `regex` crate.
+//! * A group inside something that is repeated `{0}` times is not counted.
 
 mod class;
 mod error;
@@ -36,15 +38,15 @@ pub use translate::translate;
 pub fn compile(pattern: &str) -> Result<regex::Regex, RegexError> {
     regex::Regex::new(&translate(pattern)?).map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => RegexError::new(RegexErrorKind::TooLarge, pattern),
-        // The translation is sound, so its depth is all that the parser can refuse.
+        // The translation is valid, so the parser can refuse only its depth.
         _ => RegexError::new(RegexErrorKind::NestingDepth, pattern),
     })
 }
 
 /// Compiles a rule's pattern as NPD does: with `\z` appended to its text.
 ///
-/// So of a top-level alternation only the last branch is anchored, and an unterminated `\Q` quotes
-/// the anchor. The translated text ([`regex::Regex::as_str`]) can go into a [`regex::RegexSet`].
+/// So in a top-level alternation only the last branch is anchored, and an unterminated `\Q` quotes the
+/// anchor. The translated text ([`regex::Regex::as_str`]) can go into a [`regex::RegexSet`].
 pub fn compile_anchored(pattern: &str) -> Result<regex::Regex, RegexError> {
     compile(&format!(r"{pattern}\z"))
 }

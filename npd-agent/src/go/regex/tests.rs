@@ -91,7 +91,7 @@ fn repeats_nothing_after_flags() {
 }
 
 proptest! {
-    /// Whatever translates also compiles, unless it is too large: the translation is sound.
+    /// Every translation compiles, unless it is too large.
     #[test]
     fn translations_are_sound(
         pattern in r"([a-cé.*+?|()\[\]{},^$\\&~<>:#/ -]|\(\?[imsU-]{0,2}[:)]|\\[a-zA-Z0-9]|\\x\{[0-9a-f]{1,6}\}|\\p\{\^?L\}|\[:alpha:\]|\{[0-9]{0,2},?[0-9]?\}){0,12}"

@@ -1,12 +1,12 @@
-//! The grammar: groups, repetitions, atoms. Looks at things in the same order as Go's parser, so
-//! that a pattern with several faults gets Go's complaint.
+//! The grammar: groups, repetitions, atoms. Checks in the same order as Go's parser, so that a pattern
+//! with several errors gets the same message.
 
 use super::class;
 use super::escape;
 use super::group::Opening;
 use super::{RegexError, RegexErrorKind};
 
-/// More copies of the innermost thing are an error, however they come about.
+/// The most copies of one part of a pattern, by all repetitions around it.
 const MAX_COPIES: usize = 1000;
 
 /// Rewrites a pattern from Go's syntax into that of the `regex` crate.
@@ -23,19 +23,19 @@ pub fn translate(pattern: &str) -> Result<String, RegexError> {
 
 struct RegexTranslator<'p> {
     pattern: &'p str,
-    /// What is still to be read.
+    /// The rest of the pattern.
     rest: &'p str,
     out: String,
-    /// Groups around the current one.
+    /// The groups around the current one.
     outer: Vec<OpenGroup>,
     group: OpenGroup,
 }
 
 /// A group that is still open, or the whole pattern.
 struct OpenGroup {
-    /// What a repetition would apply to: in how many copies its most repeated part occurs.
+    /// The atom that a repetition would apply to: how many copies its most repeated part has.
     atom: Option<usize>,
-    /// The same for the most repeated part of all before the atom.
+    /// The same for everything before the atom.
     copies: usize,
 }
 
@@ -45,7 +45,7 @@ impl OpenGroup {
         copies: 1,
     };
 
-    /// Moves on: from here no repetition reaches the atom before.
+    /// Moves on: a repetition no longer applies to the atom before.
     fn set_atom(&mut self, atom: Option<usize>) {
         if let Some(last) = std::mem::replace(&mut self.atom, atom) {
             self.copies = self.copies.max(last);
@@ -179,7 +179,7 @@ impl<'p> RegexTranslator<'p> {
         Ok(())
     }
 
-    /// Applies the repetition that stands between `token` and `rest`.
+    /// Applies the repetition between `token` and `rest`.
     fn repeat(
         &mut self,
         token: &'p str,
@@ -206,7 +206,7 @@ impl<'p> RegexTranslator<'p> {
     }
 }
 
-/// What was read from one rest of the pattern to the next.
+/// The part of the pattern between two rests of it.
 fn read<'p>(from: &'p str, to: &str) -> &'p str {
     from.strip_suffix(to).unwrap_or(from)
 }
@@ -219,7 +219,7 @@ struct RepeatCount {
 }
 
 impl RepeatCount {
-    /// Splits a count off, or `None` if the brace is just a brace.
+    /// Splits off a count; `None` if the brace is only a character.
     fn split(token: &str) -> Option<(Self, &str)> {
         let (min, rest) = split_number(token.strip_prefix('{')?)?;
         let (max, rest) = match rest.strip_prefix(',') {
@@ -243,14 +243,14 @@ impl RepeatCount {
     /// The copies of something that occurs so often within what is repeated.
     fn times(self, copies: usize) -> usize {
         match self.max.unwrap_or(self.min.max(1)) {
-            // What does not occur at all is not counted at all.
+            // A part without copies is not counted.
             0 => 1,
             count => count * copies,
         }
     }
 }
 
-/// Splits a number without leading zeros off; a huge one becomes `usize::MAX`.
+/// Splits off a number without leading zeros; a huge one becomes `usize::MAX`.
 fn split_number(text: &str) -> Option<(usize, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! Whether something keeps the clock right, whatever it is: NTP, PTP or the hypervisor.
+//! Checks that something synchronises the clock: NTP, PTP or the hypervisor.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::CheckResult;
 use crate::node::clock;
 
 pub(super) fn check(max_error: Duration) -> anyhow::Result<CheckResult> {
-    let error = clock::clock_error().context("asking the kernel for its clock's state")?;
+    let error = clock::clock_error().context("reading the state of the kernel's clock")?;
     Ok(judge(error, max_error))
 }
 

@@ -1,4 +1,5 @@
-//! How full the table of tracked connections is. When it is full, new connections are dropped.
+//! Checks how full the table of tracked connections is. When it is full, the kernel drops new
+//! connections.
 
 use anyhow::Context;
 
@@ -6,7 +7,7 @@ use super::{CheckResult, percent};
 use crate::node::Roots;
 use crate::node::proc::connections;
 
-/// Words its result as NPD's `network_problem.sh` does.
+/// The messages are those of NPD's `network_problem.sh`.
 pub(super) fn check(roots: &Roots, above: u8) -> anyhow::Result<CheckResult> {
     let (count, max) = connections(roots)
         .context("the kernel does not track connections in this network namespace")?;

@@ -1,4 +1,4 @@
-//! How full file systems are.
+//! Checks how full file systems are.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::{CheckResult, percent};
 
-/// What a file system has, and what of it is used.
+/// The capacity of a file system, and how much of it is used.
 struct DiskUsage {
     bytes: u64,
     inodes: u64,
@@ -34,14 +34,15 @@ pub(super) fn check(paths: &[PathBuf], above: u8) -> anyhow::Result<CheckResult>
     })
 }
 
-/// In percents, as df(1) shows them: what is reserved for root does not count as there.
+/// In percent, as df(1) shows it: space that is reserved for root does not count as capacity.
 fn usage(path: &Path) -> anyhow::Result<DiskUsage> {
-    let all = statvfs(path).with_context(|| format!("looking at {}", path.display()))?;
+    let all = statvfs(path)
+        .with_context(|| format!("reading the size of the file system on {}", path.display()))?;
     let used = all.blocks().saturating_sub(all.blocks_free());
     let inodes_used = all.files().saturating_sub(all.files_free());
     Ok(DiskUsage {
         bytes: percent(used, used + all.blocks_available()),
-        // btrfs has no fixed number of inodes, and says 0.
+        // btrfs has no fixed number of inodes, and reports 0.
         inodes: percent(inodes_used, all.files()),
     })
 }

@@ -1,10 +1,10 @@
-//! Whether a name can be looked up, by the system's resolver.
+//! Checks that the system's resolver can look up a name.
 
 use std::net::ToSocketAddrs as _;
 
 use super::CheckResult;
 
-/// Words its result as NPD's `dns_problem.sh` does.
+/// The messages are those of NPD's `dns_problem.sh`.
 pub(super) fn check(host: &str) -> CheckResult {
     let found = (host, 0)
         .to_socket_addrs()
@@ -24,7 +24,7 @@ mod tests {
     fn it_says_whether_a_name_can_be_looked_up() {
         for (host, problem, message) in [
             ("localhost", false, "DNS lookup to localhost is working"),
-            // No server is asked for what is no name.
+            // An invalid name needs no server.
             ("a..b", true, "DNS lookup to a..b is not working"),
         ] {
             let found = check(host);

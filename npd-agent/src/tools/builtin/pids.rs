@@ -1,4 +1,4 @@
-//! How many of the kernel's process ids are taken. When all are, nothing can be started any more.
+//! Checks how many process ids are in use. When all are, no process can be started.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{CheckResult, percent};
 use crate::node::proc;
 
 pub(super) fn check(folder: &Path, above: u8) -> anyhow::Result<CheckResult> {
-    let max = proc::task_limit(folder).context("the kernel does not tell how many there may be")?;
+    let max = proc::task_limit(folder).context("reading how many process ids there may be")?;
     let used = proc::load(folder)?.tasks;
     let percent = percent(used, max);
     Ok(CheckResult {

@@ -1,4 +1,4 @@
-//! Whether systemd runs a unit, by its own answer over D-Bus: nothing has to be installed.
+//! Checks that systemd runs a unit. Asks over D-Bus, so no program has to be installed.
 
 use anyhow::Context as _;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ pub(super) async fn check(name: &str) -> anyhow::Result<CheckResult> {
     Ok(judge(&unit(name), &state))
 }
 
-/// As `systemctl is-active` does: a unit that reloads runs, one that starts does not run yet.
+/// As `systemctl is-active`: a unit that reloads counts as running, one that starts does not.
 fn judge(unit: &str, UnitState { load, active, sub }: &UnitState) -> CheckResult {
     let problem = !matches!(&**active, "active" | "reloading" | "refreshing");
     let message = if problem && load != "loaded" {

@@ -1,5 +1,5 @@
-//! The container runtime, asked over gRPC on its socket: the two calls of `runtime.v1` that every
-//! runtime answers, written out by hand.
+//! Checks the container runtime over gRPC on its socket. Two calls of `runtime.v1` are enough, and every
+//! runtime answers them, so they are written by hand.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use tokio::time::timeout;
 
 use super::socket;
 
-/// The longest answer that is read. Ours are a few hundred bytes.
+/// The longest answer that is read. These answers have a few hundred bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// Whether the runtime answers both calls within `limit` each, and says that it is ready.
-/// The network is none of its business.
+/// Whether the runtime answers both calls within `limit` each, and says that it is ready. The state of
+/// the network does not matter.
 pub(super) async fn probe(path: &str, limit: Duration) -> anyhow::Result<bool> {
     let Some(stream) = socket::unix(path).await? else {
         return Ok(false);
@@ -76,7 +76,7 @@ async fn call(client: &mut SendRequest<Full<Bytes>>, method: &str) -> anyhow::Re
         body.len() >= EMPTY_MESSAGE.len(),
         "{method}: an answer without a message"
     );
-    ensure!(body[0] == 0, "{method}: an answer that is compressed");
+    ensure!(body[0] == 0, "{method}: a compressed answer");
     Ok(body.slice(EMPTY_MESSAGE.len()..))
 }
 
@@ -147,7 +147,7 @@ fn fields(mut message: &[u8]) -> anyhow::Result<Vec<ProtoField<'_>>> {
                 ProtoField::Bytes(key >> 3, split(&mut message, length)?)
             }
             5 => ProtoField::Bytes(key >> 3, split(&mut message, 4)?),
-            other => bail!("a protobuf field of type {other}"),
+            other => bail!("unexpected protobuf field of type {other}"),
         };
         fields.push(field);
     }
@@ -163,13 +163,13 @@ fn varint(message: &mut &[u8]) -> anyhow::Result<u64> {
             return Ok(value);
         }
     }
-    bail!("a protobuf number without end")
+    bail!("a protobuf number is too long")
 }
 
 fn split<'a>(message: &mut &'a [u8], length: usize) -> anyhow::Result<&'a [u8]> {
     let (first, rest) = message
         .split_at_checked(length)
-        .context("a protobuf message that is cut")?;
+        .context("a protobuf message is incomplete")?;
     *message = rest;
     Ok(first)
 }

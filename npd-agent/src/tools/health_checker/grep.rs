@@ -1,10 +1,10 @@
-//! Patterns as NPD hands them to `grep -i`: basic regular expressions (POSIX, with GNU's `\+`, `\?`
-//! and `\|`), whatever their case.
+//! Patterns as NPD passes them to `grep -i`: POSIX basic regular expressions, with GNU's `\+`, `\?`
+//! and `\|`, ignoring case.
 
 use anyhow::Context;
 use regex::{Regex, RegexBuilder};
 
-/// What finds what `grep -i` would.
+/// A regex that matches what `grep -i` would match.
 pub(super) fn compile(pattern: &str) -> anyhow::Result<Regex> {
     let built = RegexBuilder::new(&translate(pattern))
         .case_insensitive(true)
@@ -12,11 +12,11 @@ pub(super) fn compile(pattern: &str) -> anyhow::Result<Regex> {
     built.with_context(|| format!("the log pattern {pattern:?}"))
 }
 
-/// The pattern in the words of the `regex` crate, in which these are the other way round.
+/// Translates a pattern into the syntax of the `regex` crate, where `(` and `\(` have swapped meanings.
 fn translate(pattern: &str) -> String {
     let mut translated = String::new();
     let mut chars = pattern.chars().peekable();
-    // Nothing to be repeated has come yet.
+    // There is nothing to repeat yet.
     let mut begins = true;
     while let Some(c) = chars.next() {
         let began = std::mem::replace(&mut begins, false);
@@ -37,7 +37,7 @@ fn translate(pattern: &str) -> String {
                 begins = true;
             }
             '+' | '?' | '{' | '}' | '|' | '(' | ')' | '^' => translated.extend(['\\', c]),
-            // It stands for the end only where the pattern, or a part of it, ends.
+            // A `$` is an anchor only at the end of the pattern or of a part of it.
             '$' if !ends(&mut chars.clone()) => translated.push_str("\\$"),
             '[' => class(&mut chars, &mut translated),
             c => translated.push(c),
@@ -54,7 +54,7 @@ fn ends(rest: &mut impl Iterator<Item = char>) -> bool {
     }
 }
 
-/// The characters of a class up to its `]`, which may itself come first.
+/// The characters of a class up to its `]`. If `]` comes first, it is a member of the class.
 fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, translated: &mut String) {
     translated.push('[');
     translated.extend(chars.next_if_eq(&'^'));
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(compiled.is_match(text), expect, "{pattern} is {compiled}");
     }
 
-    /// Each tried with GNU grep 3.8.
+    /// Each case was tried with GNU grep 3.8.
     #[test]
     fn patterns_find_what_grep_finds() {
         check("Connection Refused", "dial tcp: connection refused", true);

@@ -1,4 +1,4 @@
-//! Components that say over HTTP whether they are well.
+//! Checks components that answer over HTTP.
 
 use anyhow::Context;
 use http_body_util::Empty;
@@ -48,7 +48,7 @@ async fn local(port: &str, default: u16, path: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Whether the answer is 200; anything else, or no HTTP at all, is not well.
+/// Whether the answer is 200. Anything else is unhealthy, also if it is not HTTP.
 pub(super) async fn says_ok(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     host: &str,
@@ -75,7 +75,7 @@ async fn status(
     Ok(response?.status())
 }
 
-/// An environment variable that says something.
+/// An environment variable, unless it is empty.
 fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What a unit has said in the journal.
+//! Counts what a unit has written to the journal.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::grep;
 use crate::journal::{EntryFilter, Journal, Term};
 use crate::node::Roots;
 
-/// How many lines with each pattern are too many.
+/// Each pattern, and how many lines with it are too many.
 pub(super) type Patterns = BTreeMap<String, i64>;
 
-/// Whether the unit has, in the last while, said too much of something.
+/// Whether the unit has written too many lines with one of the patterns within the last `span`.
 pub(super) fn complain(
     patterns: &Patterns,
     unit: &str,

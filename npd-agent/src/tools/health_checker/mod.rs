@@ -1,8 +1,8 @@
-//! `health-checker`: is the kubelet, the container runtime or kube-proxy well? For use as a plugin.
+//! `health-checker`: a plugin that checks the kubelet, the container runtime or kube-proxy.
 //!
-//! It asks the component itself, over its port or socket, and systemd over D-Bus: nothing has to be
-//! installed in the image, and no shell is needed. What it cannot ask (a socket that is not mounted,
-//! a host name that means nothing) is unknown rather than unhealthy, and is never repaired.
+//! It asks the component itself, over its port or socket, and asks systemd over D-Bus. So the image needs
+//! no other program and no shell. If it cannot ask a component (the socket is not mounted, the host name
+//! cannot be resolved), the result is unknown and not unhealthy, and nothing is repaired.
 
 mod cri;
 mod dbus;
@@ -34,7 +34,7 @@ pub const TOOL: Tool = Tool {
     run,
 };
 
-/// How long systemd may take to answer, as NPD lets `systemctl`.
+/// How long systemd may take to answer, as in NPD.
 pub(super) const SYSTEMD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Exit codes of a plugin.
@@ -60,23 +60,24 @@ fn run(line: Vec<OsString>) -> ExitCode {
             UNKNOWN,
         ),
     };
-    // Without a reader the exit code is all there is to say.
+    // If nobody reads the output, the exit code is enough.
     drop(writeln!(std::io::stdout(), "{said}"));
     ExitCode::from(code)
 }
 
-/// Whether the component is well. Repairs it if it is not, is to be, and has had time to settle.
+/// Whether the component is healthy. Repairs it if it is not, if repairs are enabled, and if its unit
+/// has been up for the cool-down time.
 async fn check(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     let limit = options.health_check_timeout();
     let healthy = match timeout(limit, ask(options.asked())).await {
         Ok(answer) => answer?,
-        // It is there, and does not answer.
+        // The component exists, but does not answer.
         Err(_) => false,
     };
-    let healthy = !complains(options).await? && healthy;
+    let healthy = !logs_too_much(options).await? && healthy;
     if !healthy && options.enable_repair {
         let repaired = timeout(SYSTEMD_PATIENCE, repair(options)).await;
-        // As in NPD, a repair that fails changes nothing about the answer.
+        // As in NPD, a repair that fails does not change the result.
         if let Err(error) = repaired.unwrap_or_else(|elapsed| Err(elapsed.into())) {
             eprintln!("health-checker: repairing {}: {error:#}", options.service());
         }
@@ -84,28 +85,28 @@ async fn check(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     Ok(healthy)
 }
 
-/// Whether the component's unit complains too much in the journal, since it was started.
-async fn complains(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
+/// Whether the component's unit has written too many lines with a log pattern since it was started.
+async fn logs_too_much(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     let patterns = options.log_patterns();
     if patterns.is_empty() {
         return Ok(false);
     }
     let service = options.service().to_owned();
     let longest = options.loopback_time();
-    let looked = timeout(SYSTEMD_PATIENCE, async {
+    let counted = timeout(SYSTEMD_PATIENCE, async {
         let uptime = Systemd::connect().await?.uptime(&service).await?;
         let span = longest.map_or(uptime, |longest| longest.min(uptime));
-        let look = move || {
+        let count = move || {
             let roots = Roots::from_env(|name| std::env::var(name).ok());
             logs::complain(&patterns, &unit(&service), span, &roots)
         };
-        spawn_blocking(look).await?
+        spawn_blocking(count).await?
     });
-    let looked = looked.await.context("looking at the journal")?;
-    looked.context("looking at the journal")
+    let counted = counted.await.context("reading the journal")?;
+    counted.context("reading the journal")
 }
 
-/// Whom to ask, and how.
+/// Which component to ask, and how.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
     /// The kubelet.
@@ -123,7 +124,7 @@ pub(super) enum Asked {
     },
 }
 
-/// Whether a component is well, by its own answer.
+/// Whether a component says that it is healthy.
 pub(super) async fn ask(whom: Asked) -> anyhow::Result<bool> {
     match whom {
         Asked::Kubelet => http::kubelet().await,
@@ -133,7 +134,7 @@ pub(super) async fn ask(whom: Asked) -> anyhow::Result<bool> {
     }
 }
 
-/// Ends the unit's main process; systemd starts it again if its unit says so.
+/// Ends the unit's main process. systemd starts it again if the unit is configured so.
 async fn repair(options: &HealthCheckerOptions) -> anyhow::Result<()> {
     let service = options.service();
     let mut systemd = Systemd::connect().await?;
@@ -141,7 +142,7 @@ async fn repair(options: &HealthCheckerOptions) -> anyhow::Result<()> {
         return Ok(());
     }
     if options.component == Component::Docker {
-        // It writes the stacks of its goroutines to its log, for whoever asks why.
+        // On SIGUSR1, dockerd writes the stacks of its goroutines to its log, for debugging.
         systemd.kill_main(service, Signal::SIGUSR1).await?;
     }
     systemd.kill_main(service, Signal::SIGTERM).await

@@ -1,4 +1,4 @@
-//! Reaching a component: what its silence means.
+//! Connects to a component, and tells "nobody listens" from "cannot be reached from here".
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Connects to a socket in the file system. `None` says that nobody listens there; an error, that
-/// nobody can tell from here.
+/// Connects to a socket in the file system. `None` means that nobody listens there. An error means that
+/// this process cannot know.
 pub(super) async fn unix(path: &str) -> anyhow::Result<Option<UnixStream>> {
     let path = Path::new(path.strip_prefix("unix://").unwrap_or(path));
-    // A runtime that has stopped takes its socket away. Where there is not even the folder, it is
-    // rather not mounted into this container.
+    // A runtime that stops removes its socket, but not the folder. If the folder is missing too, it is
+    // probably not mounted into this container.
     if !path.parent().is_some_and(Path::exists) {
-        bail!("{} is not there: is its folder mounted?", path.display());
+        bail!("{} does not exist; is its folder mounted?", path.display());
     }
     listening(UnixStream::connect(path).await)
         .with_context(|| format!("connecting to {}", path.display()))
@@ -22,7 +22,7 @@ pub(super) async fn unix(path: &str) -> anyhow::Result<Option<UnixStream>> {
 /// The same over TCP.
 pub(super) async fn tcp(host: &str, port: u16) -> anyhow::Result<Option<TcpStream>> {
     let connected = if host == "localhost" {
-        // Without the resolver, which a static binary does not always have.
+        // Not by the resolver, which may not work in a static binary.
         match TcpStream::connect(("127.0.0.1", port)).await {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 TcpStream::connect(("::1", port)).await

@@ -1,4 +1,4 @@
-//! A unit, asked about and signalled over D-Bus.
+//! Asks systemd about a unit, and sends it signals, over D-Bus.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 #[derive(Debug)]
 pub(in crate::tools) struct Systemd(Connection);
 
-/// What systemd says of a unit, in the words of `systemctl show`.
+/// The state of a unit, as `systemctl show` prints it.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::tools) struct UnitState {
     /// `LoadState`: `loaded`, `not-found`, `masked`, …
@@ -28,11 +28,12 @@ pub(in crate::tools) struct UnitState {
 
 impl Systemd {
     pub(in crate::tools) async fn connect() -> anyhow::Result<Self> {
-        Ok(Self(Connection::open().await.context("reaching systemd")?))
+        Ok(Self(
+            Connection::open().await.context("connecting to systemd")?,
+        ))
     }
 
-    /// Since when the unit has been more than inactive. Unlike NPD's, this does not depend on
-    /// how the wall clock is set.
+    /// How long the unit has been active. Unlike in NPD, this does not depend on the wall clock.
     pub(super) async fn uptime(&mut self, service: &str) -> anyhow::Result<Duration> {
         let path = self.load(service).await?;
         let started = "InactiveExitTimestampMonotonic";
@@ -46,7 +47,7 @@ impl Systemd {
         Ok(clock::monotonic().saturating_sub(since))
     }
 
-    /// How the unit is. It need not exist.
+    /// The state of a unit, which need not exist.
     pub(in crate::tools) async fn state(&mut self, service: &str) -> anyhow::Result<UnitState> {
         let path = self.load(service).await?;
         let path = path.as_str();
@@ -107,7 +108,7 @@ fn manager<'a>(member: &'a str, signature: &'a str) -> Method<'a> {
     }
 }
 
-/// The unit's full name; `systemctl` takes a service for granted as well.
+/// The unit's full name. A name without a type is a service, as for `systemctl`.
 pub(in crate::tools) fn unit(service: &str) -> String {
     if service.contains('.') {
         service.to_owned()

@@ -1,4 +1,4 @@
-//! Against components that are played by the test, on real sockets.
+//! The test plays the components, on real sockets.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -19,13 +19,13 @@ use crate::journal::tests::lab::{can_run, export_at, remote};
 
 const SOON: Duration = Duration::from_millis(200);
 
-/// What the container runtime says of itself: one condition, in protobuf.
+/// A status of the container runtime with one condition, in protobuf.
 fn status(r#type: &str, holds: bool) -> Vec<u8> {
     let nest = |tag: u8, inside: &[u8]| {
         let length = u8::try_from(inside.len()).unwrap();
         [&[tag, length], inside].concat()
     };
-    // Proto3 does not write what is false.
+    // Proto3 omits false.
     let status: &[u8] = if holds { &[0x10, 1] } else { &[] };
     let condition = [nest(0x0a, r#type.as_bytes()), status.to_vec()].concat();
     nest(0x0a, &nest(0x0a, &condition))
@@ -106,7 +106,7 @@ async fn a_runtime_that_is_gone_is_not_well_and_one_that_is_not_mounted_unknown(
     );
 }
 
-/// What is made of an answer over HTTP.
+/// The result of an answer over HTTP.
 async fn says_ok(answer: &str) -> bool {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let serve = async {
@@ -131,7 +131,7 @@ async fn only_200_is_well() {
     assert!(!says_ok("").await);
 }
 
-/// What a unit's journal leads to: how many lines there are of what, against how many are too many.
+/// The result for a unit's journal: how many lines match, and how many are too many.
 #[tokio::test]
 async fn a_unit_that_complains_too_much_is_not_well() {
     if !can_run() {

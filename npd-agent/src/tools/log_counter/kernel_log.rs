@@ -1,4 +1,4 @@
-//! The kernel's log as it is now.
+//! Reads the kernel log as it is now.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,7 +17,7 @@ use crate::node::clock;
 /// No kernel makes records larger than this (`CONSOLE_EXT_LOG_MAX`, up to 6.2).
 const BUFFER: usize = 8192;
 
-/// Hands out the records in the window, up to now.
+/// Passes the records in the window, up to now, to a function.
 pub(super) fn read(
     path: &Path,
     window: ReadWindow,
@@ -33,7 +33,7 @@ pub(super) fn read(
         let length = match read_record(&device, &mut buffer) {
             Ok(0) | Err(Errno::EAGAIN) => return Ok(()),
             Ok(length) => length,
-            // Overwritten before it was read, or too large: the next one can be read.
+            // The record was overwritten before it was read, or is too large: read the next one.
             Err(Errno::EPIPE | Errno::EINVAL | Errno::EINTR) => continue,
             Err(error) => return Err(error).context("reading the kernel log"),
         };

@@ -1,7 +1,7 @@
-//! `log-counter`: have there been so many entries of a kind in the journal? For use as a plugin.
+//! `log-counter`: a plugin that counts the entries of the journal that match a pattern.
 //!
-//! The journal is read by the agent's own reader, to its end as it is now: nothing has to be
-//! installed in the image, and there is nothing to wait for.
+//! It uses the agent's own reader, and reads the journal to its present end. So the image needs no other
+//! program, and there is nothing to wait for.
 
 mod flags;
 mod kernel_log;
@@ -56,12 +56,12 @@ fn run(line: Vec<OsString>) -> ExitCode {
         Ok(_) => return ExitCode::SUCCESS,
         Err(error) => (format!("{error:#}"), UNKNOWN),
     };
-    // Without a reader the exit code is all there is to say.
+    // If nobody reads the output, the exit code is enough.
     drop(writeln!(std::io::stdout(), "{said}"));
     ExitCode::from(code)
 }
 
-/// How many entries match, less those that revert.
+/// The number of entries that match the pattern, minus those that match the revert pattern.
 fn count(options: &LogCounterOptions, window: ReadWindow, roots: &Roots) -> anyhow::Result<i64> {
     let mut count = EntryCount::new(&options.pattern, &options.revert_pattern)?;
     if options.kmsg {
@@ -111,7 +111,7 @@ fn micros(time: Timestamp) -> u64 {
 
 /// Counts entries.
 struct EntryCount {
-    /// The pattern, and the one that reverts if there is one.
+    /// The pattern, and the revert pattern if there is one.
     matcher: Matcher,
     matches: i64,
 }

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::journal::tests::lab::{can_run, export, export_at, remote};
 
-/// What it says, for the journal in `folder`.
+/// The result for the journal in `folder`.
 fn say(folder: &Path, flags: &str) -> String {
     let line = format!("log-counter --log-path={}", folder.display());
     let words = line.split(' ').chain(flags.split_terminator(' '));
@@ -21,8 +21,8 @@ fn say(folder: &Path, flags: &str) -> String {
     }
 }
 
-/// Ten of kubelet, among them three that fail and one that recovers, five minutes old; and three
-/// that fail, an hour old.
+/// Ten entries of the kubelet, five minutes old: three fail, one recovers. And three that fail, an hour
+/// old.
 async fn journal() -> TempDir {
     let folder = TempDir::new().unwrap();
     let now = micros(Timestamp::now());
@@ -74,14 +74,14 @@ async fn entries_are_counted_as_npd_counts_them() {
         &format!("{kubelet} --pattern=failed --count=-1"),
         "3 are enough",
     );
-    // Only the end of an entry counts, and a pattern may span entries.
+    // A match must end at the end of an entry, and a pattern may span entries.
     check(&format!("{kubelet} --pattern=failed.*"), "4 are enough");
     check(
         &format!("{kubelet} --pattern=first\\nsecond"),
         "1 are enough",
     );
     check(&format!("{kubelet} --pattern=nobody"), "0 are not enough");
-    // Without one, every entry does.
+    // Without a pattern, every entry matches.
     check(kubelet, "10 are enough");
     check(
         &format!("{kubelet} --pattern=failed --revert-pattern=recovered --count=3"),
@@ -91,7 +91,7 @@ async fn entries_are_counted_as_npd_counts_them() {
         &format!("{kubelet} --pattern=well --revert-pattern=well"),
         "0 are not enough",
     );
-    // How far back, and how long after the boot.
+    // Lookback and delay.
     check(
         "--journald-source=kubelet --pattern=failed",
         "0 are not enough",
@@ -131,7 +131,7 @@ fn what_makes_no_sense_is_unknown() {
         "--journald-source=a --pattern=a(",
         "the pattern \"a(\": error parsing regexp: missing closing ): `a(\\z`",
     );
-    // A folder without a journal has no entries; one that is not there cannot be asked.
+    // A folder without a journal has no entries. A folder that does not exist is an error.
     check("--journald-source=a", "0 are not enough");
     let gone = folder.path().join("gone");
     assert_eq!(
@@ -140,7 +140,7 @@ fn what_makes_no_sense_is_unknown() {
     );
 }
 
-/// What comes while it is counted is for the next time.
+/// Entries that come while it counts are left for the next run.
 #[tokio::test]
 async fn entries_of_the_future_do_not_count() {
     if !can_run() {

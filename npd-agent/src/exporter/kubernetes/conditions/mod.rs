@@ -1,5 +1,5 @@
-//! The node's conditions as they are to stand in the Node object, and what of that is not written
-//! yet. Pure: no clock, no network.
+//! The conditions that the Node object must have, and which of them are not written yet. Pure: no clock,
+//! no network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,27 +18,27 @@ pub(super) struct Conditions {
     /// Every type that a monitor may report, now or later.
     declared: BTreeSet<Arc<str>>,
     current: BTreeMap<Arc<str>, Condition>,
-    /// Types that this agent wrote once and does not report now, with the time of the last
-    /// heartbeat. Another agent on this node, with another config, may be reporting them.
+    /// Types that npd-agent wrote last, but that this process does not report, and their last heartbeat.
+    /// They are from an earlier config, or from another agent on this node that has another config.
     suspected: BTreeMap<String, Option<Timestamp>>,
-    /// Types that no agent reports any more: to be removed.
+    /// Types that no agent has written for some heartbeats. They must be removed.
     leftover: BTreeSet<String>,
-    /// Counts changes of what is to stand there.
+    /// Counts the changes of what must be written.
     changed: u64,
     /// The value of `changed` that the server has.
     written: u64,
 }
 
-/// The body of a PATCH, and what it brings the server up to.
+/// The body of a PATCH, and the changes that it contains.
 #[derive(Debug)]
 pub(super) struct Patch {
     /// A strategic merge of `nodes/status`.
     pub body: Value,
-    upto: u64,
+    changed: u64,
 }
 
 impl Conditions {
-    /// No conditions yet; those of the `declared` types may come.
+    /// No conditions yet. Monitors may report those of the `declared` types.
     pub(super) fn new(declared: BTreeSet<Arc<str>>) -> Self {
         Self {
             declared,
@@ -46,12 +46,12 @@ impl Conditions {
         }
     }
 
-    /// Takes a condition in. True if that is to be written.
+    /// Sets a condition. Returns true if it must be written.
     pub(super) fn set(&mut self, condition: &Condition) -> bool {
         let mut condition = condition.clone();
         let known = self.current.get(&condition.r#type);
         if let Some(known) = known.filter(|known| known.same_state(&condition)) {
-            // What was learned from the server may have begun before this process.
+            // The server's transition time, from `learn`, may be before the start of this process.
             condition.transition = condition.transition.min(known.transition);
             if *known == condition {
                 return false;
@@ -65,8 +65,8 @@ impl Conditions {
         true
     }
 
-    /// Compares with what the server has: what stands there unchanged keeps its transition time and
-    /// need not be written.
+    /// Compares with the conditions that the server has. A condition that is there and unchanged keeps its
+    /// transition time, and is not written.
     pub(super) fn learn(&mut self, node: &NodeObject) {
         let mut differs = false;
         for condition in self.current.values_mut() {
@@ -92,13 +92,13 @@ impl Conditions {
             .collect();
     }
 
-    /// Whether there may be something to remove.
+    /// Whether some types may have to be removed, see [`Self::examine`].
     pub(super) fn has_suspects(&self) -> bool {
         !self.suspected.is_empty()
     }
 
-    /// Looks again, after a time in which any agent would have written a heartbeat: what nobody
-    /// has written since is to be removed.
+    /// Decides which suspected types to remove. Called some heartbeats after [`Self::learn`]: if another
+    /// agent reported a type, it would have written a new heartbeat by now.
     pub(super) fn examine(&mut self, node: &NodeObject) {
         let suspected = std::mem::take(&mut self.suspected);
         let abandoned = self
@@ -112,7 +112,7 @@ impl Conditions {
         }
     }
 
-    /// What this agent was the last to write, and no monitor of it may report.
+    /// The conditions that npd-agent wrote last, and that no monitor of this process may report.
     fn not_reported<'a>(&self, node: &'a NodeObject) -> impl Iterator<Item = &'a NodeCondition> {
         node.written_by_us()
             .into_iter()
@@ -121,7 +121,7 @@ impl Conditions {
             .filter_map(|r#type| node.condition(&r#type))
     }
 
-    /// Whether somebody has removed or taken over what this agent wrote.
+    /// Whether somebody has removed a condition of this agent, or has written it since.
     pub(super) fn are_lost(&self, node: &NodeObject) -> bool {
         let written = node.written_by_us();
         self.current
@@ -129,36 +129,36 @@ impl Conditions {
             .any(|r#type| !written.contains(&**r#type))
     }
 
-    /// When the server last heard of the condition that it has not heard of for the longest time.
-    pub(super) fn heard_of(&self, node: &NodeObject) -> Option<Timestamp> {
-        let heard = |r#type: &Arc<str>| node.condition(r#type)?.last_heartbeat_time;
-        self.current.keys().map(heard).min().flatten()
+    /// The oldest heartbeat of the conditions that the server has.
+    pub(super) fn oldest_heartbeat(&self, node: &NodeObject) -> Option<Timestamp> {
+        let heartbeat = |r#type: &Arc<str>| node.condition(r#type)?.last_heartbeat_time;
+        self.current.keys().map(heartbeat).min().flatten()
     }
 
-    /// Everything is to be written, whatever the server has: it may be another Node object.
+    /// Everything must be written again, because the server may have a new Node object.
     pub(super) fn forget(&mut self) {
         self.changed += 1;
     }
 
-    /// Whether the server has something else.
+    /// Whether something must be written.
     pub(super) fn is_dirty(&self) -> bool {
         self.changed != self.written
     }
 
-    /// Whether something is wrong with the node.
+    /// Whether a condition is not False.
     pub(super) fn is_sick(&self) -> bool {
         self.current
             .values()
             .any(|condition| condition.status != ConditionStatus::False)
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.current.is_empty() && self.leftover.is_empty()
     }
 
-    /// What brings the server up to date. It has all conditions: that costs the server no more than
-    /// one, counts as their heartbeat, and mends what others have changed.
+    /// The patch that brings the server up to date. It contains all conditions, because that costs the
+    /// server no more than one, is their heartbeat, and repairs what others have changed.
     pub(super) fn patch(&self, now: Timestamp) -> Patch {
         let current = self
             .current
@@ -168,18 +168,18 @@ impl Conditions {
         let conditions: Vec<Value> = current.chain(leftover).collect();
         Patch {
             body: json!({ "status": { "conditions": conditions } }),
-            upto: self.changed,
+            changed: self.changed,
         }
     }
 
-    /// The server has taken `patch`. What changed meanwhile is still to be written.
+    /// The server has accepted `patch`. What has changed meanwhile must still be written.
     pub(super) fn wrote(&mut self, patch: &Patch) {
-        self.written = patch.upto;
+        self.written = patch.changed;
         self.leftover.clear();
     }
 }
 
-/// Removes a condition in a strategic merge.
+/// The part of a strategic merge patch that removes a condition.
 pub(super) fn removal(r#type: &str) -> Value {
     json!({ "$patch": "delete", "type": r#type })
 }

@@ -242,14 +242,14 @@ fn the_heartbeat_is_as_old_as_the_oldest() {
     let mut conditions = declared();
     conditions.set(&deadlock(false, 7));
     let object = node(&["KernelDeadlock False NoDeadlock 7 npd-agent"]);
-    assert_eq!(conditions.heard_of(&object), Some(at(1000)));
+    assert_eq!(conditions.oldest_heartbeat(&object), Some(at(1000)));
     conditions.set(&condition(
         "ReadonlyFilesystem",
         ConditionStatus::False,
         "Fine",
         7,
     ));
-    assert_eq!(conditions.heard_of(&object), None);
+    assert_eq!(conditions.oldest_heartbeat(&object), None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! As much of D-Bus as it takes to ask systemd something.
+//! The part of D-Bus that is needed to call systemd.
 //!
 //! The D-Bus Specification 0.43: "Message Protocol" for the layout, "Authentication Protocol" for
 //! the greeting. Everything is aligned from the start of the message, in the machine's byte order.
@@ -18,7 +18,7 @@ const SYSTEM_BUS: &[&str] = &[
     "/var/run/dbus/system_bus_socket",
 ];
 
-/// The longest message that is read. systemd's answers to us are a few hundred bytes.
+/// The longest message that is read. These answers of systemd have a few hundred bytes.
 const MAX_MESSAGE: u32 = 1 << 20;
 
 const LITTLE: u8 = b'l';
@@ -49,7 +49,7 @@ pub(super) struct Connection {
     serial: u32,
 }
 
-/// A method of systemd's.
+/// A method of systemd.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Method<'a> {
     pub(super) path: &'a str,
@@ -60,7 +60,7 @@ pub(super) struct Method<'a> {
 }
 
 impl Connection {
-    /// Connects to systemd if that is allowed, else to the system bus.
+    /// Connects to systemd itself if possible, else to the system bus.
     pub(super) async fn open() -> anyhow::Result<Self> {
         let bus = if let Ok(address) = std::env::var("DBUS_SYSTEM_BUS_ADDRESS") {
             let path = address.strip_prefix("unix:path=").map(str::to_owned);
@@ -69,7 +69,7 @@ impl Connection {
             return Self::greet(stream).await;
         } else {
             let bus = SYSTEM_BUS.iter().find(|path| Path::new(path).exists());
-            let bus = bus.context("neither systemd nor the system bus is under /run")?;
+            let bus = bus.context("neither systemd nor the system bus has a socket under /run")?;
             (*bus).to_owned()
         };
         let stream = UnixStream::connect(&bus).await;
@@ -87,10 +87,10 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Says who we are; the socket's other end knows already.
+    /// Authenticates by the user id, which the socket's other end knows already.
     ///
-    /// All of it at once, as systemd's own clients do: systemd does not notice a first message that
-    /// it reads together with `BEGIN` (seen with version 252).
+    /// Sends everything at once, as systemd's own clients do, and waits for the answer before the first
+    /// message: systemd ignores a first message that it reads together with `BEGIN` (seen with 252).
     async fn greet(mut stream: UnixStream) -> anyhow::Result<Self> {
         // In hexadecimal; a digit is 0x30 to 0x39.
         let user = nix::unistd::geteuid().to_string();
@@ -99,15 +99,19 @@ impl Connection {
         stream.write_all(greeting.as_bytes()).await?;
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
-            ensure!(line.len() < 512, "the bus greets without end");
+            ensure!(line.len() < 512, "the greeting of the bus is too long");
             line.push(stream.read_u8().await?);
         }
         let answer = String::from_utf8_lossy(&line);
-        ensure!(answer.starts_with("OK "), "the bus says {}", answer.trim());
+        ensure!(
+            answer.starts_with("OK "),
+            "the bus refuses: {}",
+            answer.trim()
+        );
         Ok(Self { stream, serial: 0 })
     }
 
-    /// Calls a method of systemd's and gives back the body of its answer.
+    /// Calls a method of systemd and returns the body of its answer.
     pub(super) async fn call(
         &mut self,
         method: Method<'_>,
@@ -137,7 +141,7 @@ impl Connection {
                     let text = answer.body.clone().string().unwrap_or_default();
                     bail!("{}: {}: {text}", method.member, answer.error);
                 }
-                // A signal that the bus sends unasked.
+                // A signal, which nobody asked for.
                 _ => {}
             }
         }
@@ -146,7 +150,7 @@ impl Connection {
     async fn receive(&mut self) -> anyhow::Result<BusReply> {
         let mut start = [0; 16];
         self.stream.read_exact(&mut start).await?;
-        ensure!(start[0] == OURS, "an answer in another byte order");
+        ensure!(start[0] == OURS, "an answer has another byte order");
         let mut reader = Reader::new(start.to_vec(), 4);
         let body = reader.u32()?;
         let _serial = reader.u32()?;
@@ -216,7 +220,7 @@ impl BusReply {
                 (_, "s" | "o") => drop(fields.string()?),
                 (_, "g") => drop(fields.signature()?),
                 (_, "u") => drop(fields.u32()?),
-                (_, other) => bail!("a header field of type {other}"),
+                (_, other) => bail!("unexpected header field of type {other}"),
             }
         }
         Ok(answer)
@@ -293,7 +297,7 @@ impl Reader {
 
     fn take(&mut self, length: usize) -> anyhow::Result<&[u8]> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let taken = rest.get(..length).context("a message that is cut")?;
+        let taken = rest.get(..length).context("a message is incomplete")?;
         self.at += length;
         Ok(taken)
     }

@@ -14,7 +14,7 @@ const REPLY: &[u8] = b"l\x02\x01\x01\x0d\0\0\0\x01\0\0\0\x0f\0\0\0\
     \x05\x01u\0\x01\0\0\0\x08\x01g\0\x01s\0\0\
     \x08\0\0\0a string\0";
 
-/// What a bus sends unasked.
+/// A signal, which nobody asked for.
 const SIGNAL: &[u8] = b"l\x04\x01\x01\x09\0\0\0\x02\0\0\0\x15\0\0\0\
     \x03\x01s\0\x0c\0\0\0NameAcquired\0\0\0\0\
     \x04\0\0\0:1.1\0";
@@ -56,7 +56,7 @@ async fn call(replies: &'static [u8]) -> anyhow::Result<Reader> {
 
 #[test]
 fn a_call_has_the_layout_of_systemctl_s() {
-    // Only the order of the fields is another: systemctl writes the member before the interface.
+    // Only the order of the fields differs: systemctl writes the member before the interface.
     let (method, arguments) = get_all();
     let ours = message(1, "org.freedesktop.systemd1", method, &arguments).unwrap();
     assert_eq!(ours.len(), GET_ALL.len());
