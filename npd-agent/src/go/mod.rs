@@ -14,6 +14,7 @@
 //! | [`quote`] | `strconv.Quote`, HTML-safe JSON | event messages, `/conditions` |
 //! | [`csv`] | `encoding/csv` | list flags |
 //! | [`boolean`] | `strconv.ParseBool` | boolean flags |
+//! | [`number`] | `strconv.ParseInt`, `strconv.ParseFloat` | flags with numbers |
 //!
 //! Tests compare each module with results of the Go standard library (`tests/fixtures/go/*.tsv`; the
 //! first line names the Go version).
@@ -23,6 +24,7 @@ pub mod csv;
 pub mod duration;
 pub mod json;
 pub mod layout;
+pub mod number;
 pub mod quote;
 pub mod regex;
 
