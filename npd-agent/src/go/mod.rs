@@ -15,6 +15,7 @@
 //! | [`csv`] | `encoding/csv` | list flags |
 //! | [`boolean`] | `strconv.ParseBool` | boolean flags |
 //! | [`number`] | `strconv.ParseInt`, `strconv.ParseFloat` | flags with numbers |
+//! | [`pflag`] | `github.com/spf13/pflag` | the command line of each program |
 //!
 //! Tests compare each module with results of the Go standard library (`tests/fixtures/go/*.tsv`; the
 //! first line names the Go version).
@@ -25,6 +26,7 @@ pub mod duration;
 pub mod json;
 pub mod layout;
 pub mod number;
+pub mod pflag;
 pub mod quote;
 pub mod regex;
 
