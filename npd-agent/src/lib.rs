@@ -39,6 +39,7 @@ pub mod tools;
 pub mod agent;
 pub mod config;
 pub mod flags;
+pub mod listen;
 pub mod logging;
 
 #[cfg(any(test, fuzzing))]

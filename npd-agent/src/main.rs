@@ -10,33 +10,45 @@ use jiff::Timestamp;
 use npd_agent::agent::Agent;
 use npd_agent::checkpoint::StateDir;
 use npd_agent::exporter::{BuildContext, EXPORTERS};
-use npd_agent::flags::{Flags, Options};
+use npd_agent::flags::{BadFlag, CommandLine, Flags, Options};
+use npd_agent::listen;
 use npd_agent::metrics::Metrics;
 use npd_agent::monitor;
 use npd_agent::node::Node;
-use npd_agent::server::{self, Pages};
+use npd_agent::server::Pages;
 use npd_agent::status_page::StatusPage;
 use npd_agent::{config, logging, tools};
+use tracing::warn;
+
+/// NPD's exit code for a command line that it refuses or cannot use.
+const BAD_COMMAND_LINE: u8 = 2;
+
+/// NPD's exit code for every other fatal error.
+const FATAL: u8 = 255;
 
 fn main() -> ExitCode {
     if let Some((tool, line)) = tools::called(std::env::args_os()) {
         return (tool.run)(line);
     }
-    let flags = Flags::parse();
-    if flags.version {
-        let printed = writeln!(std::io::stdout(), "{}", env!("CARGO_PKG_VERSION"));
-        return if printed.is_ok() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        };
-    }
+    let flags = match CommandLine::parse(std::env::args_os().skip(1)) {
+        Ok(CommandLine::Run(flags)) => flags,
+        Ok(CommandLine::Print(text)) => {
+            let printed = write!(std::io::stdout(), "{text}");
+            return ExitCode::from(u8::from(printed.is_err()));
+        }
+        Err(error) => {
+            eprintln!("npd-agent: {error:#}; see npd-agent --help");
+            return ExitCode::from(BAD_COMMAND_LINE);
+        }
+    };
     logging::start(flags.options.verbosity);
+    flags.warn();
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("npd-agent: {error:#}");
-            ExitCode::from(255) // NPD's code for a fatal error
+            let is_bad_flag = error.is::<BadFlag>();
+            ExitCode::from(if is_bad_flag { BAD_COMMAND_LINE } else { FATAL })
         }
     }
 }
@@ -99,8 +111,19 @@ fn listen(
     metrics: &Metrics,
     status_page: &StatusPage,
 ) -> anyhow::Result<Vec<(std::net::TcpListener, Pages)>> {
-    let status = server::bind(options.address, options.port)?;
-    let scrape = server::bind(options.prometheus_address, options.prometheus_port)?;
+    let scrape = listen::bind(&options.prometheus_address, options.prometheus_port)?;
+    let status = match listen::bind(&options.address, options.port) {
+        // NPD has this server only with its Kubernetes exporter, and so starts without the port.
+        Err(error) if !options.enable_k8s_exporter => {
+            let error = format!("{error:#}");
+            warn!(
+                error,
+                "No server for /healthz, /conditions, /events and /status"
+            );
+            None
+        }
+        bound => bound?,
+    };
     let status = status.map(|socket| (socket, Pages::Status(status_page.clone())));
     let scrape = scrape.map(|socket| (socket, Pages::Metrics(Arc::new(metrics.clone()))));
     Ok(status.into_iter().chain(scrape).collect())

@@ -1,7 +1,6 @@
 //! The two HTTP servers: `/healthz`, `/conditions`, `/events`, `/status` and `/metrics`.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,18 +37,6 @@ pub enum Pages {
     Status(StatusPage),
     /// `/metrics`.
     Metrics(Arc<Metrics>),
-}
-
-/// Binds a server's socket; `None` if the port is 0 or negative, which turns the server off.
-pub fn bind(address: IpAddr, port: i32) -> anyhow::Result<Option<TcpListener>> {
-    if port <= 0 {
-        return Ok(None);
-    }
-    let port = u16::try_from(port).with_context(|| format!("port {port} is over 65535"))?;
-    let address = SocketAddr::new(address, port);
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("listening on http://{address}"))?;
-    Ok(Some(listener))
 }
 
 /// Answers requests until accepting fails for good.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{Args as _, Command, FromArgMatches as _};
 use jiff::Timestamp;
 use npd_agent::exporter::{BuildContext, Exporter, kubernetes};
 use npd_agent::flags::Options;
@@ -87,12 +86,10 @@ struct Fleet {
 impl Fleet {
     fn start(names: &[String], kubeconfig: &Path, heartbeat: &str) -> anyhow::Result<Self> {
         let access = format!("?inClusterConfig=false&auth={}", kubeconfig.display());
-        let command = Options::augment_args(Command::new("fleet").no_binary_name(true));
-        let matches = command.try_get_matches_from([
-            format!("--apiserver-override={access}"),
-            format!("--k8s-exporter-heartbeat-period={heartbeat}"),
+        let options = Options::parse(&[
+            &format!("--apiserver-override={access}"),
+            &format!("--k8s-exporter-heartbeat-period={heartbeat}"),
         ])?;
-        let options = Options::from_arg_matches(&matches)?;
         let mut fleet = Self {
             exporters: Vec::new(),
             metrics: Vec::new(),

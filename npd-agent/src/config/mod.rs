@@ -34,10 +34,10 @@ macro_rules! built_in {
 
 /// What runs when no config file is named.
 const BUILT_IN: &[BuiltIn] = &[
-    built_in!("config.system-log-monitor", "kernel-monitor.json"),
-    built_in!("config.system-log-monitor", "readonly-monitor.json"),
-    built_in!("config.system-stats-monitor", "system-stats-monitor.json"),
-    built_in!("config.ebpf-monitor", "ebpf-monitor.json"),
+    built_in!("--config.system-log-monitor", "kernel-monitor.json"),
+    built_in!("--config.system-log-monitor", "readonly-monitor.json"),
+    built_in!("--config.system-stats-monitor", "system-stats-monitor.json"),
+    built_in!("--config.ebpf-monitor", "ebpf-monitor.json"),
 ];
 
 /// What the config files come to.

@@ -45,7 +45,7 @@ pub fn run(line: Vec<OsString>) -> ExitCode {
     };
     // If nobody reads this, nobody waits for an answer.
     drop(writeln!(io::stdout(), "{NOT_STARTED}"));
-    eprintln!("{NAME}: {error:#}");
+    drop(writeln!(io::stderr(), "{NAME}: {error:#}"));
     ExitCode::from(UNKNOWN)
 }
 
@@ -57,7 +57,8 @@ fn enter(line: Vec<OsString>) -> anyhow::Result<std::convert::Infallible> {
         let folder = PathBuf::from(word()?);
         // Where it cannot be bounded it still runs: a check is worth more than its limits.
         if let Err(error) = fs::write(folder.join("cgroup.procs"), "0") {
-            eprintln!("{NAME}: entering {}: {error}", folder.display());
+            let folder = folder.display();
+            drop(writeln!(io::stderr(), "{NAME}: entering {folder}: {error}"));
         }
     }
     let file = PathBuf::from(word()?);

@@ -22,7 +22,7 @@ pub type Monitors = Vec<Box<dyn Monitor>>;
 
 /// A kind of monitor.
 pub struct MonitorKind {
-    /// The command-line flag that names its config files, without the dashes.
+    /// The command-line flag that names its config files.
     pub flag: &'static str,
     /// NPD's older name of the flag.
     pub deprecated: Option<&'static str>,

@@ -1,24 +1,32 @@
 //! The flags that every NPD program has from its logging library. They are accepted, so that configs
 //! work unchanged, and have no effect.
 
-use clap::{ArgAction, Args};
+use crate::go::pflag::{Flag, boolean, level, vmodule};
 
-use crate::go::boolean::parse_bool;
-
-/// To be flattened into a program's flags.
-#[derive(Args, Debug)]
-pub(super) struct Klog {
-    /// Accepted for NPD's sake
-    #[arg(short = 'v', long = "v", default_value_t = 0, hide = true)]
-    _verbosity: i32,
-
-    /// Accepted for NPD's sake
-    #[arg(long = "vmodule", default_value = "", hide = true)]
-    _vmodule: String,
-
-    /// Accepted for NPD's sake
-    #[arg(long = "logtostderr", default_value = "true", hide = true)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = parse_bool, action = ArgAction::Set)]
-    _logtostderr: bool,
+/// The flags, for the table of a program.
+pub(super) fn flags<T>() -> Vec<Flag<T>> {
+    let flags = [
+        Flag::new(
+            "--v",
+            "LEVEL",
+            "0",
+            "Accepted and ignored",
+            |_, _, value| level(&mut 0, value),
+        )
+        .letter('v'),
+        Flag::new(
+            "--vmodule",
+            "LEVELS",
+            "",
+            "Accepted and ignored",
+            |_, _, value| vmodule(&mut String::new(), value),
+        ),
+        Flag::boolean(
+            "--logtostderr",
+            "true",
+            "Accepted and ignored",
+            |_, _, value| boolean(&mut true, value),
+        ),
+    ];
+    flags.map(Flag::hidden).to_vec()
 }

@@ -5,68 +5,86 @@ use std::ffi::OsString;
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::ensure;
 
-use super::{Tool, block_on};
+use super::{Tool, block_on, complain, read};
 use crate::exporter::kubernetes::remove_conditions;
+use crate::go::pflag::{Flag, Program, string};
 use crate::node;
 
 /// The program.
-pub const TOOL: Tool = Tool {
-    name: "uninstall",
-    run,
-};
+pub const TOOL: Tool = Tool { name: NAME, run };
 
-/// Removes from Nodes the conditions that this agent was the last to write. Stop the agents first:
-/// one that runs would write them again. It takes the agent's own rights: get nodes, patch nodes/status
-#[derive(Parser, Debug)]
-#[command(name = "uninstall")]
+const NAME: &str = "uninstall";
+
+#[derive(Debug, Default)]
 struct UninstallArgs {
-    /// The Nodes' names [default: the environment's `NODE_NAME`, else the host name]
-    #[arg(value_name = "NODE")]
-    nodes: Vec<String>,
-
-    /// Where the API server is: a URI, with parameters inClusterConfig, insecure, auth, useServiceAccount
-    #[arg(
-        long,
-        default_value = "",
-        value_name = "URI",
-        hide_default_value = true
-    )]
     apiserver_override: String,
+    hostname_override: String,
+}
 
-    /// The name of the Node, as the agent takes it
-    #[arg(long, value_name = "NAME", conflicts_with = "nodes")]
-    hostname_override: Option<String>,
+fn program() -> Program<UninstallArgs> {
+    let flags = [
+        Flag::new(
+            "--apiserver-override",
+            "URI",
+            "",
+            "Where the API server is: a URI, with parameters inClusterConfig, insecure, auth, useServiceAccount",
+            |args: &mut UninstallArgs, _, value| string(&mut args.apiserver_override, value),
+        ),
+        Flag::new(
+            "--hostname-override",
+            "NAME",
+            "",
+            "The name of the Node, as the agent takes it [default: the environment's NODE_NAME, else the host name]",
+            |args, _, value| string(&mut args.hostname_override, value),
+        ),
+    ];
+    Program {
+        name: NAME,
+        about: "Removes from Nodes the conditions that this agent was the last to write.
+Stop the agents first: one that runs would write them again.
+It takes the agent's own rights: get nodes, patch nodes/status.",
+        words: " [NODE...]",
+        after: "",
+        sections: vec![("Flags", flags.to_vec())],
+    }
 }
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    match block_on(uninstall(UninstallArgs::parse_from(line))) {
-        Ok(Ok(true)) => ExitCode::SUCCESS,
-        Ok(Ok(false)) => ExitCode::FAILURE,
-        Ok(Err(error)) | Err(error) => {
-            eprintln!("uninstall: {error:#}");
+    let (args, words) = match read(&program(), line) {
+        Ok(line) => line,
+        Err(code) => return code,
+    };
+    match block_on(uninstall(args, words.words)).flatten() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(NAME, format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Goes through all Nodes, also if one fails. Whether none did.
-async fn uninstall(line: UninstallArgs) -> anyhow::Result<bool> {
-    let mut nodes = line.nodes;
+async fn uninstall(args: UninstallArgs, mut nodes: Vec<String>) -> anyhow::Result<bool> {
+    let name = &args.hostname_override;
+    ensure!(
+        nodes.is_empty() || name.is_empty(),
+        "--hostname-override and names of Nodes: give one of them"
+    );
     if nodes.is_empty() {
-        let name = line.hostname_override.unwrap_or_default();
-        nodes.push(node::name(&name, |name| std::env::var(name).ok())?);
+        nodes.push(node::name(name, |name| std::env::var(name).ok())?);
     }
     let mut succeeded = true;
     for node in nodes {
-        match remove_conditions(&line.apiserver_override, &node).await {
+        match remove_conditions(&args.apiserver_override, &node).await {
             Ok(removed) if removed.is_empty() => {
                 writeln!(stdout(), "{node}: no condition of this agent's")?;
             }
             Ok(removed) => writeln!(stdout(), "{node}: removed {}", removed.join(", "))?,
             Err(error) => {
-                eprintln!("uninstall: {node}: {error:#}");
+                complain(NAME, format_args!("{node}: {error:#}"));
                 succeeded = false;
             }
         }

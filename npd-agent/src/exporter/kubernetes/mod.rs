@@ -37,7 +37,7 @@ use self::pending::{KubernetesExporter, Pending};
 use self::rate_limit::RateLimit;
 use self::request_health::RequestHealth;
 use super::{BuildContext, Built};
-use crate::flags::Options;
+use crate::flags::{BadFlag, Options};
 use crate::metrics::registered;
 use crate::node::random;
 
@@ -63,8 +63,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
     if let Err(error) = check_names(&context.node.name, &options.event_namespace) {
         warn!(%error, "No API server knows such an object");
     }
-    let access = Access::new(&options.apiserver_override, |name| std::env::var(name).ok())?;
-    access.check()?;
+    let access = access(&options.apiserver_override)?;
     start(context, Arc::new(move || access.client()), random::fraction).map(Some)
 }
 
@@ -75,8 +74,7 @@ pub async fn remove_conditions(
     node: &str,
 ) -> anyhow::Result<Vec<String>> {
     check_names(node, "")?;
-    let access = Access::new(apiserver_override, |name| std::env::var(name).ok())?;
-    access.check()?;
+    let access = access(apiserver_override)?;
     let api = Api::new(Arc::new(move || access.client()), None, requests()?);
     condition_task::remove_conditions(&api, node)
         .await
@@ -174,6 +172,14 @@ fn manners(options: &Options, node: &Arc<str>, random: fn() -> f64) -> Manners {
         wait_interval: positive(options.apiserver_wait_interval),
         random,
     }
+}
+
+/// How to reach the API server that the flag names. What cannot work is a bad command line, as in
+/// NPD.
+fn access(apiserver_override: &str) -> Result<Access, BadFlag> {
+    let access = Access::new(apiserver_override, |name| std::env::var(name).ok());
+    let checked = access.and_then(|access| access.check().map(|()| access));
+    checked.map_err(|error| BadFlag(format!("{error:#}")))
 }
 
 fn check_names(node: &str, namespace: &str) -> anyhow::Result<()> {

@@ -25,9 +25,9 @@ impl RateLimit {
 
     /// The bucket that client-go makes of these flags: 0 means its defaults, 5 a second and 10 at
     /// once; a negative rate means no limit.
-    pub(super) fn from_flags(qps: f32, burst: i32, now: Instant) -> Option<Self> {
+    pub(super) fn from_flags(qps: f32, burst: i64, now: Instant) -> Option<Self> {
         let rate = if qps == 0.0 { 5.0 } else { f64::from(qps) };
-        let burst = if burst <= 0 { 10.0 } else { f64::from(burst) };
+        let burst = if burst <= 0 { 10.0 } else { burst as f64 };
         (rate > 0.0).then(|| Self::new(rate, burst, now))
     }
 

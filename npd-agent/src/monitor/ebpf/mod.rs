@@ -49,7 +49,7 @@ use crate::reporter::{Report, Reporter};
 
 /// The kind of monitor.
 pub const KIND: MonitorKind = MonitorKind {
-    flag: "config.ebpf-monitor",
+    flag: "--config.ebpf-monitor",
     deprecated: None,
     help: "Config files of eBPF monitors, which see OOM kills, hung tasks and broken file systems",
     load,

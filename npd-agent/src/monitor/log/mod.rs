@@ -27,8 +27,8 @@ pub use self::source::{filelog::fuzz::filelog_translator, kmsg::fuzz::kmsg_recor
 
 /// `--config.system-log-monitor`.
 pub const KIND: MonitorKind = MonitorKind {
-    flag: "config.system-log-monitor",
-    deprecated: Some("system-log-monitors"),
+    flag: "--config.system-log-monitor",
+    deprecated: Some("--system-log-monitors"),
     help: "Config files of monitors that look for patterns in logs",
     load,
 };

@@ -36,8 +36,8 @@ use crate::reporter::Reporter;
 
 /// The kind of monitor.
 pub const KIND: MonitorKind = MonitorKind {
-    flag: "config.custom-plugin-monitor",
-    deprecated: Some("custom-plugin-monitors"),
+    flag: "--config.custom-plugin-monitor",
+    deprecated: Some("--custom-plugin-monitors"),
     help: "Config files of custom plugin monitors, which run programs of yours",
     load,
 };

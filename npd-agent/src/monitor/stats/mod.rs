@@ -47,7 +47,7 @@ use crate::reporter::Reporter;
 
 /// The kind of monitor.
 pub const KIND: MonitorKind = MonitorKind {
-    flag: "config.system-stats-monitor",
+    flag: "--config.system-stats-monitor",
     deprecated: None,
     help: "System stats: metrics of processors, memory, disks, network and kernel",
     load,

@@ -15,11 +15,13 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use anyhow::{Context, bail};
 
 use super::health_checker::{self, Asked};
-use super::{Tool, block_on};
+use super::{BAD_COMMAND_LINE, Tool, block_on, complain, read, read_flags};
 use crate::go::duration::GoDuration;
+use crate::go::number::parse_int;
+use crate::go::pflag::{Flag, Program, duration, string};
 use crate::node::Roots;
 
 /// The program.
@@ -31,67 +33,151 @@ pub const TOOL: Tool = Tool {
 /// What a rule's path begins with when it names a check.
 pub const PREFIX: &str = "builtin:";
 
-/// Checks this node. Exit codes: 0 all is well, 1 there is a problem, 2 cannot tell
-#[derive(Parser, Debug)]
-#[command(name = "builtin")]
-struct BuiltinArgs {
-    #[command(subcommand)]
-    check: Check,
+/// A check of the node.
+struct Check {
+    name: &'static str,
+    /// What it looks at, in one line.
+    about: &'static str,
+    /// What it takes besides flags, for the help.
+    words: &'static str,
+    flags: &'static [Flag<CheckOptions>],
+    run: fn(&CheckOptions, &Roots) -> anyhow::Result<CheckResult>,
 }
 
-#[derive(Subcommand, Debug)]
-enum Check {
-    /// Whether the clock is kept right, by NTP or in another way
-    Clock {
-        /// How far off it may be
-        #[arg(long, default_value = "16s", value_name = "DURATION")]
-        max_error: GoDuration,
-    },
-    /// How full the table of tracked connections is
-    Conntrack {
-        /// The percentage over which that is a problem
-        #[arg(long, default_value_t = 90, value_name = "PERCENT")]
-        above: u8,
-    },
-    /// How full file systems are, in bytes and in inodes
-    Disk {
-        /// A path on the file system; may be repeated
-        #[arg(long = "path", default_value = "/", value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// The percentage over which that is a problem
-        #[arg(long, default_value_t = 90, value_name = "PERCENT")]
-        above: u8,
-    },
-    /// How many of the kernel's process ids are taken
-    Pids {
-        /// The percentage over which that is a problem
-        #[arg(long, default_value_t = 90, value_name = "PERCENT")]
-        above: u8,
-    },
-    /// Whether a name can be looked up
-    Dns {
-        /// The name
-        #[arg(long, default_value = "kubernetes.default", value_name = "NAME")]
-        host: String,
-    },
-    /// Whether systemd runs a unit
-    SystemdUnit {
-        /// Its name; a service if it does not say what it is
-        #[arg(value_name = "UNIT")]
-        unit: String,
-    },
-    /// Whether the kubelet answers on its port, `$KUBELET_PORT` or 10248
-    Kubelet,
-    /// Whether the container runtime answers on its socket
-    Cri {
-        /// The socket
-        #[arg(long, default_value = "unix:///var/run/containerd/containerd.sock")]
-        socket: String,
-        /// How long each answer may take
-        #[arg(long, default_value = "2s", value_name = "DURATION")]
-        timeout: GoDuration,
-    },
+/// The values of the flags of all checks.
+#[derive(Debug, Default)]
+struct CheckOptions {
+    max_error: GoDuration,
+    above: u8,
+    paths: Vec<PathBuf>,
+    host: String,
+    socket: String,
+    timeout: GoDuration,
+    /// The words that are no flags.
+    words: Vec<String>,
 }
+
+const ABOVE: Flag<CheckOptions> = Flag::new(
+    "--above",
+    "PERCENT",
+    "90",
+    "The percentage over which that is a problem",
+    |options, _, value| {
+        options.above = u8::try_from(parse_int(value)?).context("it is a percentage")?;
+        Ok(())
+    },
+);
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "clock",
+        about: "Whether the clock is kept right, by NTP or in another way",
+        words: "",
+        flags: &[Flag::new(
+            "--max-error",
+            "DURATION",
+            "16s",
+            "How far off it may be",
+            |options, _, value| duration(&mut options.max_error, value),
+        )],
+        run: |options, _| clock::check(options.max_error.to_std().unwrap_or_default()),
+    },
+    Check {
+        name: "conntrack",
+        about: "How full the table of tracked connections is",
+        words: "",
+        flags: &[ABOVE],
+        run: |options, roots| conntrack::check(roots, options.above),
+    },
+    Check {
+        name: "disk",
+        about: "How full file systems are, in bytes and in inodes",
+        words: "",
+        flags: &[
+            Flag::new(
+                "--path",
+                "PATH",
+                "",
+                "A path on the file system; may be repeated [default: /]",
+                |options, _, value| {
+                    options.paths.push(PathBuf::from(value));
+                    Ok(())
+                },
+            ),
+            ABOVE,
+        ],
+        run: |options, _| {
+            let root = [PathBuf::from("/")];
+            let paths = Some(&*options.paths).filter(|paths| !paths.is_empty());
+            disk::check(paths.unwrap_or(&root), options.above)
+        },
+    },
+    Check {
+        name: "pids",
+        about: "How many of the kernel's process ids are taken",
+        words: "",
+        flags: &[ABOVE],
+        run: |options, roots| pids::check(&roots.proc, options.above),
+    },
+    Check {
+        name: "dns",
+        about: "Whether a name can be looked up",
+        words: "",
+        flags: &[Flag::new(
+            "--host",
+            "NAME",
+            "kubernetes.default",
+            "The name",
+            |options, _, value| string(&mut options.host, value),
+        )],
+        run: |options, _| Ok(dns::check(&options.host)),
+    },
+    Check {
+        name: "systemd-unit",
+        about: "Whether systemd runs a unit",
+        words: " UNIT",
+        flags: &[],
+        run: |options, _| {
+            let [unit] = &*options.words else {
+                bail!("it takes the name of one unit");
+            };
+            block_on(systemd_unit::check(unit))?
+        },
+    },
+    Check {
+        name: "kubelet",
+        about: "Whether the kubelet answers on its port, $KUBELET_PORT or 10248",
+        words: "",
+        flags: &[],
+        run: |_, _| asked("the kubelet", Asked::Kubelet),
+    },
+    Check {
+        name: "cri",
+        about: "Whether the container runtime answers on its socket",
+        words: "",
+        flags: &[
+            Flag::new(
+                "--socket",
+                "SOCKET",
+                "unix:///var/run/containerd/containerd.sock",
+                "The socket",
+                |options, _, value| string(&mut options.socket, value),
+            ),
+            Flag::new(
+                "--timeout",
+                "DURATION",
+                "2s",
+                "How long each answer may take",
+                |options, _, value| duration(&mut options.timeout, value),
+            ),
+        ],
+        run: |options, _| {
+            let socket = options.socket.clone();
+            let timeout = options.timeout.to_std().unwrap_or_default();
+            asked("the container runtime", Asked::Cri { socket, timeout })
+        },
+    },
+];
 
 /// What a check has found.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,13 +188,39 @@ struct CheckResult {
 
 /// Whether there is a check of this name.
 pub fn exists(name: &str) -> bool {
-    BuiltinArgs::command().find_subcommand(name).is_some()
+    CHECKS.iter().any(|check| check.name == name)
 }
 
-fn run(line: Vec<OsString>) -> ExitCode {
-    let BuiltinArgs { check } = BuiltinArgs::parse_from(line);
+fn run(mut line: Vec<OsString>) -> ExitCode {
+    let name = line.get(1).map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    if matches!(&*name, "-h" | "--help") {
+        drop(write!(std::io::stdout(), "{}", help()));
+        return ExitCode::SUCCESS;
+    }
+    let Some(check) = CHECKS.iter().find(|check| check.name == name) else {
+        complain(
+            TOOL.name,
+            format_args!("there is no check {name:?}; see builtin --help"),
+        );
+        return ExitCode::from(BAD_COMMAND_LINE);
+    };
+    line.remove(0);
+    let program = check.program();
+    let read = if check.words.is_empty() {
+        read_flags(&program, line)
+    } else {
+        read(&program, line).map(|(options, words)| CheckOptions {
+            words: words.words,
+            ..options
+        })
+    };
+    let options = match read {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
     let roots = Roots::from_env(|name| std::env::var(name).ok());
-    let (message, code) = match check.run(&roots) {
+    let (message, code) = match (check.run)(&options, &roots) {
         Ok(CheckResult { problem, message }) => (message, u8::from(problem)),
         Err(error) => (format!("{error:#}"), 2),
     };
@@ -117,20 +229,23 @@ fn run(line: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn help() -> String {
+    let line = |check: &Check| format!("  {:12}  {}\n", check.name, check.about);
+    let checks: String = CHECKS.iter().map(line).collect();
+    format!(
+        "Checks this node. Exit codes: 0 all is well, 1 there is a problem, 2 cannot tell.\n\n\
+         Usage: builtin CHECK [FLAGS]\n\nChecks, each with a --help of its own:\n{checks}"
+    )
+}
+
 impl Check {
-    fn run(self, roots: &Roots) -> anyhow::Result<CheckResult> {
-        match self {
-            Self::Clock { max_error } => clock::check(max_error.to_std().unwrap_or_default()),
-            Self::Conntrack { above } => conntrack::check(roots, above),
-            Self::Disk { paths, above } => disk::check(&paths, above),
-            Self::Pids { above } => pids::check(&roots.proc, above),
-            Self::Dns { host } => Ok(dns::check(&host)),
-            Self::SystemdUnit { unit } => block_on(systemd_unit::check(&unit))?,
-            Self::Kubelet => asked("the kubelet", Asked::Kubelet),
-            Self::Cri { socket, timeout } => {
-                let timeout = timeout.to_std().unwrap_or_default();
-                asked("the container runtime", Asked::Cri { socket, timeout })
-            }
+    fn program(&self) -> Program<CheckOptions> {
+        Program {
+            name: self.name,
+            about: self.about,
+            words: self.words,
+            after: "",
+            sections: vec![("Flags", self.flags.to_vec())],
         }
     }
 }

@@ -2,86 +2,146 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use clap::{ArgAction, Parser, ValueEnum};
+use anyhow::{Context, bail, ensure};
 
 use super::Asked;
 use super::logs::Patterns;
-use crate::go::boolean::parse_bool;
 use crate::go::duration::GoDuration;
-use crate::tools::klog::Klog;
+use crate::go::pflag::{Flag, Program, boolean, duration, string};
+use crate::tools::{klog, read_flags};
 
-/// Says by its exit code whether a component of this node is well: 0 yes, 1 no, 2 unknown
-#[derive(Parser, Debug)]
-#[command(
-    name = "health-checker",
-    args_override_self = true,
-    disable_version_flag = true
-)]
+/// The values of the flags.
+#[derive(Debug, Default)]
 pub(super) struct HealthCheckerOptions {
-    /// What to check
-    #[arg(long, value_enum, default_value = "kubelet")]
+    component_name: String,
+    /// What `component_name` names, once [`HealthCheckerOptions::check`] has succeeded.
     pub(super) component: Component,
-
-    /// Its systemd unit [default: the component, or containerd for cri]
-    #[arg(
-        long,
-        alias = "systemd-service",
-        default_value = "",
-        hide_default_value = true
-    )]
     service: String,
-
-    /// When it is unhealthy, end its unit's main process, so that systemd starts it again
-    #[arg(long, default_value = "false")]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = parse_bool, action = ArgAction::Set, value_name = "BOOL")]
     pub(super) enable_repair: bool,
-
-    /// Accepted for NPD's sake: the runtime is asked over its socket, without crictl
-    #[arg(long, default_value = "/usr/bin/crictl", hide = true)]
     crictl_path: String,
-
-    /// Where the container runtime listens
-    #[arg(long, default_value = "unix:///var/run/containerd/containerd.sock")]
     cri_socket_path: String,
-
-    /// How long each answer of the container runtime may take
-    #[arg(long, default_value = "2s", value_name = "DURATION")]
     cri_timeout: GoDuration,
-
-    /// Repair only a unit that has been up for longer than this
-    #[arg(long, default_value = "2m0s", value_name = "DURATION")]
     cooldown_time: GoDuration,
-
-    /// How far back to look for log patterns; 0 since the unit's start
-    #[arg(long, default_value = "0s", value_name = "DURATION")]
     loopback_time: GoDuration,
-
-    /// `COUNT:PATTERN`: so many lines of the unit's in the journal are unhealthy; may be repeated
-    #[arg(long, value_delimiter = ',', value_parser = log_pattern, value_name = "COUNT:PATTERN")]
-    log_pattern: Vec<(String, i64)>,
-
-    /// How long the check may take
-    #[arg(long, default_value = "10s", value_name = "DURATION")]
+    log_patterns: Patterns,
     health_check_timeout: GoDuration,
+}
 
-    #[command(flatten)]
-    _klog: Klog,
+const FLAGS: &[Flag<HealthCheckerOptions>] = &[
+    Flag::new(
+        "--component",
+        "COMPONENT",
+        "kubelet",
+        "What to check: kubelet, kube-proxy, docker or cri",
+        |options, _, value| string(&mut options.component_name, value),
+    ),
+    Flag::new(
+        "--service",
+        "UNIT",
+        "",
+        "Its systemd unit [default: the component, or containerd for cri]",
+        |options, _, value| string(&mut options.service, value),
+    ),
+    Flag::new(
+        "--systemd-service",
+        "UNIT",
+        "",
+        "The older name of --service",
+        |options: &mut HealthCheckerOptions, _, value| string(&mut options.service, value),
+    )
+    .deprecated("--service"),
+    Flag::boolean(
+        "--enable-repair",
+        "false",
+        "When it is unhealthy, end its unit's main process, so that systemd starts it again",
+        |options, _, value| boolean(&mut options.enable_repair, value),
+    ),
+    Flag::new(
+        "--crictl-path",
+        "FILE",
+        "/usr/bin/crictl",
+        "Accepted and ignored: the runtime is asked over its socket, without crictl",
+        |options: &mut HealthCheckerOptions, _, value| string(&mut options.crictl_path, value),
+    )
+    .hidden(),
+    Flag::new(
+        "--cri-socket-path",
+        "SOCKET",
+        "unix:///var/run/containerd/containerd.sock",
+        "Where the container runtime listens",
+        |options, _, value| string(&mut options.cri_socket_path, value),
+    ),
+    Flag::new(
+        "--cri-timeout",
+        "DURATION",
+        "2s",
+        "How long each answer of the container runtime may take",
+        |options, _, value| duration(&mut options.cri_timeout, value),
+    ),
+    Flag::new(
+        "--cooldown-time",
+        "DURATION",
+        "2m0s",
+        "Repair only a unit that has been up for longer than this",
+        |options, _, value| duration(&mut options.cooldown_time, value),
+    ),
+    Flag::new(
+        "--loopback-time",
+        "DURATION",
+        "0s",
+        "How far back to look for log patterns; 0 since the unit's start",
+        |options, _, value| duration(&mut options.loopback_time, value),
+    ),
+    Flag::new(
+        "--log-pattern",
+        "COUNT:PATTERN",
+        "",
+        "So many lines of the unit's in the journal are unhealthy; may be repeated",
+        |options, _, value| {
+            let patterns = value.split(',').map(log_pattern);
+            let patterns = patterns.collect::<anyhow::Result<Vec<_>>>()?;
+            options.log_patterns.extend(patterns);
+            Ok(())
+        },
+    ),
+    Flag::new(
+        "--health-check-timeout",
+        "DURATION",
+        "10s",
+        "How long the check may take",
+        |options, _, value| duration(&mut options.health_check_timeout, value),
+    ),
+];
+
+/// The program's command line.
+pub(super) fn program() -> Program<HealthCheckerOptions> {
+    Program {
+        name: super::TOOL.name,
+        about: "Says by its exit code whether a component of this node is well: 0 yes, 1 no, 2 unknown.",
+        words: "",
+        after: "The components, and what is asked of each:
+  kubelet     GET /healthz on its port, $KUBELET_PORT or 10248
+  kube-proxy  GET /livez on its port, $KUBEPROXY_PORT or 10256
+  docker      GET /_ping on its socket
+  cri         the Version and Status of the container runtime",
+        sections: vec![("Flags", [FLAGS, &klog::flags()].concat())],
+    }
 }
 
 /// What can be checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Component {
-    /// GET `/healthz` on its port, `$KUBELET_PORT` or 10248
+    /// The kubelet.
+    #[default]
     Kubelet,
-    /// GET `/_ping` on its socket
+    /// Docker.
     Docker,
-    /// The Version and Status of the container runtime
+    /// The container runtime.
     Cri,
-    /// GET `/livez` on its port, `$KUBEPROXY_PORT` or 10256
+    /// kube-proxy.
     KubeProxy,
 }
 
@@ -97,13 +157,23 @@ impl fmt::Display for Component {
 }
 
 impl HealthCheckerOptions {
-    /// Reads a command line; prints and exits as clap does on `--help` and on errors.
-    pub(super) fn parse(line: Vec<OsString>) -> Self {
-        Self::parse_from(line)
+    /// Reads a command line, or gives the exit code if there is nothing to run.
+    pub(super) fn read(line: Vec<OsString>) -> Result<Self, ExitCode> {
+        read_flags(&program(), line)
     }
 
-    /// Refuses what NPD refuses.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    /// Refuses what NPD refuses: of a repeated flag only the last value counts.
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+        self.component = match &*self.component_name {
+            "kubelet" => Component::Kubelet,
+            "kube-proxy" => Component::KubeProxy,
+            "docker" => Component::Docker,
+            "cri" => Component::Cri,
+            _ => bail!(
+                "--component={}: it is kubelet, kube-proxy, docker or cri",
+                self.component_name
+            ),
+        };
         if self.component == Component::Cri {
             ensure!(
                 !self.crictl_path.is_empty(),
@@ -142,8 +212,8 @@ impl HealthCheckerOptions {
     }
 
     /// How many lines of what are unhealthy. Of a pattern that is given twice the last count holds.
-    pub(super) fn log_patterns(&self) -> Patterns {
-        self.log_pattern.iter().cloned().collect()
+    pub(super) fn log_patterns(&self) -> &Patterns {
+        &self.log_patterns
     }
 
     /// How far back to look for them, at most.
@@ -172,4 +242,39 @@ fn log_pattern(text: &str) -> anyhow::Result<(String, i64)> {
 /// What ends before it begins takes no time.
 fn not_negative(duration: GoDuration) -> Duration {
     duration.to_std().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::go::pflag::recorded::{self, outcome};
+
+    fn value(options: &HealthCheckerOptions, flag: &str) -> Value {
+        let pattern = |(pattern, count): (&String, &i64)| format!("{pattern}:{count}");
+        let value = match flag {
+            "--component" => options.component_name.clone(),
+            "--service" | "--systemd-service" => options.service.clone(),
+            "--enable-repair" => options.enable_repair.to_string(),
+            "--crictl-path" => options.crictl_path.clone(),
+            "--cri-socket-path" => options.cri_socket_path.clone(),
+            "--cri-timeout" => options.cri_timeout.to_string(),
+            "--cooldown-time" => options.cooldown_time.to_string(),
+            "--loopback-time" => options.loopback_time.to_string(),
+            "--health-check-timeout" => options.health_check_timeout.to_string(),
+            "--log-pattern" => {
+                let patterns = options.log_patterns.iter().map(pattern);
+                patterns.collect::<Vec<_>>().join(" ")
+            }
+            _ => panic!("{flag}"),
+        };
+        json!(value)
+    }
+
+    #[test]
+    fn every_line_is_read_as_npd_reads_it() {
+        let program = program();
+        recorded::check("health-checker", |line| outcome(&program, line), value);
+    }
 }

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use self::flags::{Component, HealthCheckerOptions};
 use self::systemd::{Systemd, unit};
-use super::{Tool, block_on};
+use super::{Tool, block_on, complain};
 use crate::node::Roots;
 
 /// The program.
@@ -42,26 +42,31 @@ const UNHEALTHY: u8 = 1;
 const UNKNOWN: u8 = 2;
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let options = HealthCheckerOptions::parse(line);
-    let checked = options.check().and_then(|()| {
-        let healthy = block_on(check(&options))??;
-        Ok(healthy)
-    });
-    let HealthCheckerOptions { component, .. } = options;
-    let (said, code) = match checked {
-        Ok(true) => return ExitCode::SUCCESS,
+    let mut options = match HealthCheckerOptions::read(line) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    if let Err(error) = options.check() {
+        return say(&format!("{error:#}"), UNKNOWN);
+    }
+    let component = options.component;
+    match block_on(check(&options)).flatten() {
+        Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             let (service, repair) = (options.service(), options.enable_repair);
             let said = format!("{component}:{service} was found unhealthy; repair flag : {repair}");
-            (said, UNHEALTHY)
+            say(&said, UNHEALTHY)
         }
-        Err(error) => (
-            format!("error checking {component} health: {error:#}"),
+        Err(error) => say(
+            &format!("error checking {component} health: {error:#}"),
             UNKNOWN,
         ),
-    };
+    }
+}
+
+fn say(what: &str, code: u8) -> ExitCode {
     // If nobody reads the output, the exit code is enough.
-    drop(writeln!(std::io::stdout(), "{said}"));
+    drop(writeln!(std::io::stdout(), "{what}"));
     ExitCode::from(code)
 }
 
@@ -79,7 +84,8 @@ async fn check(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
         let repaired = timeout(SYSTEMD_PATIENCE, repair(options)).await;
         // As in NPD, a repair that fails does not change the result.
         if let Err(error) = repaired.unwrap_or_else(|elapsed| Err(elapsed.into())) {
-            eprintln!("health-checker: repairing {}: {error:#}", options.service());
+            let service = options.service();
+            complain(TOOL.name, format_args!("repairing {service}: {error:#}"));
         }
     }
     Ok(healthy)
@@ -87,7 +93,7 @@ async fn check(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
 
 /// Whether the component's unit has written too many lines with a log pattern since it was started.
 async fn logs_too_much(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
-    let patterns = options.log_patterns();
+    let patterns = options.log_patterns().clone();
     if patterns.is_empty() {
         return Ok(false);
     }

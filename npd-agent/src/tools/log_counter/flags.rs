@@ -2,77 +2,101 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 
 use crate::go::duration::GoDuration;
+use crate::go::pflag::{Flag, Program, boolean, integer, string};
 use crate::logs::window::ReadWindow;
-use crate::tools::klog::Klog;
+use crate::tools::{klog, read_flags};
 
-/// Says by its exit code whether the journal has so many entries of a kind: 0 no, 1 yes, 2 unknown
-#[derive(Parser, Debug)]
-#[command(
-    name = "log-counter",
-    args_override_self = true,
-    disable_version_flag = true
-)]
+/// The values of the flags.
+#[derive(Debug, Default)]
 pub(super) struct LogCounterOptions {
-    /// Whose entries count: their `SYSLOG_IDENTIFIER`
-    #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) journald_source: String,
-
-    /// The folder of the journal [default: the node's own journal]
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "FOLDER"
-    )]
     log_path: String,
-
-    /// Read the kernel's log itself, /dev/kmsg, and no journal
-    #[arg(long)]
     pub(super) kmsg: bool,
-
-    /// How far back entries count [default: not at all]
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "DURATION"
-    )]
     lookback: String,
-
-    /// How long after the boot entries do not count [default: 0s]
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "DURATION"
-    )]
     delay: String,
-
-    /// What an entry has to match to its end, a Go regular expression [default: anything]
-    #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) pattern: String,
-
-    /// An entry that matches this takes one match back
-    #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) revert_pattern: String,
-
-    /// How many matches are enough
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(super) count: i64,
+}
 
-    #[command(flatten)]
-    _klog: Klog,
+const FLAGS: &[Flag<LogCounterOptions>] = &[
+    Flag::new(
+        "--journald-source",
+        "SOURCE",
+        "",
+        "Whose entries count: their SYSLOG_IDENTIFIER",
+        |options, _, value| string(&mut options.journald_source, value),
+    ),
+    Flag::new(
+        "--log-path",
+        "FOLDER",
+        "",
+        "The folder of the journal [default: the node's own journal]",
+        |options, _, value| string(&mut options.log_path, value),
+    ),
+    Flag::boolean(
+        "--kmsg",
+        "false",
+        "Read the kernel's log itself, /dev/kmsg, and no journal",
+        |options, _, value| boolean(&mut options.kmsg, value),
+    ),
+    Flag::new(
+        "--lookback",
+        "DURATION",
+        "",
+        "How far back entries count [default: 0s]",
+        |options, _, value| string(&mut options.lookback, value),
+    ),
+    Flag::new(
+        "--delay",
+        "DURATION",
+        "",
+        "How long after the boot entries do not count [default: 0s]",
+        |options, _, value| string(&mut options.delay, value),
+    ),
+    Flag::new(
+        "--pattern",
+        "PATTERN",
+        "",
+        "What an entry has to match to its end, a Go regular expression [default: anything]",
+        |options, _, value| string(&mut options.pattern, value),
+    ),
+    Flag::new(
+        "--revert-pattern",
+        "PATTERN",
+        "",
+        "An entry that matches this takes one match back",
+        |options, _, value| string(&mut options.revert_pattern, value),
+    ),
+    Flag::new(
+        "--count",
+        "COUNT",
+        "1",
+        "How many matches are enough",
+        |options, _, value| integer(&mut options.count, value),
+    ),
+];
+
+/// The program's command line.
+pub(super) fn program() -> Program<LogCounterOptions> {
+    Program {
+        name: super::TOOL.name,
+        about: "Says by its exit code whether the journal has so many entries of a kind: 0 no, 1 yes, 2 unknown.",
+        words: "",
+        after: "",
+        sections: vec![("Flags", [FLAGS, &klog::flags()].concat())],
+    }
 }
 
 impl LogCounterOptions {
-    /// Reads a command line; prints and exits as clap does on `--help` and on errors.
-    pub(super) fn parse(line: Vec<OsString>) -> Self {
-        Self::parse_from(line)
+    /// Reads a command line, or gives the exit code if there is nothing to run.
+    pub(super) fn read(line: Vec<OsString>) -> Result<Self, ExitCode> {
+        read_flags(&program(), line)
     }
 
     /// The folder of the journal; `None` for the node's own journal.
@@ -95,4 +119,32 @@ fn nanoseconds(flag: &str, text: &str) -> anyhow::Result<i64> {
     }
     let duration: GoDuration = text.parse().with_context(|| format!("--{flag}={text}"))?;
     Ok(duration.as_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::go::pflag::recorded::{self, outcome};
+
+    fn value(options: &LogCounterOptions, flag: &str) -> Value {
+        let value = match flag {
+            "--journald-source" => &options.journald_source,
+            "--log-path" => &options.log_path,
+            "--lookback" => &options.lookback,
+            "--delay" => &options.delay,
+            "--pattern" => &options.pattern,
+            "--revert-pattern" => &options.revert_pattern,
+            "--count" => return json!(options.count.to_string()),
+            _ => panic!("{flag}"),
+        };
+        json!(value)
+    }
+
+    #[test]
+    fn every_line_is_read_as_npd_reads_it() {
+        let program = program();
+        recorded::check("log-counter", |line| outcome(&program, line), value);
+    }
 }

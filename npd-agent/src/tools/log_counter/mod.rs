@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use jiff::Timestamp;
 
 use self::flags::LogCounterOptions;
-use super::Tool;
+use super::{Tool, complain};
 use crate::go::regex::compile_anchored;
 use crate::journal::{EntryFilter, Journal, Term};
 use crate::logs::matcher::Matcher;
@@ -38,11 +38,14 @@ const UNKNOWN: u8 = 2;
 const FATAL: u8 = 255;
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let options = LogCounterOptions::parse(line);
+    let options = match LogCounterOptions::read(line) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
     let window = match options.window() {
         Ok(window) => window,
         Err(error) => {
-            eprintln!("log-counter: {error:#}");
+            complain(TOOL.name, format_args!("{error:#}"));
             return ExitCode::from(FATAL);
         }
     };

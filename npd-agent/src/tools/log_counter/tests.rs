@@ -9,7 +9,7 @@ use crate::journal::tests::lab::{can_run, export, export_at, remote};
 fn say(folder: &Path, flags: &str) -> String {
     let line = format!("log-counter --log-path={}", folder.display());
     let words = line.split(' ').chain(flags.split_terminator(' '));
-    let options = LogCounterOptions::parse(words.map(OsString::from).collect());
+    let options = LogCounterOptions::read(words.map(OsString::from).collect()).unwrap();
     let roots = Roots::from_env(|_| None);
     match options
         .window()

@@ -193,6 +193,9 @@ impl FromStr for Override {
     fn from_str(flag: &str) -> anyhow::Result<Self> {
         let (address, query) = flag.split_once('?').unwrap_or((flag, ""));
         let query = query.split('#').next().unwrap_or_default();
+        // Go drops a parameter that it cannot read.
+        let readable = query.split('&').filter(|pair| is_readable(pair));
+        let query = readable.collect::<Vec<_>>().join("&");
         let mut wanted = Self {
             server: server(address)?,
             in_cluster: true,
@@ -221,6 +224,15 @@ impl FromStr for Override {
     }
 }
 
+/// Whether Go reads this part of a query: it has no semicolon, and each `%` begins a byte.
+fn is_readable(pair: &str) -> bool {
+    let is_byte = |rest: &str| {
+        let mut bytes = rest.bytes();
+        bytes.len() >= 2 && bytes.by_ref().take(2).all(|b| b.is_ascii_hexdigit())
+    };
+    !pair.contains(';') && pair.split('%').skip(1).all(is_byte)
+}
+
 /// Scheme and host of a URL; `None` if it is empty.
 fn server(address: &str) -> anyhow::Result<Option<String>> {
     if address.is_empty() {
@@ -229,6 +241,7 @@ fn server(address: &str) -> anyhow::Result<Option<String>> {
     let Some((scheme, rest)) = address.split_once("://") else {
         bail!("the address has no scheme; write https://{address}");
     };
+    let scheme = scheme.to_ascii_lowercase();
     ensure!(
         scheme == "https" || scheme == "http",
         "the scheme is {scheme}; it must be https or http"
@@ -236,6 +249,12 @@ fn server(address: &str) -> anyhow::Result<Option<String>> {
     let host = rest.split(['/', '#']).next().unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
     ensure!(!host.is_empty(), "the address names no host");
+    let port = match host.rsplit_once(']') {
+        Some((_, rest)) => rest.strip_prefix(':'),
+        None => host.split_once(':').map(|(_, port)| port),
+    };
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    ensure!(port.is_none_or(is_port), "the address's port is no number");
     let server = format!("{scheme}://{host}");
     uri(&server)?;
     Ok(Some(server))

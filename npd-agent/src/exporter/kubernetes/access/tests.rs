@@ -38,6 +38,10 @@ fn the_override_is_read_as_npd_reads_it() {
         "https://h?inClusterConfig=FALSE&auth=",
         &expect![[r#"Some("https://h") false false None false"#]],
     );
+    check(
+        "HTTP://h:80?insecure=%zz&useServiceAccount=1;insecure=1&inClusterConfig=%66",
+        &expect![[r#"Some("http://h:80") false false None false"#]],
+    );
 }
 
 #[test]
@@ -55,6 +59,11 @@ fn a_bad_override_is_explained() {
         &expect!["the scheme is ftp; it must be https or http"],
     );
     check("https://", &expect!["the address names no host"]);
+    check("https://h:abc", &expect!["the address's port is no number"]);
+    check(
+        "https://[::1]:x",
+        &expect!["the address's port is no number"],
+    );
     check(
         "https://a b",
         &expect!["understanding the API server's address https://a b: invalid uri character"],

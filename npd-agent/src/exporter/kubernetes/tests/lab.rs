@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clap::{Args as _, FromArgMatches as _};
 use http_body_util::BodyExt as _;
 use hyper::{Request, Response};
 use jiff::Timestamp;
@@ -275,9 +274,7 @@ fn connect(server: &Arc<Mutex<Server>>) -> Connect {
 impl Lab {
     /// An exporter with these flags; chance always draws the middle.
     pub(super) fn start(flags: &[&str], prepare: impl FnOnce(&mut Server)) -> Self {
-        let command = Options::augment_args(clap::Command::new("npd-agent").no_binary_name(true));
-        let matches = command.try_get_matches_from(flags).unwrap();
-        let options = Options::from_arg_matches(&matches).unwrap();
+        let options = Options::parse(flags).unwrap();
         let metrics = Metrics::new().unwrap();
         let status_page = StatusPage::new("n1".to_owned(), Timestamp::now());
         let node = Arc::new(Node {
