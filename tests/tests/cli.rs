@@ -1,30 +1,246 @@
 //! The command line, as a user types it.
 
-use std::process::{Command, ExitCode};
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use npd_tests::agent::Agent;
 use npd_tests::harness::{self, Need, Test};
+use tempfile::TempDir;
 
-const TESTS: &[Test] = &[Test {
-    name: "version_is_printed",
-    needs: &[Need::Agent],
-    run: version_is_printed,
-}];
+const TESTS: &[Test] = &[
+    Test {
+        name: "version_is_printed",
+        needs: &[Need::Agent],
+        run: version_is_printed,
+    },
+    Test {
+        name: "what_npd_refuses_ends_with_npd_s_exit_code",
+        needs: &[Need::Agent],
+        run: what_npd_refuses_ends_with_npd_s_exit_code,
+    },
+    Test {
+        name: "what_npd_starts_with_the_agent_starts_with",
+        needs: &[Need::Agent],
+        run: what_npd_starts_with_the_agent_starts_with,
+    },
+    Test {
+        name: "what_is_ignored_is_said_in_one_warning",
+        needs: &[Need::Agent],
+        run: what_is_ignored_is_said_in_one_warning,
+    },
+    Test {
+        name: "a_port_in_use_is_fatal_where_it_is_in_npd",
+        needs: &[Need::Agent],
+        run: a_port_in_use_is_fatal_where_it_is_in_npd,
+    },
+];
+
+/// Of the lines with which NPD runs, every so many-th is run here; all are read in a unit test.
+const STEP: usize = 8;
+
+/// How long the agent may take to end when it cannot start, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     harness::parallel(TESTS)
 }
 
-fn version_is_printed() -> anyhow::Result<()> {
-    let output = Command::new(harness::agent()?)
-        .arg("--version")
-        .output()
-        .context("starting the agent")?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "it ended with {}", output.status);
-    ensure!(
-        printed.trim() == env!("CARGO_PKG_VERSION"),
-        "it printed {printed:?}"
+/// A line that NPD was started with.
+struct Row {
+    words: Vec<String>,
+    /// What the agent is to do: run, or end with this code.
+    code: Option<i32>,
+}
+
+/// The lines of node-problem-detector.
+fn rows() -> anyhow::Result<Vec<Row>> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/fixtures/npd/command-lines.tsv"
     );
+    let text = fs::read_to_string(path)?;
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("node-problem-detector\t"));
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [_, words, outcome, _, _, _, instead] = *fields else {
+            bail!("{line}");
+        };
+        let outcome: String = serde_json::from_str(outcome)?;
+        let instead: String = serde_json::from_str(instead)?;
+        let ours = instead.split(':').next().filter(|ours| !ours.is_empty());
+        Ok(Row {
+            words: serde_json::from_str(words)?,
+            code: ours.unwrap_or(&outcome).parse().ok(),
+        })
+    };
+    lines.map(row).collect()
+}
+
+/// The files that the lines name.
+fn fixtures() -> anyhow::Result<TempDir> {
+    let folder = TempDir::new()?;
+    let write = |name: &str, content: &str| fs::write(folder.path().join(name), content);
+    let log = r#"{"plugin": "filelog", "logPath": "app.log", "source": "app",
+        "pluginConfig": {"timestamp": "^.{19}", "message": "^.{20}(.*)",
+                         "timestampFormat": "2006-01-02T15:04:05"},
+        "rules": [{"type": "temporary", "reason": "Bad", "pattern": "bad.*"}]}"#;
+    for name in [
+        "log.json",
+        "log2.json",
+        "a,b.json",
+        "say\"x\".json",
+        "with space.json",
+    ] {
+        write(name, log)?;
+    }
+    write("app.log", "")?;
+    fs::create_dir(folder.path().join("dir"))?;
+    let plugin = r#"{"plugin": "custom", "source": "p", "pluginConfig": {"concurrency": 3},
+        "rules": [{"type": "temporary", "reason": "R", "path": "builtin:pids"}]}"#;
+    write("plugin.json", plugin)?;
+    let stats = r#"{"cpu": {"metricsConfigs": {"cpu/load_1m": {"displayName": "cpu/load_1m"}}}}"#;
+    write("stats.json", stats)?;
+    let kubeconfig = r#"{apiVersion: v1, kind: Config, current-context: a,
+        contexts: [{name: a, context: {cluster: c, user: u}}],
+        clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}],
+        users: [{name: u, user: {token: t}}]}"#;
+    write("kubeconfig", kubeconfig)?;
+    Ok(folder)
+}
+
+fn command(folder: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(harness::agent()?);
+    command
+        .current_dir(folder)
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("NODE_NAME")
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Runs the agent to its end, which is to come soon.
+fn end(folder: &Path, words: &[String]) -> anyhow::Result<Output> {
+    let words = words.iter().map(|word| {
+        let folder = folder.to_string_lossy();
+        word.replace("FIXTURES", &folder)
+    });
+    let mut process = command(folder)?
+        .args(words)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("starting the agent")?;
+    let deadline = Instant::now() + PATIENCE;
+    while process.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            process.kill()?;
+            process.wait()?;
+            bail!("it runs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(process.wait_with_output()?)
+}
+
+fn version_is_printed() -> anyhow::Result<()> {
+    for words in [
+        ["--version", "--config.system-log-monitor=missing.json"],
+        ["--version=T", "word"],
+    ] {
+        let output = end(Path::new("/"), &words.map(str::to_owned))?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "it ended with {}", output.status);
+        ensure!(
+            printed.trim() == env!("CARGO_PKG_VERSION"),
+            "it printed {printed:?}"
+        );
+    }
+    Ok(())
+}
+
+fn what_npd_refuses_ends_with_npd_s_exit_code() -> anyhow::Result<()> {
+    let folder = fixtures()?;
+    let mut count = 0;
+    for Row { words, code } in rows()? {
+        let Some(code) = code else { continue };
+        let output = end(folder.path(), &words).with_context(|| format!("{words:?}"))?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(code),
+            "{words:?}: {} instead of {code}: {log}",
+            output.status
+        );
+        ensure!(code == 0 || !log.is_empty(), "{words:?}: it says nothing");
+        count += 1;
+    }
+    ensure!(count > 200, "{count} lines");
+    Ok(())
+}
+
+fn what_npd_starts_with_the_agent_starts_with() -> anyhow::Result<()> {
+    let folder = fixtures()?;
+    let running = rows()?.into_iter().filter(|row| row.code.is_none());
+    let mut count = 0;
+    for Row { words, .. } in running.step_by(STEP) {
+        // The server of metrics may not be where this test would look.
+        if words.iter().any(|word| word.starts_with("--prometheus-")) {
+            continue;
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let started = Agent::start_as(command(folder.path())?, folder.path(), &words);
+        let mut agent = started.with_context(|| format!("{words:?}"))?;
+        let page = agent.metrics_text();
+        page.with_context(|| format!("{words:?}: {}", agent.log()))?;
+        ensure!(agent.stop()?.success(), "{words:?}: {}", agent.log());
+        count += 1;
+    }
+    ensure!(count > 10, "{count} lines");
+    Ok(())
+}
+
+fn what_is_ignored_is_said_in_one_warning() -> anyhow::Result<()> {
+    let folder = fixtures()?;
+    let words = [
+        "--config.system-log-monitor=log.json",
+        "one",
+        "--k8s-exporter-write-events",
+        "false",
+        "--",
+        "--v=4",
+    ];
+    let mut agent = Agent::start_as(command(folder.path())?, folder.path(), &words)?;
+    agent.metrics_text()?;
+    ensure!(agent.stop()?.success(), "{}", agent.log());
+    let log = agent.log();
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    let [warning] = *warnings else {
+        bail!("{log}");
+    };
+    for text in ["one", "--v=4", "--k8s-exporter-write-events=false"] {
+        ensure!(warning.contains(text), "{text}: {warning}");
+    }
+    Ok(())
+}
+
+fn a_port_in_use_is_fatal_where_it_is_in_npd() -> anyhow::Result<()> {
+    let folder = fixtures()?;
+    let config = "--config.system-log-monitor=log.json";
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let status = format!("--port={}", listener.local_addr()?.port());
+    let words = [config, "--prometheus-port=0", &status].map(str::to_owned);
+    let output = end(folder.path(), &words)?;
+    ensure!(output.status.code() == Some(255), "{}", output.status);
+    // Without its Kubernetes exporter NPD does not listen there.
+    let words = [config, "--enable-k8s-exporter=false", &status];
+    let mut agent = Agent::start_as(command(folder.path())?, folder.path(), &words)?;
+    agent.metrics_text()?;
+    ensure!(agent.stop()?.success(), "{}", agent.log());
+    drop(listener);
     Ok(())
 }
