@@ -1,4 +1,4 @@
-//! What is left of a program that could not be got rid of.
+//! A program that could not be killed.
 
 use std::io;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use tokio::time::sleep;
 
 use super::spawn::ProcessGroup;
 
-/// How often it is looked after. It is not read faster either: a program that prints without end
-/// then waits for us, rather than we for it.
+/// How often it is checked. Its output is read at the same pace, so a program that prints without end
+/// must wait for us.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What is left of a program. Dropping it kills the program's group once more.
+/// What is left of a program. When dropped, it kills the program's group once more.
 #[derive(Debug)]
 pub struct Abandoned(Left);
 
 #[derive(Debug)]
 enum Left {
-    /// It hangs while its file is being read.
+    /// The program hangs while the kernel reads its file.
     Starting(oneshot::Receiver<io::Result<ProcessGroup>>),
-    /// Some process of its group survives SIGKILL, or one that has left the group holds a pipe.
+    /// A process of its group survives SIGKILL, or one that has left the group holds a pipe.
     Killed(Box<Killed>),
 }
 
@@ -41,7 +41,7 @@ impl Abandoned {
         Self(Left::Starting(started))
     }
 
-    /// What is left of a group that was killed, if anything is.
+    /// What is left of a group that was killed, if anything.
     pub(super) fn of(
         group: ProcessGroup,
         out: Option<ChildStdout>,
@@ -51,8 +51,8 @@ impl Abandoned {
         is_left.then(|| Self(Left::Killed(Box::new(Killed { group, out, err }))))
     }
 
-    /// Waits until every process is gone, as far as that can be known: one that has left the group
-    /// and holds no pipe is nobody's.
+    /// Waits until every process is gone, as far as this can be known: a process that has left the group and
+    /// holds no pipe is not found.
     pub async fn gone(self) {
         let Killed {
             mut group,
@@ -71,7 +71,7 @@ impl Abandoned {
         };
         end_of(out).await;
         end_of(err).await;
-        // A child that cannot be waited for is gone as well.
+        // A child that cannot be waited for is gone too.
         drop(group.wait().await);
         while has_children(group.id()) {
             sleep(PERIOD).await;

@@ -1,9 +1,9 @@
-//! Bounds for programs: cgroups of our own, where the agent may make them.
+//! Limits for programs, by cgroups of our own, if the agent may make them.
 //!
-//! A cgroup bounds what a program and all its descendants may take of memory and process ids, and
-//! knows all of them when they are to be killed: also those that have left the process group.
-//! Both hierarchies do, v1 and v2, and machines with both. Where there is none, programs run
-//! without: a pod's own limits still hold them.
+//! A cgroup limits the memory and the processes of a program and all its descendants. It also knows all
+//! of them when they must be killed, even those that have left the process group. Version 1, version 2
+//! and machines with both are supported. Without cgroups, programs run without these limits, and only
+//! the pod's own limits apply.
 
 use std::fs;
 use std::io;
@@ -17,21 +17,21 @@ use tracing::debug;
 
 use crate::node::cgroup::own_folders;
 
-/// What one plugin and its descendants may take.
+/// The limits of one plugin and its descendants.
 const MAX_MEMORY: u64 = 256 << 20;
 const MAX_PROCESSES: u64 = 256;
 
-/// What has limits, in version 2.
+/// The controllers that set limits, in version 2.
 const CONTROLLERS: &[&str] = &["memory", "pids"];
 
-/// Our folders' names; what follows the first is our process id.
+/// The names of our folders. Our process id follows the first.
 const OURS: &str = "npd-plugins-";
 const LEAF: &str = "npd-agent";
 
-/// How often processes of a cgroup are killed that may go on forking meanwhile.
+/// How many times the processes of a cgroup are killed, if they fork meanwhile.
 const KILLS: usize = 10;
 
-/// The folder of cgroups that is ours, in each hierarchy that is of use.
+/// Our folder of cgroups, in each hierarchy that can set limits.
 #[derive(Debug)]
 pub struct Bounds {
     folders: Vec<Folder>,
@@ -57,8 +57,8 @@ enum Hierarchy {
 }
 
 impl Bounds {
-    /// Makes the folders. `proc` shows this very process, as `/proc` does. An error says why plugins
-    /// cannot be bounded here.
+    /// Makes the folders. `proc` is the `/proc` of this process's own pid namespace. An error says why
+    /// plugins cannot have limits here.
     pub fn claim(proc: &Path) -> anyhow::Result<Self> {
         let mut bounds = Self {
             folders: Vec::new(),
@@ -86,7 +86,7 @@ impl Bounds {
         }
     }
 
-    /// Makes a cgroup for a program, and bounds it as far as its hierarchies do that.
+    /// Makes a cgroup for a program, and sets the limits that the hierarchies support.
     pub fn cgroup(&self, name: &str) -> io::Result<PluginCgroup> {
         let mut folders = Vec::new();
         for Folder { hierarchy, path } in &self.folders {
@@ -127,7 +127,7 @@ impl PluginCgroup {
 
     /// Kills every process in it.
     pub(super) fn kill(&self) {
-        // Since Linux 5.14; without a race, however fast they fork.
+        // Since Linux 5.14. This has no race with forks.
         let at_once = |folder: &Folder| fs::write(folder.path.join("cgroup.kill"), "1").is_ok();
         if self.folders.iter().any(at_once) {
             return;
@@ -136,7 +136,7 @@ impl PluginCgroup {
             return;
         };
         let set_limit = |limit: u64| fs::write(folder.path.join("pids.max"), limit.to_string());
-        // Nothing new is born while the old die.
+        // Frozen processes cannot fork while the others are killed.
         drop(set_limit(0));
         for _ in 0..KILLS {
             let members = fs::read_to_string(folder.path.join("cgroup.procs")).unwrap_or_default();
@@ -163,9 +163,12 @@ impl Folder {
     }
 }
 
-/// Makes our folder in our own cgroup, and removes those that dead agents have left.
+/// Makes our folder in the agent's cgroup, and removes folders of agents that have ended.
 fn make(hierarchy: Hierarchy, own: &Path, proc: &Path) -> anyhow::Result<PathBuf> {
-    for entry in fs::read_dir(own).context("reading our cgroup")?.flatten() {
+    for entry in fs::read_dir(own)
+        .context("reading the agent's cgroup")?
+        .flatten()
+    {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(OURS));
         if owner.is_some_and(|owner| !proc.join(owner).exists()) {
@@ -175,15 +178,15 @@ fn make(hierarchy: Hierarchy, own: &Path, proc: &Path) -> anyhow::Result<PathBuf
     let ours = own.join(format!("{OURS}{}", std::process::id()));
     fs::create_dir_all(&ours).with_context(|| format!("making {}", ours.display()))?;
     if hierarchy == Hierarchy::V2 {
-        // Without them it can still be killed.
+        // Without limits, the cgroup can still be used to kill.
         drop(delegate(own).and_then(|()| enable(&ours)));
     }
     Ok(ours)
 }
 
-/// Lets cgroups below ours have limits. In version 2 a cgroup with limited children must not hold
-/// processes itself, so we move into one below it: but only if we are alone there, as in a container
-/// or in a unit of our own.
+/// Lets cgroups below ours have limits. In version 2, a cgroup with limited children must not contain
+/// processes itself. So the agent moves into a cgroup below its own, but only if it is the only process
+/// there, as in a container or in a unit of its own.
 fn delegate(own: &Path) -> io::Result<()> {
     let is_root = !own.join("cgroup.type").exists();
     if is_root || enabled(own)? {
@@ -203,7 +206,7 @@ fn delegate(own: &Path) -> io::Result<()> {
     })
 }
 
-/// Whether children have limits already, or could have none anyway.
+/// Whether children already have limits, or cannot have any.
 fn enabled(folder: &Path) -> io::Result<bool> {
     let read = |file: &str| fs::read_to_string(folder.join(file));
     let (available, enabled) = (read("cgroup.controllers")?, read("cgroup.subtree_control")?);
@@ -240,7 +243,7 @@ fn remove(folder: &Path) {
 mod tests {
     use super::*;
 
-    /// A cgroup of version 2 with these members, as far as files can play one.
+    /// A folder that looks like a version 2 cgroup with these members.
     fn cgroup(controllers: &str, members: &str) -> tempfile::TempDir {
         let own = tempfile::tempdir().unwrap();
         for (file, text) in [

@@ -1,13 +1,12 @@
-//! Running other programs in a way that cannot hold the agent up.
+//! Runs other programs. None of them can block the agent.
 //!
-//! Starting a program may hang: the kernel returns from `vfork` only when the new program's file
-//! has been read, and the disk may be the very thing that is sick. So [`Spawner`] starts programs
-//! on threads of its own. Ending one may hang as well: SIGKILL does nothing to a process in
-//! uninterruptible sleep. So [`run()`] waits until a deadline, kills, waits a moment more, and then
-//! hands back what does not die as [`Abandoned`].
+//! Starting a program may hang: the kernel returns from `vfork` only after it has read the program's
+//! file, and the disk may be broken. So [`Spawner`] starts programs on threads of its own. Ending a
+//! program may hang too: SIGKILL has no effect on a process in uninterruptible sleep. So [`run()`] waits
+//! until a deadline, kills, waits a moment longer, and then returns what does not die as [`Abandoned`].
 //!
-//! Every child process of the agent is started here. [`orphans`] relies on that: it reaps whatever
-//! the agent's first thread is the parent of, and only strangers are.
+//! Every child process of the agent is started here. [`orphans`] relies on this: it reaps all children of
+//! the agent's first thread, and these are never programs that were started here.
 
 mod abandoned;
 mod bounds;

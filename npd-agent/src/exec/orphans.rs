@@ -1,8 +1,8 @@
 //! Reaps processes that plugins leave behind.
 //!
-//! A descendant of a plugin whose parent has ended becomes our child: always when the agent is the
-//! first process of its container, and elsewhere because we ask for it. Somebody has to wait for it
-//! when it ends, or it stays in the process table as a zombie (NPD's #726).
+//! When the parent of a plugin's descendant ends, the descendant becomes our child: always if the agent is
+//! process 1 of its container, and elsewhere because the agent is a subreaper. If nobody waits for it
+//! when it ends, it stays in the process table as a zombie (NPD's #726).
 
 use anyhow::Context;
 use nix::sys::prctl;
@@ -13,11 +13,11 @@ use crate::problem::Forever;
 
 /// Reaps orphans. Must run on the process's first thread.
 ///
-/// The kernel gives orphans to the first thread (`find_new_reaper` in kernel/exit.c), and what
-/// [`super::Spawner`] starts are children of its threads. `__WNOTHREAD` keeps the two apart, so
-/// nobody's exit status is taken away from who waits for it.
+/// The kernel makes orphans children of the first thread (`find_new_reaper` in kernel/exit.c). What
+/// [`super::Spawner`] starts are children of its own threads. `__WNOTHREAD` separates the two, so no exit
+/// status is taken from someone who waits for it.
 pub async fn reap() -> Forever {
-    prctl::set_child_subreaper(true).context("asking for orphans")?;
+    prctl::set_child_subreaper(true).context("becoming a subreaper")?;
     let mut ended = signal(SignalKind::child()).context("listening for SIGCHLD")?;
     loop {
         while reap_one() {}

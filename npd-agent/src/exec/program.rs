@@ -1,4 +1,4 @@
-//! What the agent can be asked to run.
+//! A program to run.
 
 use super::bounds::PluginCgroup;
 
@@ -7,10 +7,10 @@ use super::bounds::PluginCgroup;
 pub struct ExternalProgram {
     /// A path, or a bare name that is looked up in `$PATH`.
     pub path: String,
-    /// Its arguments, as they are: no shell sees them.
+    /// Its arguments. No shell interprets them.
     pub args: Vec<String>,
-    /// What its environment has beyond the agent's own.
+    /// Environment variables, in addition to the agent's own.
     pub env: Vec<(String, String)>,
-    /// What bounds it.
+    /// Its limits.
     pub cgroup: Option<PluginCgroup>,
 }

@@ -1,4 +1,4 @@
-//! Runs a program until a deadline, and no longer.
+//! Runs a program until a deadline.
 
 use std::io;
 use std::pin::pin;
@@ -13,17 +13,17 @@ use super::ExternalProgram;
 use super::abandoned::Abandoned;
 use super::spawn::{ProcessGroup, Spawner};
 
-/// How long a killed program may take to be gone. Longer only where the kernel cannot kill it, or
-/// where a descendant that has left the group holds a pipe.
+/// How long a killed program may take to end. It takes longer only if the kernel cannot kill it, or if a
+/// descendant that has left the group holds a pipe.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Why nothing came of a run.
+/// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The program could not be started.
     #[error("starting the program: {0}")]
     NotStarted(io::Error),
-    /// It was started, but the kernel does not say how it ended.
+    /// It was started, but waiting for it failed.
     #[error("waiting for the program: {0}")]
     Lost(io::Error),
 }
@@ -33,19 +33,19 @@ pub enum RunError {
 pub struct Finished {
     /// How it ended; `None` if it is still being started, or has survived SIGKILL.
     pub status: Option<ExitStatus>,
-    /// Whether the deadline passed before it had ended and its pipes were closed. What was left of
-    /// its group has been killed.
+    /// Whether the deadline passed before it had ended and its pipes were closed. Its group was then
+    /// killed.
     pub timed_out: bool,
     /// The beginning of its standard output.
     pub stdout: Vec<u8>,
     /// The beginning of its standard error.
     pub stderr: Vec<u8>,
-    /// What is still there of it and its descendants after all that.
+    /// What still exists of it and its descendants after that.
     pub rest: Option<Abandoned>,
 }
 
-/// Runs `program` for at most `limit` and [`GRACE`]. Of each of its outputs `keep` bytes are kept;
-/// the rest is read and thrown away, so that a program that prints much is not held up.
+/// Runs `program` for at most `limit` plus [`GRACE`]. Returns the first `keep` bytes of each output. The
+/// rest is read and dropped, so a program that prints much is not blocked.
 pub async fn run(
     spawner: &Spawner,
     program: ExternalProgram,
@@ -128,7 +128,7 @@ impl Pipes {
     }
 }
 
-/// Our end of a pipe until the other end is closed, and the beginning of what came through it.
+/// Our end of a pipe until the other end is closed, and the beginning of its data.
 struct Pipe<R> {
     end: Option<R>,
     keep: usize,

@@ -18,20 +18,20 @@ use tracing::debug;
 
 use super::{ExternalProgram, PluginCgroup, enter};
 
-/// The agent's own file, also when it has been replaced or moved.
+/// The agent's own file, even if it was replaced or moved.
 pub(super) const OURSELVES: &str = "/proc/self/exe";
 
-/// What a thread that starts programs needs: it builds an argument list and calls `posix_spawn`.
+/// The stack of a thread that starts programs. It only builds an argument list and calls `posix_spawn`.
 const STACK: usize = 256 * 1024;
 
-/// The sick disk keeps one thread for each program that hangs while it starts. Callers bound how
-/// many they leave behind; this is the bound for all of them together.
+/// How many threads there may be. Each program that hangs while it starts occupies one. Callers limit how
+/// many they leave behind; this is the limit for all callers together.
 const MAX_THREADS: usize = 64;
 
 /// Starts programs. Clones share the threads.
 ///
-/// A thread is a program's parent until the agent ends, even when idle: were it to end, its children
-/// would become children of the agent's first thread, where [`super::orphans`] takes them for strangers.
+/// A thread never ends, even if it is idle: otherwise its children would become children of the agent's
+/// first thread, and [`super::orphans`] would reap them.
 #[derive(Clone, Debug, Default)]
 pub struct Spawner(Arc<Mutex<Threads>>);
 
@@ -50,7 +50,7 @@ struct Job {
     answer: oneshot::Sender<io::Result<ProcessGroup>>,
 }
 
-/// A program that was started, and its process group. Dropping it kills the group.
+/// A program that was started, and its process group. When dropped, it kills the group.
 #[derive(Debug)]
 pub struct ProcessGroup {
     child: Child,
@@ -59,14 +59,14 @@ pub struct ProcessGroup {
 }
 
 impl Spawner {
-    /// Starts `program` in a process group of its own: standard input is empty, standard output and
-    /// error are pipes. The answer comes when the program has been loaded, which may be never.
+    /// Starts `program` in its own process group. Standard input is empty, standard output and error are
+    /// pipes. Returns when the kernel has loaded the program, which may be never.
     pub fn spawn(&self, program: ExternalProgram) -> oneshot::Receiver<io::Result<ProcessGroup>> {
         let (answer, started) = oneshot::channel();
         let inbox = match self.idle() {
             Ok(inbox) => inbox,
             Err(error) => {
-                // The receiver is in our hands: it cannot be gone.
+                // The receiver still exists, because this function owns it.
                 drop(answer.send(Err(error)));
                 return started;
             }
@@ -228,8 +228,8 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// The file that `name` means. As Go's `exec.LookPath`: only a bare name is looked up, and a folder of
-/// `$PATH` that is relative is refused rather than searched.
+/// The file of `name`, as Go's `exec.LookPath` finds it: only a bare name is searched in `$PATH`, and a
+/// relative folder in `$PATH` is an error.
 fn resolve(name: &str, path: Option<&OsStr>) -> io::Result<PathBuf> {
     if name.contains('/') {
         return Ok(PathBuf::from(name));

@@ -1,4 +1,4 @@
-//! What the runs of each rule have come to, and what is told of them: findings, metrics, `/status`, logs.
+//! The results of each rule's runs, and what is reported of them: findings, metrics, `/status`, logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::status_page::PluginState;
 /// How much of a plugin's standard error is logged, in bytes.
 const STDERR_LOGGED: usize = 512;
 
-/// A run that is over.
+/// A run that has ended.
 pub(super) struct Ran {
-    /// Whose.
+    /// The rule's index.
     pub(super) rule: usize,
     /// How it ended.
     pub(super) outcome: Result<Finished, RunError>,
@@ -45,12 +45,12 @@ struct History {
 }
 
 impl Ran {
-    /// Whether it had to be killed at its deadline.
+    /// Whether the run was killed at its deadline.
     pub(super) fn hung(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|over| over.timed_out)
     }
 
-    /// What is still there of it.
+    /// The processes that survived SIGKILL.
     fn rest(&mut self) -> Option<Abandoned> {
         self.outcome.as_mut().ok()?.rest.take()
     }
@@ -76,12 +76,12 @@ impl<'a> Histories<'a> {
         }
     }
 
-    /// How many runs of a rule have survived SIGKILL and are still there.
+    /// How many runs of a rule have survived SIGKILL and still exist.
     pub(super) fn abandoned(&self, rule: usize) -> usize {
         self.rules[rule].abandoned
     }
 
-    /// A run is over. Gives back what is left of it.
+    /// Handles the end of a run. Returns what has survived of it.
     pub(super) async fn ran(&mut self, mut ran: Ran) -> anyhow::Result<Option<Abandoned>> {
         let metrics = &self.reporter.metrics.plugins;
         let (rule, rest) = (ran.rule, ran.rest());
@@ -104,14 +104,14 @@ impl<'a> Histories<'a> {
         Ok(rest)
     }
 
-    /// A rule was due but not run, because too many of its runs are still there.
+    /// Reports that a rule was due but not run, because too many of its runs still exist.
     pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
         let path = &self.config.rules[rule].path;
         let answer = PluginResult::hung(path, self.rules[rule].abandoned, self.config.max_output);
         self.tell(rule, answer).await
     }
 
-    /// A run that had survived SIGKILL is gone.
+    /// Handles the end of a run that had survived SIGKILL.
     pub(super) fn gone(&mut self, rule: usize) {
         self.rules[rule].abandoned -= 1;
         let surviving = &self.reporter.metrics.plugins.surviving;
@@ -161,13 +161,13 @@ impl<'a> Histories<'a> {
         self.reporter.found(finding).await
     }
 
-    /// Says why a plugin failed when it begins to; a plugin that goes on failing is not news.
+    /// Logs why a plugin fails, when it begins to fail; later failures are not logged.
     fn log(&self, ran: &Ran, answer: &PluginResult) {
         let path = &self.config.rules[ran.rule].path;
         let news = self.rules[ran.rule].last != Some(answer.present);
         match &ran.outcome {
             Err(error) if news => {
-                warn!(path, %error, "Plugin could not be run");
+                warn!(path, %error, "Plugin cannot be started");
             }
             Ok(over) if answer.present != ConditionStatus::False && news => {
                 let status = over.status.map(tracing::field::display);

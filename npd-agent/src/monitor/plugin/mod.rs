@@ -1,11 +1,11 @@
-//! `--config.custom-plugin-monitor`: runs programs of the user's at intervals and reports what they say.
+//! `--config.custom-plugin-monitor`: runs the user's programs at intervals and reports their results.
 //!
-//! A plugin says by its exit code whether a problem is there (0 no, 1 yes, else unknown) and by its
-//! standard output what exactly. Every config file and script that was written for NPD works.
+//! A plugin's exit code says whether there is a problem (0 no, 1 yes, else unknown), and its standard
+//! output is the message. Every config file and script that was written for NPD works.
 //!
-//! Nothing that a plugin does can delay another rule or the agent: see [`crate::exec`] for how one
-//! program is run and given up, and [`schedule`] for when each runs. What cannot be seen is a problem
-//! that comes and goes between two runs.
+//! A plugin cannot delay another rule or the agent: [`crate::exec`] says how a program is run and given
+//! up, and [`schedule`] when each rule runs. It cannot see a problem that comes and goes between two
+//! runs.
 
 mod config;
 mod histories;
@@ -42,8 +42,8 @@ pub const KIND: MonitorKind = MonitorKind {
     load,
 };
 
-/// How many runs of a rule may survive SIGKILL before it is no longer started. Each holds a process
-/// that only the kernel can let go, and one more would learn nothing that these do not tell.
+/// How many runs of a rule may survive SIGKILL before the rule is no longer started. One more run would
+/// only hang too.
 const MAX_ABANDONED: usize = 3;
 
 /// Runs the rules of one config file.
@@ -53,8 +53,8 @@ struct PluginMonitor {
     bounds: SharedBounds,
 }
 
-/// One folder of cgroups for all files, made when the first of them is watched. `None` says that
-/// the agent may not make cgroups.
+/// The cgroups of all files, made when the first file is watched. `None` if the agent may not make
+/// cgroups.
 type SharedBounds = Arc<OnceLock<Option<Bounds>>>;
 
 fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
@@ -87,7 +87,7 @@ impl Monitor for PluginMonitor {
 }
 
 fn claim_bounds() -> Option<Bounds> {
-    // Of the agent's own process, in its own pid namespace: not the node's /proc.
+    // /proc of the agent's own pid namespace, not the node's: this is about the agent itself.
     let bounds = Bounds::claim(Path::new("/proc"));
     if let Err(error) = &bounds {
         info!(
@@ -98,7 +98,7 @@ fn claim_bounds() -> Option<Bounds> {
     bounds.ok()
 }
 
-/// Gives each rule's program a cgroup, as far as that is possible.
+/// Gives each rule's program a cgroup, if possible.
 fn bound(config: &mut CheckedPluginConfig, bounds: Option<&Bounds>) {
     let Some(bounds) = bounds else { return };
     for (index, rule) in config.rules.iter_mut().enumerate() {

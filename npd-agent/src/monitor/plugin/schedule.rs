@@ -1,16 +1,16 @@
 //! When each rule of a config file runs. Pure: the caller brings the time.
 //!
-//! Every rule has a clock of its own, so that none waits for another's. All run once at the start, in
-//! the order of the file; then each runs at `start + jitter + n × interval`. Ticks that pass while a
-//! rule runs or waits collapse into one catch-up run, and a rule never overlaps itself: that is NPD.
+//! Every rule has its own clock, so no rule waits for another's. All rules run once at the start, in the
+//! order of the file. Then each runs at `start + jitter + n × interval`. If several ticks pass while a rule
+//! runs or waits, it runs once for all of them, and never twice at the same time; this is as in NPD.
 //!
-//! At most `concurrency` runs are in flight, with one exception: a rule whose last run hit its
-//! deadline runs beside the limit until it ends in time again. So a plugin that hangs takes a slot
-//! away from the others once, and not for as long as it hangs.
+//! At most `concurrency` runs are active. There is one exception: a rule whose last run reached its
+//! deadline does not count, until a run ends in time again. So a plugin that hangs takes a slot from the
+//! others only once.
 
 use std::time::{Duration, Instant};
 
-/// The rules' clocks, and the slots they share.
+/// The rules' clocks, and their shared slots.
 #[derive(Debug)]
 pub(super) struct Schedule {
     rules: Vec<RuleClock>,
@@ -21,7 +21,7 @@ pub(super) struct Schedule {
 /// One rule's clock.
 #[derive(Debug)]
 struct RuleClock {
-    /// The start, moved by the rule's jitter.
+    /// The start plus the rule's jitter.
     origin: Instant,
     interval: Duration,
     due: Instant,
@@ -37,7 +37,7 @@ enum RunState {
 }
 
 impl Schedule {
-    /// A schedule for rules given by interval (more than zero) and jitter. All are due now.
+    /// A schedule for rules with these intervals (more than zero) and jitters. All are due now.
     pub(super) fn new(
         rules: impl IntoIterator<Item = (Duration, Duration)>,
         concurrency: usize,
@@ -57,7 +57,8 @@ impl Schedule {
         }
     }
 
-    /// The next rule to start now, which then counts as running. The one that is due longest comes first.
+    /// The next rule to start now, which then counts as running. The one that has been due for the longest
+    /// time comes first.
     pub(super) fn start(&mut self, now: Instant) -> Option<usize> {
         let rule = self
             .first_startable()
@@ -73,12 +74,12 @@ impl Schedule {
         Some(rule)
     }
 
-    /// When to ask again if no run ends before; `None` if only the end of a run can change anything.
+    /// When to ask again if no run ends before; `None` if only the end of a run can change something.
     pub(super) fn wake(&self) -> Option<Instant> {
         self.first_startable().map(|rule| self.rules[rule].due)
     }
 
-    /// A rule's run is over. `hung` says that it had to be killed at its deadline.
+    /// Handles the end of a rule's run. `hung`: it was killed at its deadline.
     pub(super) fn ended(&mut self, rule: usize, hung: bool) {
         let clock = &mut self.rules[rule];
         if clock.state == RunState::InSlot {
@@ -113,8 +114,8 @@ impl RuleClock {
 mod tests {
     use super::*;
 
-    /// Plays a schedule: `rules` are (interval, run time, hangs) in ticks of one second, and the
-    /// answer is when each rule started.
+    /// Simulates a schedule: `rules` are (interval, run time, hangs) in ticks of one second. The result is
+    /// when each rule started.
     fn play(rules: &[(u64, u64, bool)], concurrency: usize, until: u64) -> Vec<Vec<u64>> {
         let start = Instant::now();
         let at = |second: u64| start + Duration::from_secs(second);

@@ -1,4 +1,4 @@
-//! How many results in a row it takes to believe them.
+//! How many equal results in a row are needed to report them.
 
 use crate::problem::ConditionStatus;
 
@@ -7,17 +7,17 @@ use crate::problem::ConditionStatus;
 pub(super) struct Thresholds {
     /// For results that are not OK.
     pub(super) failure: u32,
-    /// For results that are.
+    /// For results that are OK.
     pub(super) success: u32,
 }
 
-/// Keeps a single odd result from moving a condition.
+/// Prevents that a single different result changes a condition.
 #[derive(Debug)]
 pub(super) struct Debounce {
     thresholds: Thresholds,
-    /// What is believed now; nothing before enough results have agreed.
+    /// The accepted result; `None` before there were enough equal results.
     settled: Option<ConditionStatus>,
-    /// The last result, and how often it has come in a row.
+    /// The last result, and how many times in a row it came.
     streak: Option<(ConditionStatus, u32)>,
 }
 
@@ -30,8 +30,7 @@ impl Debounce {
         }
     }
 
-    /// Whether a result is to be reported: it confirms what is believed, or enough of its kind have
-    /// come in a row.
+    /// Whether to report a result: it equals the accepted one, or enough equal results came in a row.
     pub(super) fn admit(&mut self, result: ConditionStatus) -> bool {
         let times = match self.streak {
             Some((last, times)) if last == result => times.saturating_add(1),
@@ -53,7 +52,7 @@ impl Debounce {
 mod tests {
     use super::*;
 
-    /// `results` and the answer are a letter each: `o`k, `n`ot ok, `u`nknown; what is not reported is `.`.
+    /// Each result is a letter: `o`k, `n`ot ok, `u`nknown. In `expect`, a result that is not reported is `.`.
     #[track_caller]
     fn check(failure: u32, success: u32, results: &str, expect: &str) {
         let mut steady = Debounce::new(Thresholds { failure, success });

@@ -1,4 +1,4 @@
-//! `cgroup`: what the memory controller did to pods, by class of service.
+//! `cgroup`: what the memory controller did to pods, by `QoS` class.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 use crate::node::files::read;
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[Metric::counter(
     "cgroup/memory_events_total",
     &["cgroup", "event"],
@@ -16,8 +16,8 @@ pub const METRICS: &[Metric] = &[Metric::counter(
      v1: oom_kill of memory.oom_control)",
 )];
 
-/// kubelet's tree and its classes of service, under its cgroupfs driver and under systemd's.
-/// Guaranteed pods have no class of their own.
+/// The kubelet's cgroup and its `QoS` classes, with the cgroupfs driver and with systemd's. Guaranteed pods
+/// have no cgroup of their class.
 const GROUPS: [&str; 6] = [
     "kubepods",
     "kubepods/burstable",
@@ -29,13 +29,13 @@ const GROUPS: [&str; 6] = [
 
 /// Reads `memory.events` (v2), or every `memory.oom_control` in the tree (v1).
 ///
-/// In v2 a group counts for those below it, also for those that are gone. In v1 each counts for
-/// itself, and takes its count along: what is new is added up here, pass by pass.
+/// In v2, a cgroup's count includes all cgroups below it, also those that are gone. In v1, each cgroup has
+/// only its own count, which is lost when it is removed. So the collector adds up the increases.
 #[derive(Default)]
 pub struct CgroupCollector {
-    /// v1: the kills of each group that there is, as they stood on the last pass.
+    /// v1: the count of each existing cgroup in the last collection.
     counted: BTreeMap<PathBuf, u64>,
-    /// v1: the kills below each of [`GROUPS`].
+    /// v1: the sum of kills below each of [`GROUPS`].
     kills: [u64; GROUPS.len()],
 }
 
@@ -66,7 +66,7 @@ impl Collect for CgroupCollector {
 }
 
 impl CgroupCollector {
-    /// Adds what is new below a v1 hierarchy.
+    /// Adds the increases below a v1 hierarchy.
     fn add_up(&mut self, hierarchy: &Path) {
         let mut counted = BTreeMap::new();
         let mut folders = vec![hierarchy.join("kubepods"), hierarchy.join("kubepods.slice")];
@@ -75,7 +75,7 @@ impl CgroupCollector {
                 continue;
             };
             let before = self.counted.get(&folder).copied().unwrap_or(0);
-            // A group of the same name that counts from the start again is another one.
+            // If the count is lower, this is a new cgroup with the same name.
             let new = kills.checked_sub(before).unwrap_or(kills);
             for (group, kills) in GROUPS.iter().zip(&mut self.kills) {
                 if folder.starts_with(hierarchy.join(group)) {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::{Roots, clock};
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "clock/synchronized",
@@ -31,8 +31,8 @@ pub const METRICS: &[Metric] = &[
 const MAX_ERROR: &str = "clock/max_error_seconds";
 const SINCE_SYNC: &str = "clock/seconds_since_sync";
 
-/// What daemons touch while they are synchronised: systemd-timesyncd on each answer of its server
-/// (`systemd-timesyncd.service(8)`, at most 34 minutes apart), the others when they save the drift
+/// The files that time daemons touch while they are synchronised: systemd-timesyncd at each answer of its
+/// server (`systemd-timesyncd.service(8)`, at most 34 minutes apart), the others when they save the drift
 /// of the clock, about once an hour.
 const MARKS: &[(&str, &str)] = &[
     ("systemd-timesyncd", "run/systemd/timesync/synchronized"),
@@ -43,12 +43,12 @@ const MARKS: &[(&str, &str)] = &[
     ("ntpsec", "var/lib/ntpsec/ntp.drift"),
 ];
 
-/// Asks the kernel, and looks at these marks.
+/// Reads the state of the kernel's clock, and the times of these files.
 pub struct ClockCollector;
 
 impl Collect for ClockCollector {
     fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
-        let error = clock::clock_error().context("asking the kernel for its clock's state")?;
+        let error = clock::clock_error().context("reading the state of the kernel's clock")?;
         let synchronized = error < clock::CLOCK_LOST;
         sample.count("clock/synchronized", [], synchronized.into());
         sample.set(MAX_ERROR, [], error.as_secs_f64());
@@ -57,7 +57,7 @@ impl Collect for ClockCollector {
         for (daemon, path) in MARKS {
             let marked = fs::metadata(roots.of_node(path)).and_then(|file| file.modified());
             if let Ok(marked) = marked {
-                // A mark from the future is as good as new: the clock has been set back since.
+                // A file from the future counts as new: the clock was set back since.
                 let age = now.duration_since(marked).unwrap_or_default();
                 let latest = latest.entry(*daemon).or_insert(age);
                 *latest = age.min(*latest);

@@ -1,4 +1,4 @@
-//! One collector at work, where it cannot hold up anything else.
+//! Runs one collector on a thread of its own, where it cannot block anything else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use tokio::time::timeout;
 use super::metric::{Collect, Sample, WantedMetrics};
 use crate::node::Roots;
 
-/// How long a pass is waited for; it goes on without us.
+/// How long to wait for a collection. After that it continues, but nobody waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A collector, and what became of its last pass.
+/// A collector, and the state of its last collection.
 pub(super) struct CollectorTask {
-    /// What is collected, by the name of the section in the config file.
+    /// The section in the config file.
     pub(super) section: &'static str,
-    /// The metrics that are wanted of it.
+    /// The metrics that it collects.
     pub(super) wanted: Arc<WantedMetrics>,
     state: CollectorState,
 }
 
 enum CollectorState {
-    /// Ready for the next pass.
+    /// Ready for the next collection.
     Idle(Box<dyn Collect>),
-    /// Still at the last pass, on a thread of its own.
+    /// Still collecting, on a thread of its own.
     Running(JoinHandle<Ended>),
     /// Lost in a panic.
     Gone,
 }
 
-/// A collector that comes back, and what it saw.
+/// A collector that has finished, and its sample.
 type Ended = (Box<dyn Collect>, Sample);
 
 impl CollectorTask {
-    /// A lane with an idle collector.
+    /// A task with an idle collector.
     pub(super) fn new(
         section: &'static str,
         wanted: WantedMetrics,
@@ -48,15 +48,14 @@ impl CollectorTask {
         }
     }
 
-    /// Makes a pass, on a thread that has no one waiting behind it. The kernel answers for most
-    /// files at once, but where it matters most it takes its time: for thousands of interrupts,
-    /// mounts or interfaces, and for devices that are sick.
+    /// Collects, on a thread that nobody else needs. The kernel answers most files at once, but some take
+    /// long: with thousands of interrupts, mounts or interfaces, and for broken devices.
     pub(super) async fn collect(&mut self, roots: &Roots) -> anyhow::Result<Sample> {
         let collector = match std::mem::replace(&mut self.state, CollectorState::Gone) {
             CollectorState::Idle(collector) => collector,
             CollectorState::Running(task) if task.is_finished() => {
                 // What it saw is old.
-                let (collector, _) = task.await.context("making the sample before")?;
+                let (collector, _) = task.await.context("collecting the last sample")?;
                 collector
             }
             CollectorState::Running(task) => {
@@ -71,7 +70,7 @@ impl CollectorTask {
             self.state = CollectorState::Running(task);
             bail!("the kernel does not answer");
         };
-        let (collector, sample) = ended.context("making a sample")?;
+        let (collector, sample) = ended.context("collecting a sample")?;
         self.state = CollectorState::Idle(collector);
         Ok(sample)
     }

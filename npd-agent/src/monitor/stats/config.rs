@@ -1,4 +1,4 @@
-//! The config file: as it is written, and what it means once it is checked.
+//! The config file: as it is written, and after it was checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -207,7 +207,7 @@ impl Checker<'_> {
         rules.collect()
     }
 
-    /// A collector, if something of it is wanted.
+    /// A collector, if at least one of its metrics is wanted.
     fn collector(
         &mut self,
         section: &'static Section,

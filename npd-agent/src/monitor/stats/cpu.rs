@@ -1,4 +1,4 @@
-//! `cpu`: load, and where the processors' time went.
+//! `cpu`: load, and how the processors spent their time.
 
 use anyhow::Context;
 
@@ -7,7 +7,7 @@ use crate::node::Roots;
 use crate::node::files::each_line;
 use crate::node::proc;
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "cpu/runnable_task_count",
@@ -59,12 +59,12 @@ const COLUMNS: [(&str, &str); 10] = [
 /// `USER_HZ`. Since Linux 2.6 the kernel scales to 100 on every architecture that Kubernetes runs on.
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// Reads `/proc/loadavg` and `/proc/stat`. procfs leaves out the interrupts, rounds the times to its
-/// idea of a tick, and fails as a whole where a column is missing.
+/// Reads `/proc/loadavg` and `/proc/stat`. procfs ignores the interrupts, rounds the times to ticks, and
+/// fails completely if a column is missing.
 pub struct CpuCollector {
     states: [Labels; 10],
     stages: [Label; 10],
-    /// For `cpu0`, `cpu1`, … the labels of each stage: made once, not on every pass.
+    /// For `cpu0`, `cpu1`, … the labels of each stage. They are made once, not in every collection.
     cpus: Vec<(Label, [Labels; 10])>,
 }
 
@@ -106,7 +106,8 @@ impl Collect for CpuCollector {
 }
 
 impl CpuCollector {
-    /// The labels of a processor, which stood at this place on the last pass if none came or went.
+    /// The labels of a processor. It had the same index in the last collection, unless processors were
+    /// added or removed.
     fn stages_of(&mut self, index: usize, cpu: &str) -> &[Labels; 10] {
         if self
             .cpus

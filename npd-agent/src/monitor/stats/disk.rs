@@ -15,7 +15,7 @@ use crate::node::files::{each_line, names, read_number};
 const DEVICE: &[&str] = &["device_name"];
 const DIRECTION: &[&str] = &["device_name", "direction"];
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "disk/io_time",
@@ -53,11 +53,11 @@ pub const METRICS: &[Metric] = &[
 /// `/proc/diskstats` counts in sectors of this size, whatever the disk's own.
 const SECTOR: u64 = 512;
 
-/// Reads `/proc/diskstats`, line by line: `procfs::DiskStats` fails as a whole on one odd line.
+/// Reads `/proc/diskstats` line by line: `procfs::DiskStats` fails completely on one unexpected line.
 pub struct DiskCollector {
     whole_disks: bool,
     attached_devices: bool,
-    /// For the average queue length: when a device was last read, and its weighted time then.
+    /// For the average queue length: when a device was last read, and its weighted time at that time.
     previous: BTreeMap<String, (Instant, u64)>,
 }
 
@@ -107,7 +107,7 @@ impl DiskCollector {
             for (device, mount) in mounts(roots)? {
                 let base = device.rsplit('/').next().unwrap_or_default();
                 wanted.insert(base.to_owned());
-                // A source may be called what it likes: `/dev/disk/by-label/data`.
+                // A source may be a link: `/dev/disk/by-label/data`.
                 wanted.extend(mount.device.name(&roots.sys));
             }
         }
@@ -147,8 +147,8 @@ impl DiskCollector {
     }
 }
 
-/// Whether `lsblk --nodeps` prints a block device: neither RAM disks, nor loop devices without a
-/// file, nor what is made of other devices (multipath, LVM, RAID).
+/// Whether `lsblk --nodeps` prints a block device. It does not print RAM disks, loop devices without a
+/// file, or devices on top of others (multipath, LVM, RAID).
 fn is_listed(folder: &Path, device: &str) -> bool {
     let is_empty_loop =
         || device.starts_with("loop") && read_number(&folder.join("size")) == Some(0);

@@ -1,4 +1,4 @@
-//! What is exported: under which names, and how it is printed.
+//! The names of exported metrics, and how they are printed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
@@ -11,11 +11,11 @@ use prometheus::proto::MetricFamily;
 use super::metric::{Metric, MetricKind, MetricSeries, Sample, WantedMetrics};
 use crate::rendered::RenderedFamilies;
 
-/// The metric behind each name.
+/// The metric of each name.
 pub type Names = BTreeMap<String, &'static Metric>;
 
-/// The name under which NPD exports a metric: what Prometheus does not allow becomes `_`, at most
-/// 100 bytes, and never a digit or `_` first.
+/// The name that NPD gives a metric: characters that Prometheus does not allow become `_`, there are at
+/// most 100 bytes, and the first is neither a digit nor `_`.
 pub fn exported_name(display_name: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = display_name.chars().map(legal).take(100).collect();
@@ -26,7 +26,7 @@ pub fn exported_name(display_name: &str) -> String {
     }
 }
 
-/// Keeps the names from being used for other metrics of the agent's, or fails because they are.
+/// Reserves the names in the agent's registry. Fails if another metric of the agent has one of them.
 pub fn reserve(names: &Names, registry: &Registry) -> anyhow::Result<()> {
     if names.is_empty() {
         return Ok(());
@@ -43,7 +43,7 @@ pub fn reserve(names: &Names, registry: &Registry) -> anyhow::Result<()> {
         .context("registering the system stats")
 }
 
-/// Names that are taken. The families are printed elsewhere.
+/// Reserved names. Their families are printed elsewhere.
 struct Reserved(Vec<Desc>);
 
 impl Collector for Reserved {
@@ -56,7 +56,7 @@ impl Collector for Reserved {
     }
 }
 
-/// Shows a pass in the place of the one before it: a device that has gone takes its series along.
+/// Replaces the last sample by this one. So the series of a device that is gone disappear.
 pub fn publish(sample: &Sample, wanted: &WantedMetrics, rendered: &RenderedFamilies) {
     for (id, want) in wanted {
         let (Some(name), Some(series)) = (&want.name, sample.series(id)) else {

@@ -18,7 +18,7 @@ use crate::node::block::BlockDevice;
 
 const DEVICE: &[&str] = &["device_name"];
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "disk/bytes_used",
@@ -47,44 +47,44 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// The only metric for which file systems need not be asked.
+/// The only metric that does not need a call on the file system.
 const READ_ONLY: &str = "filesystem/read_only";
 
 /// How long one file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many threads may hang in file systems that do not answer. With more of those, none is asked.
+/// How many threads may hang in file systems that do not answer. Then no file system is asked.
 const MAX_HUNG: usize = 8;
 
-/// Reads the mount table and asks file systems how full they are. One that does not answer (a dying
-/// disk, a FUSE daemon that sleeps) is left out until it does; the others are asked.
+/// Reads the mount table and asks file systems how full they are. A file system that does not answer (a
+/// broken disk, a FUSE daemon that hangs) is skipped until it does.
 pub struct FilesystemCollector {
     ask: Ask,
-    /// By mount point: who still waits there.
+    /// The threads that still wait, by mount point.
     hung: BTreeMap<PathBuf, JoinHandle<()>>,
 }
 
-/// How a file system is asked: [`ask`], or less in tests.
+/// Asks a file system: [`ask`], or a replacement in tests.
 type Ask = fn(&Roots, &StatsMount) -> io::Result<FilesystemUsage>;
 
-/// Where a file system is mounted, and what it is on.
+/// The mount point and the device of a file system.
 struct StatsMount {
     point: PathBuf,
     device: BlockDevice,
 }
 
-/// What a file system says.
+/// The answer of a file system.
 #[derive(Clone, Copy, Debug)]
 struct FilesystemUsage {
     bytes: Shares,
     inodes: Shares,
 }
 
-/// What there is of something, as in `statvfs(3)`.
+/// The amount of blocks or inodes, as in `statvfs(3)`.
 #[derive(Clone, Copy, Debug)]
 struct Shares {
     used: u64,
-    /// To everybody; more may be kept for root.
+    /// Available to everybody; there may be more for root.
     free: u64,
 }
 
@@ -129,7 +129,7 @@ impl Collect for FilesystemCollector {
 }
 
 impl FilesystemCollector {
-    /// Asks file systems until one does not answer, and returns those after it.
+    /// Asks file systems until one does not answer. Returns those after it.
     fn ask_in_turn<'a>(
         &mut self,
         roots: &Roots,
@@ -159,7 +159,7 @@ impl FilesystemCollector {
 
 type Answers = Receiver<io::Result<FilesystemUsage>>;
 
-/// Asks on a thread of its own, which ends when its answers are no longer waited for.
+/// Asks on a thread of its own, which ends when nobody waits for its answers.
 fn ask_all(
     ask: Ask,
     roots: Roots,
@@ -178,8 +178,8 @@ fn ask_all(
     Ok((thread, answers))
 }
 
-/// Asks the file system, through the first process's root: in a container the node's mount points
-/// are not ours. Where that root cannot be entered, a path of ours will do if it leads there.
+/// Asks the file system through the root folder of process 1, because a container has other mount points
+/// than the node. If that root cannot be opened, uses the agent's own path if it is on the same device.
 fn ask(roots: &Roots, StatsMount { point, device }: &StatsMount) -> io::Result<FilesystemUsage> {
     let below = point.strip_prefix("/").unwrap_or(point);
     let stat = match statvfs(&roots.proc.join("1/root").join(below)) {
@@ -201,7 +201,7 @@ fn ask(roots: &Roots, StatsMount { point, device }: &StatsMount) -> io::Result<F
     })
 }
 
-/// The device that a path is on.
+/// The device of a path.
 fn device_of(path: &Path) -> Option<BlockDevice> {
     BlockDevice::from_stat(path.metadata().ok()?.dev())
 }
@@ -221,7 +221,7 @@ fn show(
     }
     let total = bytes.used.saturating_add(bytes.free);
     sample.percent("disk/percent_used", Labels::clone(&only), bytes.used, total);
-    // btrfs and others make inodes as they need them, and report none.
+    // btrfs and others create inodes when needed, and report none.
     let total = inodes.used.saturating_add(inodes.free);
     if total > 0 {
         for (state, share) in [("free", inodes.free), ("used", inodes.used)] {
@@ -243,7 +243,7 @@ mod tests {
     use crate::monitor::stats::metric::{Want, WantedMetrics};
     use crate::monitor::stats::tests::Tree;
 
-    /// Answers at once; but where there is a gate, when that is opened.
+    /// Answers at once, or if there is a gate, when the gate is opened.
     fn ask(roots: &Roots, place: &StatsMount) -> io::Result<FilesystemUsage> {
         let gate = roots.run.join(place.point.file_name().unwrap());
         if gate.exists() {

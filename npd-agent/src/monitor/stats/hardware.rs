@@ -6,8 +6,7 @@ use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 use crate::node::files::{names, read, read_number};
 
-/// What this collector can measure. A machine without the hardware, or a kernel without the driver,
-/// shows no series of it.
+/// The metrics of this collector. Without the hardware or the driver, a metric has no series.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "edac/errors_total",
@@ -79,7 +78,7 @@ fn aer(devices: &Path, sample: &mut Sample) {
         for severity in ["correctable", "nonfatal", "fatal"] {
             let file = devices.join(&device).join(format!("aer_dev_{severity}"));
             let Ok(text) = read(&file) else { continue };
-            // Last comes the total, `TOTAL_ERR_COR 7`; before it each kind.
+            // Each line is one kind of error; the last is the total, `TOTAL_ERR_COR 7`.
             let total = text
                 .lines()
                 .find_map(|line| line.strip_prefix("TOTAL_ERR_"));

@@ -1,4 +1,4 @@
-//! `host`: which system this is, and since when it runs.
+//! `host`: the operating system, and how long it has been up.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::node::Roots;
 use crate::node::files::read;
 use crate::node::proc;
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "host/uptime",
@@ -29,11 +29,11 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Reads `/proc/uptime` and `/etc/os-release`. NPD ends on systems that it does not know; here they
-/// show as what they say of themselves.
+/// Reads `/proc/uptime` and `/etc/os-release`. NPD exits on systems that it does not know; this collector
+/// shows the name in os-release.
 #[derive(Default)]
 pub struct HostCollector {
-    /// Kernel and system: they change with a boot.
+    /// Kernel and system. They change only with a boot.
     versions: Option<Labels>,
 }
 
@@ -59,9 +59,9 @@ impl Collect for HostCollector {
     }
 }
 
-/// `debian 12 (bookworm)`, worded as NPD words it.
+/// `debian 12 (bookworm)`, as NPD prints it.
 fn os_version(roots: &Roots) -> Label {
-    // The host's own file where its root can be seen, else the image's.
+    // The host's file if its root folder can be opened, else the image's.
     let files = [
         roots.of_node("etc/os-release"),
         roots.of_node("usr/lib/os-release"),
@@ -94,7 +94,7 @@ fn os_version_from(text: &str) -> String {
     }
 }
 
-/// Shell quoting, as far as os-release(5) allows it.
+/// Removes shell quotes, as os-release(5) allows them.
 fn unquote(value: &str) -> String {
     let quoted = |quote| {
         value

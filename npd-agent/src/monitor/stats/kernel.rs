@@ -1,11 +1,11 @@
-//! `kernel`: what the kernel itself counts of its troubles.
+//! `kernel`: the kernel's own counts of its faults.
 
 use super::metric::{Collect, Metric, Sample};
 use crate::node::Roots;
 use crate::node::files::read_number;
 use crate::node::proc;
 
-/// What this collector can measure. A kernel that does not count something shows no series of it.
+/// The metrics of this collector. If the kernel does not count something, the metric has no series.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "kernel/oom_kills_total",

@@ -1,4 +1,4 @@
-//! `limits`: how much is left of what a node runs out of: connections to track, processes, files.
+//! `limits`: how much of a node's limited resources is used: tracked connections, processes, files.
 
 use anyhow::ensure;
 
@@ -6,7 +6,7 @@ use super::metric::{Collect, Metric, Sample};
 use crate::node::Roots;
 use crate::node::proc;
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::gauge("conntrack/entries", &[], "Connections that are tracked"),
     Metric::gauge(

@@ -6,7 +6,7 @@ use super::metric::{Collect, Label, Metric, Sample};
 use crate::node::Roots;
 use crate::node::files::read;
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "memory/bytes_used",
@@ -44,7 +44,7 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// The series that are a field of `/proc/meminfo`: metric, state, field.
+/// The series that come from one field of `/proc/meminfo`: metric, state, field.
 const FIELDS: &[(&str, &str, &str)] = &[
     ("memory/bytes_used", "free", "MemFree"),
     ("memory/bytes_used", "buffered", "Buffers"),
@@ -58,8 +58,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("memory/dirty_used", "writeback", "Writeback"),
 ];
 
-/// Reads `/proc/meminfo`. procfs's parser wants fields that NPD does without; a missing field
-/// skips its series only.
+/// Reads `/proc/meminfo`. procfs's parser requires fields that NPD does not need. Here, a missing field
+/// only skips its series.
 pub struct MemoryCollector;
 
 impl Collect for MemoryCollector {

@@ -1,4 +1,4 @@
-//! What can be measured, and one pass of measuring.
+//! Metrics, and one collection of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub struct Metric {
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// The kernel's own count, as it stands: Prometheus computes the rates.
+    /// The kernel's own count. Prometheus computes the rates.
     Counter,
-    /// A value that comes and goes.
+    /// A value that goes up and down.
     Gauge,
 }
 
@@ -60,8 +60,7 @@ impl Metric {
 /// The value of a label. Cheap to clone.
 pub type Label = Arc<str>;
 
-/// The values of a metric's labels, in their order. Cheap to clone: those of an interface stand in
-/// sixteen series.
+/// The values of a metric's labels, in order. Cheap to clone: sixteen series share those of an interface.
 pub type Labels = Arc<[Label]>;
 
 /// The value of a metric for one set of labels.
@@ -73,10 +72,10 @@ pub struct MetricSeries {
     pub value: f64,
 }
 
-/// Measures a section of a config file, or a part of one.
+/// Collects the metrics of a section of a config file, or of a part of one.
 pub trait Collect: Send {
-    /// Reads below `roots` and adds what it sees to `pass`. What cannot be read is an error; what
-    /// was read before it counts all the same. May take its time: it runs on a thread of its own.
+    /// Reads files below `roots` and adds values to the sample. If something cannot be read, returns an
+    /// error; the values before it are still used. May take long: it runs on a thread of its own.
     fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()>;
 }
 
@@ -92,16 +91,16 @@ pub struct Want {
     pub name: Option<String>,
 }
 
-/// What one pass of one collector sees.
+/// The result of one collection of one collector.
 #[derive(Debug)]
 pub struct Sample {
     series: BTreeMap<&'static str, Vec<MetricSeries>>,
-    /// Why not everything was seen. A series that is missing then may still be there.
+    /// Why the sample is incomplete. A series that is missing may then still exist.
     pub error: Option<anyhow::Error>,
 }
 
 impl Sample {
-    /// An empty pass for these metrics.
+    /// An empty sample for these metrics.
     pub fn new(wanted: &WantedMetrics) -> Self {
         Self {
             series: wanted.keys().map(|id| (*id, Vec::new())).collect(),
@@ -109,7 +108,7 @@ impl Sample {
         }
     }
 
-    /// Whether a metric is asked for; spares the work if not.
+    /// Whether a metric is wanted. If not, it need not be read.
     pub fn wants(&self, id: &str) -> bool {
         self.series.contains_key(id)
     }
@@ -129,14 +128,14 @@ impl Sample {
         }
     }
 
-    /// Adds how much of a total is used, in percent, if that is wanted; of nothing there is no share.
+    /// Adds how much of a total is used, in percent, if that is wanted. Adds nothing if the total is 0.
     pub fn percent(&mut self, id: &str, labels: impl Into<Labels>, used: u64, total: u64) {
         if total > 0 {
             self.set(id, labels, used as f64 / total as f64 * 100.0);
         }
     }
 
-    /// The series of the metric `id`, if that is wanted of this pass.
+    /// The series of the metric `id`, if this sample has it.
     pub fn series(&self, id: &str) -> Option<&[MetricSeries]> {
         self.series.get(id).map(Vec::as_slice)
     }

@@ -1,5 +1,4 @@
-//! `--config.system-stats-monitor`: what the node does, as metrics with NPD's names, and
-//! thresholds on them.
+//! `--config.system-stats-monitor`: metrics of the node with NPD's names, and thresholds on them.
 //!
 //! A new collector is one file, one line in [`SECTIONS`] and one field of [`config::StatsConfig`].
 
@@ -56,7 +55,7 @@ pub const KIND: MonitorKind = MonitorKind {
 /// Makes a collector of its section. Relative paths start at the folder.
 type Build = fn(&SectionConfig, Option<&Path>) -> Box<dyn Collect>;
 
-/// A section of the config file, and who collects it. A section may have several collectors.
+/// A section of the config file, and its collector. A section may have several collectors.
 struct Section {
     /// Its key in the file.
     name: &'static str,
@@ -65,7 +64,7 @@ struct Section {
     build: Build,
 }
 
-/// Every collector, in the order of collection. Last come those that may have to wait.
+/// Every collector, in the order of collection. Those that may have to wait come last.
 const SECTIONS: &[Section] = &[
     Section {
         name: "cpu",
@@ -147,22 +146,22 @@ const SECTIONS: &[Section] = &[
     },
 ];
 
-/// One config file at work.
+/// The monitor of one config file.
 pub struct StatsMonitor {
     name: String,
     interval: Duration,
-    /// Where to read instead of the node's `/proc` (`procPath`).
+    /// The folder to read instead of the node's `/proc` (`procPath`).
     proc: Option<PathBuf>,
     declaration: Declaration,
     file: Arc<str>,
-    /// The names that it exports and no file before it does.
+    /// The names that this file exports and no earlier file does.
     names: Names,
     reserved: bool,
     collectors: Vec<CollectorTask>,
     rules: Vec<StatsRule>,
 }
 
-/// Checks the files. Two of them may export one metric under one name.
+/// Checks the files. Several files may export the same metric with the same name.
 fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
     let mut names = Names::new();
     let load = |file| Ok(Box::new(config::load(file, problems, &mut names)?) as Box<dyn Monitor>);
@@ -210,15 +209,15 @@ impl StatsMonitor {
                 };
                 let new = error.map_or(Ok(()), |error| Err(format!("{error:#}")));
                 if state.as_ref() != Some(&new) {
-                    self.tell(self.collectors[index].section, &new, reporter);
+                    self.report_state(self.collectors[index].section, &new, reporter);
                     *state = Some(new);
                 }
             }
         }
     }
 
-    /// Says what is wrong with a section, or no longer: once, not on every pass.
-    fn tell(&self, section: &str, state: &Result<(), String>, reporter: &Reporter) {
+    /// Reports that a section can or cannot be collected. Called when this changes.
+    fn report_state(&self, section: &str, state: &Result<(), String>, reporter: &Reporter) {
         let source = format!("{} {section}", self.file);
         match state {
             Ok(()) => reporter.source_up(&source, false),
@@ -229,7 +228,7 @@ impl StatsMonitor {
         }
     }
 
-    /// Holds a section's pass against the rules.
+    /// Applies the rules to a sample.
     fn evaluate(&mut self, sample: &Sample) -> Vec<Finding> {
         let now = Instant::now();
         let mut findings = Vec::new();

@@ -11,7 +11,7 @@ use crate::node::mountinfo::{MountEntry, each_mount, path};
 /// A mounted block device.
 #[derive(Debug)]
 pub struct Mount {
-    /// Its number.
+    /// The device number.
     pub device: BlockDevice,
     /// Where it is mounted.
     pub point: PathBuf,
@@ -19,12 +19,12 @@ pub struct Mount {
     pub fs_type: Label,
     /// The options of the mount, in the kernel's order.
     pub options: Label,
-    /// Whether it cannot be written to, because of its mount options or of an error.
+    /// Whether it is read-only, by its mount options or after an error.
     pub read_only: bool,
 }
 
-/// The mounted block devices by name, each with its first mount: bind mounts are dropped, mapper
-/// names and `/dev/root` resolved, as NPD does.
+/// The mounted block devices by name, each with its first mount. As in NPD, bind mounts are dropped, and
+/// mapper names and `/dev/root` are resolved.
 pub fn mounts(roots: &Roots) -> anyhow::Result<BTreeMap<String, Mount>> {
     let mut seen = BTreeSet::new();
     let mut mounts = BTreeMap::new();
@@ -38,7 +38,7 @@ pub fn mounts(roots: &Roots) -> anyhow::Result<BTreeMap<String, Mount>> {
     Ok(mounts)
 }
 
-/// The name without `/dev/`: of `/dev/mapper/x` the `dm-N` behind it, of `/dev/root` the real one.
+/// The name without `/dev/`. For `/dev/mapper/x` it is `dm-N`, for `/dev/root` the real device.
 fn device_name(roots: &Roots, source: &str, device: BlockDevice) -> String {
     let indirect = source.starts_with("/dev/mapper/") || source == "/dev/root";
     let resolved = indirect.then(|| device.name(&roots.sys)).flatten();

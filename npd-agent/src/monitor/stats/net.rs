@@ -1,4 +1,4 @@
-//! `net`: what each interface received and sent.
+//! `net`: what each interface has received and sent.
 
 use regex::Regex;
 
@@ -9,7 +9,7 @@ use crate::node::files::each_line;
 
 const INTERFACE: &[&str] = &["interface_name"];
 
-/// What this collector can measure, in the order of the columns of `/proc/net/dev`.
+/// The metrics of this collector, in the order of the columns of `/proc/net/dev`.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "net/rx_bytes",
@@ -93,9 +93,9 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Reads `/proc/net/dev`. procfs's parser fails as a whole on one odd line.
+/// Reads `/proc/net/dev`. procfs's parser fails completely on one unexpected line.
 pub struct NetCollector {
-    /// Interfaces to leave out.
+    /// Interfaces to ignore.
     exclude: Option<Regex>,
 }
 
@@ -107,7 +107,7 @@ pub fn new(config: &SectionConfig) -> Box<dyn Collect> {
 
 impl Collect for NetCollector {
     fn collect(&mut self, roots: &Roots, sample: &mut Sample) -> anyhow::Result<()> {
-        // `/proc/net` is the reader's own network namespace; the first process has the node's.
+        // `/proc/net` shows the reader's network namespace; that of process 1 is the node's.
         let path = roots.of_first_process("net/dev");
         each_line(&path, |line| self.interface(line, sample))
     }

@@ -1,4 +1,4 @@
-//! `osFeature`: what the kernel was booted with, and which modules are loaded.
+//! `osFeature`: the kernel's boot parameters and loaded modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::go;
 use crate::node::Roots;
 use crate::node::files::read;
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[Metric::gauge(
     "system/os_feature",
     &["os_feature", "value"],
@@ -20,23 +20,22 @@ pub const METRICS: &[Metric] = &[Metric::gauge(
      feature is enabled and 0, if disabled.",
 )];
 
-/// The list that NPD ships, for the built-in config.
+/// NPD's list, for the built-in config.
 const SHIPPED: &str = include_str!("../../../../deploy/config/guestosconfig/known-modules.json");
 
-/// Reads `/proc/cmdline` and `/proc/modules`. A kernel without modules has no such file: then there
-/// are none. NPD exits there.
+/// Reads `/proc/cmdline` and `/proc/modules`. A kernel without modules has no second file; NPD exits then.
 pub struct OsFeatureCollector {
-    /// The file that lists the modules known to be harmless; `None` for the shipped list.
+    /// The file with the list of harmless modules; `None` for the shipped list.
     known_modules_file: Option<PathBuf>,
     /// The list, once read.
     known_modules: Option<BTreeSet<String>>,
 }
 
-/// Where NPD looks if the config does not say.
+/// NPD's default path.
 const DEFAULT_FILE: &str = "guestosconfig/known-modules.json";
 
-/// Makes the collector. The file's path is relative to the config file's folder; the built-in
-/// config has none, and uses the list that is shipped.
+/// Makes the collector. The path is relative to the folder of the config file. The built-in config has no
+/// folder and uses the shipped list.
 pub fn new(config: &SectionConfig, dir: Option<&Path>) -> Box<dyn Collect> {
     let file = match &config.known_modules_config_path {
         unset if unset.as_os_str().is_empty() => Path::new(DEFAULT_FILE),
@@ -92,14 +91,14 @@ impl Collect for OsFeatureCollector {
 }
 
 impl OsFeatureCollector {
-    /// Modules that taint the kernel as out-of-tree or proprietary, without NVIDIA's and the known.
+    /// Modules that taint the kernel as out-of-tree or proprietary, without NVIDIA's and known ones.
     fn unknown_modules(&mut self, modules: &str) -> String {
         let file = &self.known_modules_file;
         let known = self.known_modules.get_or_insert_with(|| {
             load_known(file.as_ref()).unwrap_or_else(|error| {
                 warn!(
                     error = format!("{error:#}"),
-                    "Known modules cannot be read; taking none as known"
+                    "Cannot read the list of known modules; assuming that none is known"
                 );
                 BTreeSet::new()
             })
@@ -121,15 +120,14 @@ fn load_known(file: Option<&PathBuf>) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.collect())
 }
 
-/// Name and taint flags of a line of `/proc/modules`: `nvidia 123 0 - Live 0x0 (PO)`. procfs leaves
-/// out the flags.
+/// Name and taint flags of a line of `/proc/modules`: `nvidia 123 0 - Live 0x0 (PO)`. procfs ignores the
+/// flags.
 fn module(line: &str) -> Option<(&str, &str)> {
     let mut columns = line.split_whitespace();
     Some((columns.next()?, columns.nth(5).unwrap_or_default()))
 }
 
-/// The kernel's arguments: `key=value`, split at blanks outside quotes. procfs splits inside quotes
-/// as well.
+/// The kernel's arguments: `key=value`, split at blanks outside quotes. procfs also splits inside quotes.
 fn arguments(cmdline: &str) -> BTreeMap<String, String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -8,7 +8,7 @@ use crate::node::files::read;
 
 const LABELS: &[&str] = &["resource", "share"];
 
-/// What this collector can measure.
+/// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "pressure/stalled_seconds_total",
@@ -46,8 +46,8 @@ impl Collect for PressureCollector {
     }
 }
 
-/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`. procfs wants both lines, and the kernel
-/// prints no `full` for cpu before 5.13.
+/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`. procfs requires both lines, but before 5.13 the
+/// kernel prints no `full` for cpu.
 fn record(resource: &str, line: &str, sample: &mut Sample) -> anyhow::Result<()> {
     let mut words = line.split_whitespace();
     let share = words.next().unwrap_or_default();

@@ -30,16 +30,16 @@ pub struct StatsRuleConfig {
     pub above: Option<f64>,
     /// A problem if the value is less.
     pub below: Option<f64>,
-    /// How long it must last before it is told; 0 tells at once.
+    /// How long it must last before it is reported; 0 means at once.
     pub r#for: NotNegative,
 }
 
-/// A rule that has been checked, and what it knows of each series.
+/// A checked rule, and the state of each series.
 #[derive(Debug)]
 pub struct StatsRule {
     /// What it reports.
     pub problem: Arc<Problem>,
-    /// The metric that it looks at.
+    /// Its metric.
     pub metric: &'static Metric,
     /// Label index and value that a series must have.
     pub labels: Vec<(usize, String)>,
@@ -49,18 +49,18 @@ pub struct StatsRule {
     pub below: Option<f64>,
     /// How long it must last.
     pub lasting: Duration,
-    /// Since when each series has been out of bounds, and whether that was told.
+    /// Since when each series has been out of bounds, and whether this was reported.
     pub state: BTreeMap<Labels, (Instant, bool)>,
 }
 
-/// News about one series.
+/// A change of one series.
 #[derive(Debug, PartialEq)]
 pub struct Change {
     /// The series, for example `disk/percent_used{device_name="sda"}`.
     pub series: String,
     /// Whether its problem began or ended.
     pub present: ConditionStatus,
-    /// What is told.
+    /// The message.
     pub message: String,
 }
 
@@ -125,8 +125,8 @@ impl StatsRuleConfig {
 type Target = (&'static Metric, Vec<(usize, String)>);
 
 impl StatsRule {
-    /// Looks at the metric's series after a pass. One that is missing has gone, and its problem
-    /// with it, unless the pass did not see everything.
+    /// Compares the metric's series with the bounds. If a series is missing from a complete sample, its
+    /// device is gone, and its problem ends.
     pub fn evaluate(&mut self, sample: &Sample, now: Instant) -> Vec<Change> {
         let Some(all) = sample.series(self.metric.id) else {
             return Vec::new();
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A pass that saw these disks.
+    /// A sample with these disks.
     fn disks(percent_used: &[(&str, f64)]) -> Sample {
         let want = Want {
             metric: &METRIC,
@@ -245,7 +245,7 @@ mod tests {
         disks(&[("sda", value)])
     }
 
-    /// A pass that failed before it saw anything.
+    /// A sample without any series, because the collection failed.
     fn blind() -> Sample {
         let mut sample = disks(&[]);
         sample.error = Some(anyhow::anyhow!("no answer"));

@@ -1,4 +1,4 @@
-//! From how a plugin ended to what it says of the node. Everything here is NPD's wording.
+//! Turns the end of a plugin into a result. All texts here are NPD's.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -8,20 +8,20 @@ use crate::exec::{Finished, RunError};
 use crate::go::quote::quote;
 use crate::problem::ConditionStatus;
 
-/// How many bytes of each output of a plugin are kept.
+/// How many bytes of each output of a plugin are read.
 pub(super) const OUTPUT_KEPT: usize = 4096;
 
-/// What a plugin says.
+/// The result of a plugin.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PluginResult {
-    /// Whether the problem is there.
+    /// Whether there is a problem.
     pub(super) present: ConditionStatus,
-    /// In the plugin's words, or in ours if it had none.
+    /// The plugin's message, or ours if it has none.
     pub(super) message: String,
 }
 
 impl PluginResult {
-    /// An answer about the plugin itself rather than the node.
+    /// A result about the plugin itself and not about the node.
     fn failed(message: &str) -> Self {
         Self {
             present: ConditionStatus::Unknown,
@@ -29,7 +29,7 @@ impl PluginResult {
         }
     }
 
-    /// The answer of a plugin that was not started because earlier runs of it are still there.
+    /// The result of a plugin that was not started because earlier runs of it still exist.
     pub(super) fn hung(path: &str, runs: usize, max_output: usize) -> Self {
         let message = format!(
             "CheckHung: plugin {} was not started, {runs} earlier runs survive SIGKILL",
@@ -39,8 +39,8 @@ impl PluginResult {
     }
 }
 
-/// What the plugin at `path` says by the way it ended. The message has at most `max_output` bytes,
-/// except for NPD's fixed texts.
+/// The result of the plugin at `path`. The message has at most `max_output` bytes, except for NPD's fixed
+/// texts.
 pub(super) fn answer(
     outcome: &Result<Finished, RunError>,
     path: &str,
@@ -62,7 +62,7 @@ pub(super) fn answer(
         ..
     } = over;
     if *timed_out && status.is_some_and(|status| status.success()) {
-        // The plugin ended well, but left something behind that kept its output open.
+        // The plugin ended well, but left a process behind that holds its output open.
         return PluginResult::failed("Error in waiting for plugin. Please check the error log");
     }
     let message = if *timed_out {
@@ -85,8 +85,7 @@ fn timeout(path: &str, state: &str, stdout: &[u8]) -> String {
     format!("Timeout when running plugin {path}: state - {state}. output - {output}")
 }
 
-/// The output, without blanks around it. A character that was cut in two when the output was
-/// bounded is left out.
+/// The output, without white space at both ends. If the limit cut a character in two, it is removed.
 pub(super) fn text(output: &[u8]) -> String {
     let whole = match std::str::from_utf8(output) {
         Err(error) if error.error_len().is_none() => &output[..error.valid_up_to()],
@@ -99,8 +98,8 @@ fn cut(message: &str, max: usize) -> &str {
     &message[..message.floor_char_boundary(max)]
 }
 
-/// An exit status as Go's `ProcessState.String` words it. Without one the program is still there,
-/// which NPD would wait for.
+/// An exit status as Go's `ProcessState.String` prints it. Without a status the program still exists; NPD
+/// would wait for it.
 fn state(status: Option<ExitStatus>) -> String {
     let Some(status) = status else {
         return "survives SIGKILL".to_owned();
