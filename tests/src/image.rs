@@ -11,13 +11,17 @@ use serde_json::Value;
 use tar::Archive;
 use xtask::oci;
 
-/// Builds the image with `flags`; returns the path of its archive. The agent in it is built, too,
-/// so a test that does this needs [`crate::harness::Need::Agent`].
+use crate::harness;
+
+/// Builds the image of the agent under test with `flags`; returns the path of its archive. A test
+/// that does this needs [`crate::harness::Need::Agent`].
 pub fn build(flags: &[&str]) -> anyhow::Result<PathBuf> {
     let variable = |name| std::env::var_os(name).with_context(|| format!("{name} is not set"));
     let output = Command::new(variable("CARGO")?)
         .args(["xtask", "image"])
         .args(flags)
+        .arg("--agent")
+        .arg(harness::agent()?)
         .current_dir(variable("CARGO_MANIFEST_DIR")?)
         .stderr(Stdio::inherit())
         .output()

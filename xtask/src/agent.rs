@@ -10,29 +10,47 @@ use crate::{ebpf, workspace};
 /// Names an eBPF object to embed in place of the one under version control.
 const OBJECT_VARIABLE: &str = "NPD_EBPF_OBJECT";
 
-/// Builds the agent with the eBPF object inside, in release. Returns the binary's path.
-///
-/// There is one build for all purposes, so what is tested is what images and guests have: it needs
-/// no library on the machine that it runs on. `ebpf_log`: it prints what the eBPF programs log.
-pub(crate) fn build(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
+/// The flag with which commands ask for [`release`] where the quick build would do.
+pub(crate) const RELEASE_FLAG: &str = "--release";
+
+/// Makes the linked libraries part of the executable: it runs in an image that has none.
+const STATIC: &str = "-Ctarget-feature=+crt-static";
+
+/// Builds the agent in a minute or two: not optimized, and with the crates that tests use, too.
+/// Returns the executable's path. `ebpf_log`: it prints what the eBPF programs log.
+pub(crate) fn quick(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
     let cargo = workspace::cargo_path();
-    // With a target named, the flags spare build scripts and procedural macros.
-    let version = cmd!(shell, "{cargo} -vV").quiet().read()?;
-    let mut lines = version.lines();
-    let target = lines.find_map(|line| line.strip_prefix("host: "));
-    let target = target.context("asking cargo what this machine is")?;
     let features = if ebpf_log { "ebpf-log" } else { "" };
+    // Flags for the executable only: its crates are those of `cargo test`.
     let build = cmd!(
         shell,
-        "{cargo} build --locked --release --package npd-agent --target {target} --features {features}"
-    )
-    .env("CARGO_ENCODED_RUSTFLAGS", flags(shell));
+        "{cargo} rustc --locked --package npd-agent --bin npd-agent --features {features} -- {STATIC}"
+    );
     let build = if ebpf_log {
         build.env(OBJECT_VARIABLE, ebpf::build_logging(shell)?)
     } else {
         ensure_object(shell)?;
         build
     };
+    workspace::prepare(build).context("building the agent")?;
+    Ok(workspace::target_dir(shell).join("debug/npd-agent"))
+}
+
+/// Builds the agent as it is shipped: small, fast, and the same bytes on every machine. Returns the
+/// executable's path.
+pub(crate) fn release(shell: &Shell) -> anyhow::Result<PathBuf> {
+    ensure_object(shell)?;
+    let cargo = workspace::cargo_path();
+    // With a target named, the flags spare build scripts and procedural macros.
+    let version = cmd!(shell, "{cargo} -vV").quiet().read()?;
+    let mut lines = version.lines();
+    let target = lines.find_map(|line| line.strip_prefix("host: "));
+    let target = target.context("asking cargo what this machine is")?;
+    let build = cmd!(
+        shell,
+        "{cargo} build --locked --release --package npd-agent --target {target}"
+    )
+    .env("CARGO_ENCODED_RUSTFLAGS", flags(shell));
     workspace::prepare(build).context("building the agent")?;
     let folder = workspace::target_dir(shell).join(target);
     Ok(folder.join("release/npd-agent"))
@@ -53,7 +71,7 @@ fn ensure_object(shell: &Shell) -> anyhow::Result<()> {
 fn flags(shell: &Shell) -> String {
     let sources = shell.current_dir();
     [
-        "-Ctarget-feature=+crt-static".to_owned(),
+        STATIC.to_owned(),
         "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
         format!("--remap-path-prefix={}=/cargo", cargo_home().display()),
         format!("--remap-path-prefix={}=/npd-ebpf", sources.display()),

@@ -10,8 +10,8 @@ use crate::{Command, agent};
 pub(crate) const COMMAND: Command = Command {
     name: "build",
     args: "",
-    help: "Builds the agent in release, the eBPF programs inside, and prints the path of the binary, which\n\
-           needs no library on the machine that it runs on.",
+    help: "Builds the agent as it is shipped, the eBPF programs inside, and prints the path of the binary,\n\
+           which needs no library on the machine that it runs on.",
     run,
 };
 
@@ -19,7 +19,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     if !args.is_empty() {
         bail!("usage: cargo xtask build");
     }
-    let agent = agent::build(shell, false)?;
+    let agent = agent::release(shell)?;
     writeln!(std::io::stdout(), "{}", agent.display())?;
     Ok(())
 }

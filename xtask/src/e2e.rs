@@ -6,7 +6,7 @@ use crate::{Command, test};
 
 pub(crate) const COMMAND: Command = Command {
     name: "e2e",
-    args: "[FILTER] [FLAGS]",
+    args: "[--release] [FILTER] [FLAGS]",
     help: "Runs the tests against Kubernetes only, which `test` runs too. With $KUBECONFIG, those that need\n\
            no more than a cluster use that one. The others start kube-apiserver and etcd from\n\
            $KUBEBUILDER_ASSETS or the PATH, or build them once, with Go, in four minutes; as root, with\n\

@@ -13,12 +13,13 @@ use crate::{Command, agent, userland};
 
 pub(crate) const COMMAND: Command = Command {
     name: "image",
-    args: "[--minimal | --files FOLDER]",
+    args: "[--minimal | --files FOLDER] [--agent PATH]",
     help: "Builds the agent's image as the Dockerfile does, but without Docker, and prints the path of an\n\
            OCI layout in a tar archive: `ctr --namespace k8s.io images import PATH` makes it known to a\n\
            node. The agent, its configs, and a Debian for plugins, which is installed once.\n\
            --minimal: without the Debian.\n\
-           --files: no image, but the files that it has beside the Debian; for the Dockerfile.",
+           --files: no image, but the files that it has beside the Debian; for the Dockerfile.\n\
+           --agent: this one, instead of building it; for tests.",
     run,
 };
 
@@ -41,15 +42,19 @@ const PLUGINS: [&str; 2] = [
 ];
 
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
+    let (args, agent) = match args {
+        [args @ .., flag, agent] if flag == "--agent" => (args, Some(agent)),
+        args => (args, None),
+    };
+    let files = || files(shell, agent);
     match args {
         [] => {
             let userland = userland::layer(shell, &folder(shell)?)?;
-            write(shell, "", &[userland, helper(shell)?, files(shell)?])
+            write(shell, "", &[userland, helper(shell)?, files()?])
         }
-        [flag] if flag == "--minimal" => write(shell, "-minimal", &[files(shell)?]),
+        [flag] if flag == "--minimal" => write(shell, "-minimal", &[files()?]),
         [flag, folder] if flag == "--files" => {
-            let files = files(shell)?;
-            let unpacked = tar::Archive::new(files.as_slice()).unpack(folder);
+            let unpacked = tar::Archive::new(files()?.as_slice()).unpack(folder);
             unpacked.with_context(|| format!("writing the files to {folder}"))
         }
         _ => bail!("usage: cargo xtask {} {}", COMMAND.name, COMMAND.args),
@@ -79,10 +84,11 @@ fn helper(shell: &Shell) -> anyhow::Result<Vec<u8>> {
     helper.archive()
 }
 
-/// The layer that all sizes have: the files of NPD's image.
-fn files(shell: &Shell) -> anyhow::Result<Vec<u8>> {
+/// The layer that all sizes have: the files of NPD's image. Builds the agent unless there is one.
+fn files(shell: &Shell, agent: Option<&String>) -> anyhow::Result<Vec<u8>> {
+    let agent = agent.map_or_else(|| agent::release(shell), |path| Ok(path.into()))?;
     let mut files = Layer::default();
-    files.add(AGENT, &agent::build(shell, false)?)?;
+    files.add(AGENT, &agent)?;
     files.add("/config", &shell.current_dir().join("deploy/config"))?;
     for plugin in PLUGINS {
         files.link(plugin, AGENT);

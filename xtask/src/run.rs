@@ -11,7 +11,7 @@ use crate::{Command, agent, ebpf};
 pub(crate) const COMMAND: Command = Command {
     name: "run",
     args: "[--ebpf-log] [-- FLAGS]",
-    help: "Builds the agent with everything that it needs and becomes it, with FLAGS.\n\
+    help: "Builds the agent, quickly and not optimized, and becomes it, with FLAGS.\n\
            Without FLAGS it watches this machine and reports on the terminal; --help says more.\n\
            --ebpf-log: also prints what the eBPF programs log.",
     run,
@@ -30,7 +30,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
         [separator, flags @ ..] if separator == "--" => flags,
         flags => flags,
     };
-    let agent = agent::build(shell, ebpf_log)?;
+    let agent = agent::quick(shell, ebpf_log)?;
     if !is_root() {
         say("not root: no eBPF program loads and the kernel log may be closed to the agent");
     }

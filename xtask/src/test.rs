@@ -8,10 +8,11 @@ use crate::{Command, agent, debian};
 
 pub(crate) const COMMAND: Command = Command {
     name: "test",
-    args: "[FILTER] [FLAGS]",
+    args: "[--release] [FILTER] [FLAGS]",
     help: "Builds everything and runs every test, or those whose names contain FILTER. As root it causes\n\
            real faults on this machine's kernel and undoes them; what cannot run here is listed as\n\
-           SKIPPED, with the reason, and counted as ignored. FLAGS go to the test binaries: --exact, …",
+           SKIPPED, with the reason, and counted as ignored. FLAGS go to the test binaries: --exact, …\n\
+           --release: with the agent as it is shipped, which takes some minutes more to build.",
     run,
 };
 
@@ -41,7 +42,10 @@ pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> a
     if let Err(error) = install_packages(shell) {
         say(format_args!("some tests will be skipped: {error:#}"));
     }
-    let agent = agent::build(shell, false)?;
+    let (agent, args) = match args {
+        [flag, rest @ ..] if flag == agent::RELEASE_FLAG => (agent::release(shell)?, rest),
+        args => (agent::quick(shell, false)?, args),
+    };
     let cargo = workspace::cargo_path();
     cmd!(
         shell,
