@@ -4,6 +4,8 @@
 //! A file `tests/NAME.rs` with `harness = false` in `Cargo.toml` holds a slice of [`Test`] and a
 //! `main` that hands it to [`parallel`] or [`serial`].
 
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -32,6 +34,12 @@ pub enum Need {
     Root,
     /// A kernel that describes its types, for eBPF programs.
     Btf,
+    /// That process 1 has the mounts of this process: the agent reads which file systems there are
+    /// in `/proc/1`. Not so in a toolbox or a chroot with a mount namespace of its own.
+    MountsOfProcess1,
+    /// That a process has the same id here and in the kernel's log, which takes the first pid
+    /// namespace. Not so in a container.
+    FirstPidNamespace,
     /// A cgroup hierarchy that limits memory.
     MemoryCgroup,
     /// A Kubernetes cluster to read and write: see [`cluster::connect`].
@@ -46,6 +54,8 @@ pub enum Need {
     Tool(&'static str),
     /// A file or a folder.
     File(&'static str),
+    /// Every one of these.
+    All(&'static [Self]),
 }
 
 /// Runs tests that disturb neither each other nor the machine.
@@ -106,6 +116,7 @@ impl Need {
     /// Why it is not there, if it is not.
     fn unmet(self) -> Option<String> {
         let (is_met, reason) = match self {
+            Self::All(needs) => return needs.iter().find_map(|need| need.unmet()),
             Self::Cluster => return cluster::connect_missing(),
             Self::ApiServer => return cluster::api_server_missing(),
             Self::Node => return cluster::node_missing(),
@@ -117,6 +128,15 @@ impl Need {
             Self::Btf => (
                 Path::new("/sys/kernel/btf/vmlinux").exists(),
                 "the kernel has no BTF".into(),
+            ),
+            Self::MountsOfProcess1 => (
+                has_mounts_of_process_1(),
+                "process 1 has other mounts (this is a mount namespace of its own)".into(),
+            ),
+            Self::FirstPidNamespace => (
+                is_in_first_pid_namespace(),
+                "the kernel's log has other process ids (this is a pid namespace of its own)"
+                    .into(),
             ),
             Self::MemoryCgroup => (
                 has_memory_cgroup(),
@@ -134,6 +154,27 @@ impl Need {
         };
         (!is_met).then_some(reason)
     }
+}
+
+/// Whether a mount of this process is one of process 1, too: no other namespace has its id.
+fn has_mounts_of_process_1() -> bool {
+    let mounts = |process: &str| {
+        let path = format!("/proc/{process}/mountinfo");
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    let id = |line: &str| line.split(' ').next().map(str::to_owned);
+    let ours: HashSet<_> = mounts("self").lines().filter_map(id).collect();
+    mounts("1")
+        .lines()
+        .filter_map(id)
+        .any(|id| ours.contains(&id))
+}
+
+/// Whether the inode of our pid namespace is that of the first one, which is the same under every
+/// kernel (`PROC_PID_INIT_INO`, since 3.8).
+fn is_in_first_pid_namespace() -> bool {
+    let namespace = Path::new("/proc/self/ns/pid").metadata();
+    namespace.is_ok_and(|namespace| namespace.ino() == 0xEFFF_FFFC)
 }
 
 /// Whether the memory controller is mounted (cgroup v1) or available at the root (v2).

@@ -29,6 +29,7 @@ const DISK: &[Need] = &[
     Need::File("/sys/fs/ext4"),
     Need::File("/proc/sys/kernel/hung_task_check_interval_secs"),
 ];
+const NODES_DISK: &[Need] = &[Need::All(DISK), Need::MountsOfProcess1];
 
 const TESTS: &[Test] = &[
     Test {
@@ -48,12 +49,12 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "a_hung_task_of_the_host_is_a_deadlock_until_it_runs_again",
-        needs: DISK,
+        needs: &[Need::All(DISK), Need::FirstPidNamespace],
         run: a_hung_task_of_the_host_is_a_deadlock_until_it_runs_again,
     },
     Test {
         name: "a_read_only_file_system_of_the_host_is_a_condition_until_unmounted",
-        needs: DISK,
+        needs: NODES_DISK,
         run: a_read_only_file_system_of_the_host_is_a_condition_until_unmounted,
     },
     Test {
@@ -63,7 +64,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "faults_that_outlive_the_pod_are_told_once",
-        needs: DISK,
+        needs: NODES_DISK,
         run: faults_that_outlive_the_pod_are_told_once,
     },
     Test {

@@ -14,44 +14,49 @@ use npd_tests::agent::{Agent, PATIENCE, is_event};
 use npd_tests::harness::{self, Need, Test};
 use serde_json::Value;
 
-const OOM: &[Need] = &[Need::Agent, Need::Root, Need::Btf, Need::MemoryCgroup];
-const EXT4: &[Need] = &[
-    Need::Agent,
-    Need::Root,
-    Need::Btf,
+const PROBES: &[Need] = &[Need::Agent, Need::Root, Need::Btf];
+const OOM: &[Need] = &[
+    Need::All(PROBES),
+    Need::MemoryCgroup,
+    Need::FirstPidNamespace,
+];
+const LOOP: &[Need] = &[
     Need::File("/dev/loop-control"),
     Need::Tool("losetup"),
     Need::Tool("mkfs.ext4"),
+];
+const EXT4: &[Need] = &[
+    Need::All(PROBES),
+    Need::MountsOfProcess1,
+    Need::All(LOOP),
     Need::File("/sys/fs/ext4"),
 ];
 const XFS: &[Need] = &[
-    Need::Agent,
-    Need::Root,
-    Need::Btf,
+    Need::All(PROBES),
+    Need::MountsOfProcess1,
     Need::File("/dev/loop-control"),
     Need::Tool("losetup"),
     Need::Tool("mkfs.xfs"),
     Need::Tool("xfs_io"),
 ];
 const HANG: &[Need] = &[
-    Need::Agent,
-    Need::Root,
-    Need::Btf,
-    Need::File("/dev/loop-control"),
-    Need::Tool("losetup"),
-    Need::Tool("mkfs.ext4"),
+    Need::All(PROBES),
+    Need::FirstPidNamespace,
+    Need::All(LOOP),
     Need::Tool("fsfreeze"),
     Need::File("/proc/sys/kernel/hung_task_check_interval_secs"),
 ];
-
-const BLIND: &[Need] = &[
+const UNPRIVILEGED: &[Need] = &[
     Need::Agent,
     Need::Root,
-    Need::MemoryCgroup,
-    Need::File("/dev/loop-control"),
-    Need::Tool("losetup"),
-    Need::Tool("mkfs.ext4"),
+    Need::MountsOfProcess1,
+    Need::All(LOOP),
     Need::Tool("setpriv"),
+];
+const BLIND: &[Need] = &[
+    Need::All(UNPRIVILEGED),
+    Need::FirstPidNamespace,
+    Need::MemoryCgroup,
 ];
 
 const TESTS: &[Test] = &[
@@ -97,7 +102,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "without_privileges_the_agent_runs_and_says_what_it_cannot_see",
-        needs: BLIND,
+        needs: UNPRIVILEGED,
         run: blind::without_privileges_the_agent_runs_and_says_what_it_cannot_see,
     },
 ];
