@@ -15,7 +15,6 @@ mount -t overlay -o lowerdir=/host,upperdir=/own/files,workdir=/own/work overlay
 mount -t proc proc $root/proc
 mount -t sysfs sys $root/sys
 mount -t devtmpfs dev $root/dev
-mount -t tmpfs tmpfs $root/tmp
 mount -t tmpfs tmpfs $root/run
 mount -t cgroup2 cgroup $root/sys/fs/cgroup
 mount -t tracefs tracefs $root/sys/kernel/tracing
