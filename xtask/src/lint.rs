@@ -24,6 +24,11 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     };
     let cargo = cargo_path();
     step("formatting", cmd!(shell, "{cargo} fmt --all --check"))?;
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    step(
+        "formatting of fuzz",
+        cmd!(shell, "{cargo} fmt {fuzz...} --check"),
+    )?;
     step(
         "tidiness",
         cmd!(
@@ -43,6 +48,16 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
             shell,
             "{cargo} clippy --locked --workspace --all-targets -- -Dwarnings"
         ),
+    )?;
+    step(
+        "clippy for fuzz",
+        cmd!(
+            shell,
+            "{cargo} clippy --locked {fuzz...} --target-dir target/fuzz -- -Dwarnings"
+        )
+        .env("RUSTFLAGS", "--cfg fuzzing")
+        // Nothing is linked here, so nobody needs a C++ compiler to build it.
+        .env("CUSTOM_LIBFUZZER_PATH", "/nowhere/libfuzzer.a"),
     )?;
     step(
         "documentation",
