@@ -129,7 +129,7 @@ proptest! {
         let config = json!({
             "plugin": "filelog",
             "logPath": path,
-            "lookback": "1s",
+            "lookback": "1h",
             "bufferSize": capacity,
             "skipList": ["bb"],
             "pluginConfig": {
@@ -142,7 +142,7 @@ proptest! {
         let mut naive = Naive {
             message: Regex::new(" (.*)").unwrap(),
             time: |line: &str| line.split_whitespace().next()?.parse().ok(),
-            start: now - SignedDuration::from_secs(1),
+            start: now - SignedDuration::from_hours(1),
             skip_list: vec!["bb".to_owned()],
             patterns: patterns.iter().map(|pattern| compile_anchored(pattern).unwrap()).collect(),
             capacity,
