@@ -164,7 +164,7 @@ impl ConditionTask {
                 Err(failure) => failure,
             };
             let pause = self.health.failed(Permission::GetNode, &failure);
-            if failure.cause == Cause::Forbidden && !self.health.doubts_forbidden() {
+            if failure.cause == Cause::Forbidden && !self.health.doubts(&failure) {
                 self.uid.send_replace(NodeUid::Unknown);
                 lock(&self.pending.conditions).forget();
                 return None;

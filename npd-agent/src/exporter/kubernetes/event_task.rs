@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::IntCounter;
 use serde::de::IgnoredAny;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -29,10 +29,6 @@ pub(super) struct EventTask {
     pub uid: watch::Receiver<NodeUid>,
     /// Where to tell what goes wrong.
     pub health: RequestHealth,
-    /// Whether Events of pods are forbidden for good, in one namespace at least.
-    pub forbids_pods: bool,
-    /// How many Events wait.
-    pub waiting: IntGauge,
     /// Counts occurrences that the server will never know of.
     pub dropped: IntCounter,
 }
@@ -64,11 +60,7 @@ impl EventTask {
     }
 
     fn next(&self) -> NextWrite {
-        let mut events = lock(&self.pending.events);
-        let next = events.next(Instant::now().into_std());
-        self.waiting
-            .set(i64::try_from(events.waiting()).unwrap_or(i64::MAX));
-        next
+        lock(&self.pending.events).next(Instant::now().into_std())
     }
 
     fn look_at_uid(&mut self) {
@@ -100,22 +92,28 @@ impl EventTask {
             return None;
         };
         // A pod's namespace may be gone, or closed to us; that says nothing about other Events.
-        let is_pods = !delivery.event.object.is_node();
-        if is_pods && failure.cause == Cause::Forbidden && !self.health.doubts_forbidden() {
-            self.forbids_pods = true;
-        }
+        let is_pods = !delivery.event.object.is_node() && failure.from_api_server;
         match failure.cause {
-            Cause::Conflict if delivery.create => events.exists(delivery, now),
-            Cause::Missing if !delivery.create => events.missing(delivery, now),
-            Cause::Missing | Cause::Forbidden
-                if is_pods && (self.forbids_pods || failure.cause == Cause::Missing) =>
-            {
+            Cause::Conflict if delivery.create => {
+                events.exists(delivery, now);
+                return Some(self.health.stumbled());
+            }
+            Cause::Missing if !delivery.create => {
+                events.missing(delivery, now);
+                return Some(self.health.stumbled());
+            }
+            Cause::Missing if is_pods => {
                 self.dropped.inc_by(events.refused(delivery));
                 self.pending.tell(&events);
-                drop(events);
-                if failure.cause == Cause::Forbidden {
-                    self.health.failed(call.right, &failure);
+            }
+            Cause::Forbidden if is_pods => {
+                let pause = self.health.failed(call.right, &failure);
+                let successes = self.health.successes();
+                if self.health.doubts(&failure) && events.doubted(delivery, successes, now) {
+                    return Some(pause);
                 }
+                self.dropped.inc_by(events.refused(delivery));
+                self.pending.tell(&events);
             }
             Cause::Refused => {
                 self.dropped.inc_by(events.refused(delivery));

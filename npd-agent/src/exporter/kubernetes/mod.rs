@@ -106,7 +106,8 @@ fn start(
         .metrics
         .exporter_dropped
         .with_label_values(&["kubernetes"]);
-    let pending = Arc::new(Pending::new(Conditions::new(context.conditions.clone())));
+    let conditions = Conditions::new(context.conditions.clone());
+    let pending = Arc::new(Pending::new(conditions, waiting));
     let (uid, uid_seen) = watch::channel(NodeUid::Asked);
     let conditions = ConditionTask {
         api: Arc::clone(&api),
@@ -125,8 +126,6 @@ fn start(
         },
         uid: uid_seen,
         health: RequestHealth::new(context.status_page.clone(), "kubernetes events", random),
-        forbids_pods: false,
-        waiting,
         dropped: dropped.clone(),
     };
     let task = async move {
@@ -198,4 +197,4 @@ fn check_names(node: &str, namespace: &str) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

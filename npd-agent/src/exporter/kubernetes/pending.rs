@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntGauge};
 use tokio::sync::{Notify, watch};
 
 use super::api::lock;
@@ -33,6 +33,8 @@ pub(super) struct Pending {
     /// The number of the last status.
     given: AtomicU64,
     acknowledged: watch::Sender<u64>,
+    /// How many Events wait.
+    waiting: IntGauge,
 }
 
 /// The hub's end of the [`Pending`].
@@ -51,7 +53,7 @@ pub(super) struct KubernetesExporter {
 
 impl Pending {
     /// Empty, but for what is known of `conditions`.
-    pub(super) fn new(conditions: Conditions) -> Self {
+    pub(super) fn new(conditions: Conditions, waiting: IntGauge) -> Self {
         Self {
             conditions: Mutex::new(conditions),
             conditions_changed: Notify::new(),
@@ -61,6 +63,7 @@ impl Pending {
             written: Notify::new(),
             given: AtomicU64::new(0),
             acknowledged: watch::Sender::new(0),
+            waiting,
         }
     }
 
@@ -69,9 +72,11 @@ impl Pending {
         self.acknowledged.subscribe()
     }
 
-    /// Says so if the server now has every Event. Counts may wait for their pace: a restart does
+    /// Says how many Events wait, and that the server has every one if none does. Counts may wait for their pace: a restart does
     /// not count again.
     pub(super) fn tell(&self, events: &Correlator) {
+        let waiting = i64::try_from(events.waiting());
+        self.waiting.set(waiting.unwrap_or(i64::MAX));
         if events.is_created() {
             self.acknowledged.send_replace(self.given.load(Relaxed));
         }

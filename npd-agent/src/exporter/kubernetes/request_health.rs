@@ -16,9 +16,12 @@ const SLOW: Duration = Duration::from_mins(1);
 /// The pause while there is no Node object or no namespace: somebody may be about to create it.
 const MISSING: Duration = Duration::from_secs(20);
 
-/// How long "forbidden" is not believed. An API server that has just started forbids everything
-/// until it has read its roles.
-const DOUBTED: Duration = Duration::from_secs(30);
+/// How long a 403 is taken for the answer of an API server that has just started, and whose
+/// authorizer is not ready yet.
+const DOUBT: Duration = Duration::from_secs(30);
+
+/// The longest pause meanwhile.
+const DOUBTING: Duration = Duration::from_secs(5);
 
 /// How long the same complaint is not repeated in the log.
 const SILENCE: Duration = Duration::from_mins(10);
@@ -32,8 +35,10 @@ pub(super) struct RequestHealth {
     random: fn() -> f64,
     backoff: Backoff,
     since: Option<Timestamp>,
-    /// Since when everything has been forbidden.
+    /// Since when every answer has been 403, or worse.
     forbidden_since: Option<Instant>,
+    /// How many requests have succeeded.
+    successes: u64,
     complained: bool,
     complaints: Vec<(Permission, Cause, Instant)>,
 }
@@ -48,6 +53,7 @@ impl RequestHealth {
             backoff: Backoff::default(),
             since: None,
             forbidden_since: None,
+            successes: 0,
             complained: false,
             complaints: Vec::new(),
         };
@@ -59,33 +65,49 @@ impl RequestHealth {
     pub(super) fn failed(&mut self, right: Permission, failure: &Failure) -> Duration {
         let since = *self.since.get_or_insert_with(Timestamp::now);
         self.show(format!("failing since {since:.0}: {right}: {failure}"));
-        let is_doubted = failure.cause == Cause::Forbidden && self.doubts_forbidden();
-        if failure.cause != Cause::Forbidden {
+        if failure.cause == Cause::Forbidden {
+            self.forbidden_since.get_or_insert_with(Instant::now);
+        } else {
             self.forbidden_since = None;
         }
+        let cause = if self.doubts(failure) {
+            Cause::Busy
+        } else {
+            failure.cause
+        };
+        self.complain(right, cause, failure);
         let random = (self.random)();
         let pause = self.backoff.pause(failure.retry_after, random);
-        if is_doubted {
-            return pause;
-        }
-        self.complain(right, failure);
-        match failure.cause {
+        match cause {
+            _ if self.doubts(failure) => pause.min(jittered(DOUBTING, random)),
             Cause::Forbidden | Cause::Refused => pause.max(jittered(SLOW, random)),
             Cause::Missing => pause.max(jittered(MISSING, random)),
             _ => pause,
         }
     }
 
-    /// A request has been forbidden. Whether that may be over soon, without anybody's action.
-    pub(super) fn doubts_forbidden(&mut self) -> bool {
-        let since = self.forbidden_since.get_or_insert_with(Instant::now);
-        since.elapsed() < DOUBTED
+    /// A request has failed as it may when all is well: an Event is there already, or has expired.
+    /// Returns how long to wait before the next.
+    pub(super) fn stumbled(&mut self) -> Duration {
+        self.backoff.pause(None, (self.random)())
+    }
+
+    /// Whether a permission that is said to be missing may be there a moment later.
+    pub(super) fn doubts(&self, failure: &Failure) -> bool {
+        let since = self.forbidden_since;
+        failure.cause == Cause::Forbidden && since.is_some_and(|since| since.elapsed() < DOUBT)
+    }
+
+    /// How many requests have succeeded.
+    pub(super) fn successes(&self) -> u64 {
+        self.successes
     }
 
     /// A request has succeeded.
     pub(super) fn over(&mut self) {
         self.backoff.reset();
         self.forbidden_since = None;
+        self.successes += 1;
         if let Some(since) = self.since.take() {
             if std::mem::take(&mut self.complained) {
                 info!(what = self.name, %since, "The API server takes what the agent writes again");
@@ -100,17 +122,17 @@ impl RequestHealth {
         self.show("well".to_owned());
     }
 
-    fn complain(&mut self, right: Permission, failure: &Failure) {
+    fn complain(&mut self, right: Permission, cause: Cause, failure: &Failure) {
         self.complaints
             .retain(|(.., when)| when.elapsed() < SILENCE);
-        let known = |(r, c, _): &(Permission, Cause, Instant)| (*r, *c) == (right, failure.cause);
+        let known = |(r, c, _): &(Permission, Cause, Instant)| (*r, *c) == (right, cause);
         if self.complaints.iter().any(known) {
             return;
         }
-        self.complaints.push((right, failure.cause, Instant::now()));
+        self.complaints.push((right, cause, Instant::now()));
         self.complained = true;
         let (verb, resource) = right.names();
-        match (failure.cause, right) {
+        match (cause, right) {
             (Cause::Forbidden, _) => warn!(
                 verb, resource, error = %failure,
                 "Permission is missing; bind the ClusterRole system:node-problem-detector to the agent"

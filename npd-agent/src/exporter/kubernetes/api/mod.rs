@@ -23,6 +23,9 @@ use super::rate_limit::RateLimit;
 /// in milliseconds; a connection that a router has forgotten never does.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How many requests a second are made, by all tasks together, while they fail.
+const FAILURES_A_SECOND: f64 = 2.0;
+
 /// The longest answer that is read. A Node with thousands of images stays below 1 MiB.
 const LONGEST_ANSWER: usize = 8 << 20;
 
@@ -39,6 +42,8 @@ pub(super) struct Api {
     /// Held while a client is made, so that a hanging attempt is not joined by others.
     connecting: Arc<tokio::sync::Mutex<()>>,
     rate_limit: Mutex<Option<RateLimit>>,
+    /// Holds whatever goes wrong, and for whatever reason, to [`FAILURES_A_SECOND`].
+    failing: Mutex<Option<RateLimit>>,
     requests: IntCounterVec,
     deadline: Duration,
 }
@@ -78,6 +83,8 @@ pub(super) struct Failure {
     pub message: String,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
+    /// Whether the API server itself has said so.
+    pub from_api_server: bool,
 }
 
 /// The kinds of failure that call for different reactions.
@@ -93,9 +100,10 @@ pub(super) enum Cause {
     Missing,
     /// 409: it exists, or somebody else changes it.
     Conflict,
-    /// 408, 429 or 5xx: the server cannot now.
+    /// The server cannot now, or it was not the API server that answered: 408, 429, 5xx, and all
+    /// that an API server does not say of a request like ours, such as a load balancer's redirects.
     Busy,
-    /// Any other answer: the request is wrong, and will be again.
+    /// The API server says that the request is wrong; it will be again.
     Refused,
 }
 
@@ -151,6 +159,7 @@ impl Api {
             client: Mutex::new(None),
             connecting: Arc::default(),
             rate_limit: Mutex::new(rate_limit),
+            failing: Mutex::new(None),
             requests,
             deadline: DEADLINE,
         }
@@ -158,7 +167,8 @@ impl Api {
 
     /// Makes a request and reads its answer.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
-        self.wait_for_token().await;
+        wait_for_token(&self.rate_limit).await;
+        wait_for_token(&self.failing).await;
         let answer = timeout(self.deadline, self.exchange(call)).await;
         let late = || unreachable(&format_args!("no answer within {:?}", self.deadline));
         let answer = answer.unwrap_or_else(|_| Err(late()));
@@ -171,6 +181,7 @@ impl Api {
             .with_label_values(&[verb, resource, code])
             .inc();
         let result = answer.and_then(|(status, headers, body)| understand(status, &headers, &body));
+        self.pace_failures(result.is_err());
         if let Err(failure) = &result {
             debug!(request = %call.right, %failure, "Request failed");
             if matches!(failure.cause, Cause::Unreachable | Cause::Unauthorized) {
@@ -180,13 +191,15 @@ impl Api {
         result
     }
 
-    async fn wait_for_token(&self) {
-        let now = Instant::now();
-        let ready = lock(&self.rate_limit)
-            .as_mut()
-            .map(|rate_limit| rate_limit.take(now.into_std()));
-        if let Some(ready) = ready {
-            sleep_until(Instant::from_std(ready)).await;
+    fn pace_failures(&self, failed: bool) {
+        let mut failing = lock(&self.failing);
+        if !failed {
+            *failing = None;
+        } else if failing.is_none() {
+            let now = Instant::now().into_std();
+            let mut pace = RateLimit::new(FAILURES_A_SECOND, 1.0, now);
+            pace.take(now);
+            *failing = Some(pace);
         }
     }
 
@@ -226,6 +239,16 @@ impl Api {
     }
 }
 
+async fn wait_for_token(rate_limit: &Mutex<Option<RateLimit>>) {
+    let now = Instant::now();
+    let ready = lock(rate_limit)
+        .as_mut()
+        .map(|rate_limit| rate_limit.take(now.into_std()));
+    if let Some(ready) = ready {
+        sleep_until(Instant::from_std(ready)).await;
+    }
+}
+
 /// A poisoned lock guards a whole value all the same: nothing is left half-changed under it.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -259,6 +282,7 @@ fn request(call: &Call) -> anyhow::Result<Request<Body>> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ApiStatus {
+    kind: String,
     message: String,
     details: Option<Details>,
 }
@@ -287,6 +311,8 @@ fn understand<T: DeserializeOwned>(
         });
     }
     let said: ApiStatus = serde_json::from_slice(body).unwrap_or_default();
+    // And not a load balancer, or a proxy.
+    let from_api_server = said.kind == "Status";
     let details = said.details.unwrap_or_default();
     let in_header = headers
         .get(RETRY_AFTER)
@@ -303,8 +329,8 @@ fn understand<T: DeserializeOwned>(
         403 => Cause::Forbidden,
         404 | 410 => Cause::Missing,
         409 => Cause::Conflict,
-        408 | 429 | 500.. => Cause::Busy,
-        _ => Cause::Refused,
+        400 | 405 | 406 | 413 | 415 | 422 if from_api_server => Cause::Refused,
+        _ => Cause::Busy,
     };
     let message = if said.message.is_empty() {
         status.to_string()
@@ -315,6 +341,7 @@ fn understand<T: DeserializeOwned>(
         cause,
         message,
         retry_after: in_header.or(in_body).map(Duration::from_secs),
+        from_api_server,
     })
 }
 
@@ -331,6 +358,7 @@ fn unreachable(error: &(impl fmt::Display + ?Sized)) -> Failure {
         cause: Cause::Unreachable,
         message: cut(error.to_string()),
         retry_after: None,
+        from_api_server: false,
     }
 }
 

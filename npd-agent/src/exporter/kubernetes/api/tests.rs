@@ -229,7 +229,10 @@ async fn answers_are_told_apart() {
             r#"{"details":{"causes":[{"reason":"NamespaceTerminating"}]}}"#,
         ),
         ScriptedAnswer::Whole("403 Forbidden", "nope"),
-        ScriptedAnswer::Whole("422 Nope", ""),
+        ScriptedAnswer::Whole("422 Nope", r#"{"kind":"Status"}"#),
+        ScriptedAnswer::Whole("422 Nope", "a proxy says so"),
+        ScriptedAnswer::Whole("308 Over There\r\nlocation: /", ""),
+        ScriptedAnswer::Whole("451 Legal", r#"{"kind":"Status"}"#),
         ScriptedAnswer::Whole("200 OK", "<html>"),
     ])
     .await;
@@ -252,12 +255,17 @@ async fn answers_are_told_apart() {
     );
     check(call(&api).await, Cause::Missing, "403 Forbidden", None);
     check(call(&api).await, Cause::Forbidden, "403 Forbidden", None);
+    let wrong = "422 Unprocessable Entity";
+    check(call(&api).await, Cause::Refused, wrong, None);
+    check(call(&api).await, Cause::Busy, wrong, None);
     check(
         call(&api).await,
-        Cause::Refused,
-        "422 Unprocessable Entity",
+        Cause::Busy,
+        "308 Permanent Redirect",
         None,
     );
+    let legal = "451 Unavailable For Legal Reasons";
+    check(call(&api).await, Cause::Busy, legal, None);
     let html = "the answer is no JSON that makes sense: expected value at line 1 column 1";
     check(call(&api).await, Cause::Unreachable, html, None);
 }

@@ -40,6 +40,8 @@ pub(super) struct CountedEvent {
     /// Whether the server has an Event of this name.
     pub(super) created: bool,
     pub(super) place: WriteStage,
+    /// How many requests had succeeded when it was first forbidden.
+    pub(super) forbidden_after: Option<u64>,
     pace: Duration,
     written: Option<Instant>,
     /// When it last happened.
@@ -86,6 +88,7 @@ impl CountedEvent {
             acknowledged: 0,
             created: false,
             place: WriteStage::Fresh,
+            forbidden_after: None,
             pace: FIRST_PACE,
             written: None,
             seen: now,
@@ -111,6 +114,7 @@ impl CountedEvent {
     /// The server knows of `count`. Its pace widens while it keeps happening.
     pub(super) fn delivered(&mut self, count: u64, now: Instant) {
         self.created = true;
+        self.forbidden_after = None;
         self.acknowledged = count;
         let calm = self
             .written

@@ -258,6 +258,18 @@ impl Correlator {
         self.enqueue(delivery.id, now);
     }
 
+    /// The server forbids it, and perhaps not for long: to be tried again, unless one of the
+    /// `successes` has come since it was first forbidden.
+    pub(super) fn doubted(&mut self, delivery: &Delivery, successes: u64, now: Instant) -> bool {
+        let fold = self.folds.get_mut(&delivery.id);
+        let first = fold.map(|fold| *fold.forbidden_after.get_or_insert(successes));
+        let doubted = first == Some(successes);
+        if doubted {
+            self.failed(delivery, now);
+        }
+        doubted
+    }
+
     /// The server has it already: an earlier try came through and its answer did not. Its count is
     /// to be written, for it may have grown.
     pub(super) fn exists(&mut self, delivery: &Delivery, now: Instant) {

@@ -205,7 +205,7 @@ async fn a_node_that_is_deleted_and_created_anew_is_followed() {
     assert_eq!(uids, ["uid-1", "uid-2"]);
     check(
         &lab,
-        &expect![[r#"
+        &expect![[r"
             0.000 GET /api/v1/nodes/n1 200
             0.000 PATCH /api/v1/nodes/n1/status 200
             0.000 POST /api/v1/namespaces/default/events 201
@@ -226,7 +226,7 @@ async fn a_node_that_is_deleted_and_created_anew_is_followed() {
             310.000 GET /api/v1/nodes/n1 200
             310.000 PATCH /api/v1/nodes/n1/status 200
             430.000 POST /api/v1/namespaces/default/events 201
-        "#]],
+        "]],
     );
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use expect_test::expect;
 
 use super::check;
-use super::lab::{Lab, Mood};
+use super::lab::Lab;
 use super::samples::deadlock;
+use super::server::Mood;
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed() {
@@ -83,42 +84,46 @@ async fn a_missing_permission_is_tried_again_slowly_once_that_is_sure() {
     check(
         &lab,
         &expect![[r"
-        0.000 GET /api/v1/nodes/n1 200
-        0.000 PATCH /api/v1/nodes/n1/status 403
-        0.000 POST /api/v1/namespaces/default/events 403
-        0.375 PATCH /api/v1/nodes/n1/status 403
-        0.375 POST /api/v1/namespaces/default/events 403
-        1.125 PATCH /api/v1/nodes/n1/status 403
-        1.125 POST /api/v1/namespaces/default/events 403
-        2.625 PATCH /api/v1/nodes/n1/status 403
-        2.625 POST /api/v1/namespaces/default/events 403
-        5.625 PATCH /api/v1/nodes/n1/status 403
-        5.625 POST /api/v1/namespaces/default/events 403
-        11.625 PATCH /api/v1/nodes/n1/status 403
-        11.625 POST /api/v1/namespaces/default/events 403
-        23.625 PATCH /api/v1/nodes/n1/status 403
-        23.625 POST /api/v1/namespaces/default/events 403
-        46.125 PATCH /api/v1/nodes/n1/status 403
-        46.125 POST /api/v1/namespaces/default/events 403
-        106.125 PATCH /api/v1/nodes/n1/status 403
-        106.125 POST /api/v1/namespaces/default/events 403
-        166.125 PATCH /api/v1/nodes/n1/status 403
-        166.125 POST /api/v1/namespaces/default/events 403
-        226.125 PATCH /api/v1/nodes/n1/status 403
-        226.125 POST /api/v1/namespaces/default/events 403
-        286.125 PATCH /api/v1/nodes/n1/status 403
-        286.125 POST /api/v1/namespaces/default/events 403
-        346.125 PATCH /api/v1/nodes/n1/status 403
-        346.125 POST /api/v1/namespaces/default/events 403
-        406.125 PATCH /api/v1/nodes/n1/status 403
-        406.125 POST /api/v1/namespaces/default/events 403
-        466.125 PATCH /api/v1/nodes/n1/status 403
-        466.125 POST /api/v1/namespaces/default/events 403
-        526.125 PATCH /api/v1/nodes/n1/status 403
-        526.125 POST /api/v1/namespaces/default/events 403
-        586.125 PATCH /api/v1/nodes/n1/status 403
-        586.125 POST /api/v1/namespaces/default/events 403
-    "]],
+            0.000 GET /api/v1/nodes/n1 200
+            0.000 PATCH /api/v1/nodes/n1/status 403
+            0.000 POST /api/v1/namespaces/default/events 403
+            0.500 PATCH /api/v1/nodes/n1/status 403
+            1.000 POST /api/v1/namespaces/default/events 403
+            1.500 PATCH /api/v1/nodes/n1/status 403
+            2.000 POST /api/v1/namespaces/default/events 403
+            3.000 PATCH /api/v1/nodes/n1/status 403
+            3.500 POST /api/v1/namespaces/default/events 403
+            6.000 PATCH /api/v1/nodes/n1/status 403
+            6.500 POST /api/v1/namespaces/default/events 403
+            11.000 PATCH /api/v1/nodes/n1/status 403
+            11.500 POST /api/v1/namespaces/default/events 403
+            16.000 PATCH /api/v1/nodes/n1/status 403
+            16.500 POST /api/v1/namespaces/default/events 403
+            21.000 PATCH /api/v1/nodes/n1/status 403
+            21.500 POST /api/v1/namespaces/default/events 403
+            26.000 PATCH /api/v1/nodes/n1/status 403
+            26.500 POST /api/v1/namespaces/default/events 403
+            31.000 PATCH /api/v1/nodes/n1/status 403
+            31.500 POST /api/v1/namespaces/default/events 403
+            91.000 PATCH /api/v1/nodes/n1/status 403
+            91.500 POST /api/v1/namespaces/default/events 403
+            151.000 PATCH /api/v1/nodes/n1/status 403
+            151.500 POST /api/v1/namespaces/default/events 403
+            211.000 PATCH /api/v1/nodes/n1/status 403
+            211.500 POST /api/v1/namespaces/default/events 403
+            271.000 PATCH /api/v1/nodes/n1/status 403
+            271.500 POST /api/v1/namespaces/default/events 403
+            331.000 PATCH /api/v1/nodes/n1/status 403
+            331.500 POST /api/v1/namespaces/default/events 403
+            391.000 PATCH /api/v1/nodes/n1/status 403
+            391.500 POST /api/v1/namespaces/default/events 403
+            451.000 PATCH /api/v1/nodes/n1/status 403
+            451.500 POST /api/v1/namespaces/default/events 403
+            511.000 PATCH /api/v1/nodes/n1/status 403
+            511.500 POST /api/v1/namespaces/default/events 403
+            571.000 PATCH /api/v1/nodes/n1/status 403
+            571.500 POST /api/v1/namespaces/default/events 403
+        "]],
     );
     expect!["patch nodes/status: 403 Forbidden: as told"].assert_eq(
         lab.status("kubernetes conditions")
@@ -174,16 +179,16 @@ async fn writing_works_without_the_permission_to_read() {
     check(
         &lab,
         &expect![[r"
-        0.000 GET /api/v1/nodes/n1 403
-        5.000 GET /api/v1/nodes/n1 403
-        10.000 GET /api/v1/nodes/n1 403
-        15.000 GET /api/v1/nodes/n1 403
-        20.000 GET /api/v1/nodes/n1 403
-        25.000 GET /api/v1/nodes/n1 403
-        30.000 GET /api/v1/nodes/n1 403
-        30.000 PATCH /api/v1/nodes/n1/status 200
-        30.000 POST /api/v1/namespaces/default/events 201
-    "]],
+            0.000 GET /api/v1/nodes/n1 403
+            5.000 GET /api/v1/nodes/n1 403
+            10.000 GET /api/v1/nodes/n1 403
+            15.000 GET /api/v1/nodes/n1 403
+            20.000 GET /api/v1/nodes/n1 403
+            25.000 GET /api/v1/nodes/n1 403
+            30.000 GET /api/v1/nodes/n1 403
+            30.500 PATCH /api/v1/nodes/n1/status 200
+            31.000 POST /api/v1/namespaces/default/events 201
+        "]],
     );
 }
 
@@ -202,10 +207,10 @@ async fn what_no_server_will_ever_take_is_dropped_and_counted() {
     check(
         &lab,
         &expect![[r"
-        0.000 GET /api/v1/nodes/n1 200
-        0.000 POST /api/v1/namespaces/default/events 422
-        0.000 POST /api/v1/namespaces/default/events 201
-    "]],
+            0.000 GET /api/v1/nodes/n1 200
+            0.000 POST /api/v1/namespaces/default/events 422
+            0.500 POST /api/v1/namespaces/default/events 201
+        "]],
     );
     assert_eq!(
         lab.metrics
@@ -230,9 +235,9 @@ async fn a_connection_that_died_silently_is_given_up_and_made_anew() {
     check(
         &lab,
         &expect![[r"
-        60.000 PATCH /api/v1/nodes/n1/status Silent
-        70.375 PATCH /api/v1/nodes/n1/status 200
-    "]],
+            60.000 PATCH /api/v1/nodes/n1/status Silent
+            70.500 PATCH /api/v1/nodes/n1/status 200
+        "]],
     );
     assert_eq!(lab.server().clients, 2);
 }
@@ -278,15 +283,15 @@ async fn answers_that_make_no_sense_or_get_lost_are_survived() {
     check(
         &lab,
         &expect![[r"
-        0.000 GET /api/v1/nodes/n1 Half
-        5.000 GET /api/v1/nodes/n1 500
-        10.000 GET /api/v1/nodes/n1 200
-        10.000 PATCH /api/v1/nodes/n1/status LoseAnswer
-        10.000 POST /api/v1/namespaces/default/events Half
-        10.375 PATCH /api/v1/nodes/n1/status LoseAnswer
-        10.375 POST /api/v1/namespaces/default/events 201
-        11.125 PATCH /api/v1/nodes/n1/status 200
-    "]],
+            0.000 GET /api/v1/nodes/n1 Half
+            5.000 GET /api/v1/nodes/n1 500
+            10.000 GET /api/v1/nodes/n1 200
+            10.000 PATCH /api/v1/nodes/n1/status LoseAnswer
+            10.000 POST /api/v1/namespaces/default/events Half
+            10.500 PATCH /api/v1/nodes/n1/status LoseAnswer
+            11.000 POST /api/v1/namespaces/default/events 201
+            11.250 PATCH /api/v1/nodes/n1/status 200
+        "]],
     );
     let server = lab.server();
     assert_eq!((server.events.len(), server.total()), (1, 2));
@@ -307,22 +312,22 @@ async fn the_first_answer_is_waited_for_as_the_flags_say() {
     check(
         &lab,
         &expect![[r"
-        0.000 GET /api/v1/nodes/n1 Reset
-        5.000 GET /api/v1/nodes/n1 Reset
-        10.000 GET /api/v1/nodes/n1 Reset
-        15.000 GET /api/v1/nodes/n1 Reset
-        20.000 GET /api/v1/nodes/n1 Reset
-        20.000 POST /api/v1/namespaces/default/events Reset
-        20.375 POST /api/v1/namespaces/default/events Reset
-        21.125 POST /api/v1/namespaces/default/events Reset
-        22.625 POST /api/v1/namespaces/default/events Reset
-        25.625 POST /api/v1/namespaces/default/events Reset
-        26.000 GET /api/v1/nodes/n1 Reset
-        31.625 POST /api/v1/namespaces/default/events Reset
-        38.000 GET /api/v1/nodes/n1 Reset
-        43.625 POST /api/v1/namespaces/default/events 201
-        60.500 GET /api/v1/nodes/n1 200
-        60.500 PATCH /api/v1/nodes/n1/status 200
-    "]],
+            0.000 GET /api/v1/nodes/n1 Reset
+            5.000 GET /api/v1/nodes/n1 Reset
+            10.000 GET /api/v1/nodes/n1 Reset
+            15.000 GET /api/v1/nodes/n1 Reset
+            20.000 GET /api/v1/nodes/n1 Reset
+            20.500 POST /api/v1/namespaces/default/events Reset
+            21.000 POST /api/v1/namespaces/default/events Reset
+            21.750 POST /api/v1/namespaces/default/events Reset
+            23.250 POST /api/v1/namespaces/default/events Reset
+            26.000 GET /api/v1/nodes/n1 Reset
+            26.500 POST /api/v1/namespaces/default/events Reset
+            32.500 POST /api/v1/namespaces/default/events Reset
+            38.000 GET /api/v1/nodes/n1 Reset
+            44.500 POST /api/v1/namespaces/default/events 201
+            60.500 GET /api/v1/nodes/n1 200
+            60.500 PATCH /api/v1/nodes/n1/status 200
+        "]],
     );
 }

@@ -3,8 +3,10 @@
 mod conditions;
 mod events;
 mod failures;
-mod lab;
+pub(crate) mod lab;
+mod outages;
 mod samples;
+pub(crate) mod server;
 
 use expect_test::Expect;
 use serde_json::Value;
