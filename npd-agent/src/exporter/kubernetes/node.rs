@@ -63,7 +63,7 @@ pub(super) struct NodeStatusRead {
 }
 
 /// A condition, as the API server shows it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct NodeCondition {
     /// Its type.

@@ -18,6 +18,8 @@ pub(super) struct Conditions {
     /// Every type that a monitor may report, now or later.
     declared: BTreeSet<Arc<str>>,
     current: BTreeMap<Arc<str>, Condition>,
+    /// What the server has of declared types that have not been reported yet.
+    standing: BTreeMap<String, NodeCondition>,
     /// Types that npd-agent wrote last, but that this process does not report, and their last heartbeat.
     /// They are from an earlier config, or from another agent on this node that has another config.
     suspected: BTreeMap<String, Option<Timestamp>>,
@@ -57,6 +59,17 @@ impl Conditions {
                 return false;
             }
         }
+        let standing = self.standing.remove(&*condition.r#type);
+        if let Some(shown) = standing
+            && known.is_none()
+        {
+            condition.keep_transition_of(&shown);
+            if condition.is_shown_as(&shown) {
+                self.current
+                    .insert(Arc::clone(&condition.r#type), condition);
+                return false;
+            }
+        }
         self.suspected.remove(&*condition.r#type);
         self.leftover.remove(&*condition.r#type);
         self.current
@@ -74,10 +87,7 @@ impl Conditions {
                 differs = true;
                 continue;
             };
-            let began = shown.last_transition_time.unwrap_or(condition.transition);
-            if shown.status == condition.status.to_string() && shown.reason == *condition.reason {
-                condition.transition = condition.transition.min(began);
-            }
+            condition.keep_transition_of(shown);
             differs |= !condition.is_shown_as(shown);
         }
         if differs {
@@ -85,6 +95,11 @@ impl Conditions {
         } else {
             self.written = self.changed;
         }
+        let unreported = self.declared.iter();
+        let unreported = unreported.filter(|r#type| !self.current.contains_key(*r#type));
+        self.standing = unreported
+            .filter_map(|r#type| Some((r#type.to_string(), node.condition(r#type)?.clone())))
+            .collect();
         self.leftover.clear();
         self.suspected = self
             .not_reported(node)
@@ -187,6 +202,14 @@ pub(super) fn removal(r#type: &str) -> Value {
 impl Condition {
     fn same_state(&self, other: &Self) -> bool {
         self.status == other.status && self.reason == other.reason
+    }
+
+    /// What stands unchanged began when the server says.
+    fn keep_transition_of(&mut self, shown: &NodeCondition) {
+        let unchanged = shown.status == self.status.to_string() && shown.reason == *self.reason;
+        if let Some(began) = shown.last_transition_time.filter(|_| unchanged) {
+            self.transition = self.transition.min(began);
+        }
     }
 
     fn is_shown_as(&self, shown: &NodeCondition) -> bool {

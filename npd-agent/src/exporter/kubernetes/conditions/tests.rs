@@ -168,6 +168,36 @@ fn a_restart_finds_its_conditions_and_writes_nothing() {
 }
 
 #[test]
+fn what_is_reported_after_the_server_was_asked_keeps_its_transition_too() {
+    let mut conditions = declared();
+    conditions.learn(&node(&[
+        "KernelDeadlock True TaskHung 7 node-problem-detector",
+        "ReadonlyFilesystem True Broken 7 node-problem-detector",
+    ]));
+    assert!(
+        !conditions.is_dirty(),
+        "it stands until somebody has looked"
+    );
+    assert!(
+        !conditions.set(&deadlock(true, 500)),
+        "it stands there already"
+    );
+    assert!(conditions.set(&condition(
+        "ReadonlyFilesystem",
+        ConditionStatus::False,
+        "Fine",
+        501
+    )));
+    check(
+        &conditions,
+        &expect![[r"
+        dirty
+        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:07Z,message:about TaskHung,reason:TaskHung,status:True,type:KernelDeadlock}
+        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:08:21Z,message:about Fine,reason:Fine,status:False,type:ReadonlyFilesystem}"]],
+    );
+}
+
+#[test]
 fn a_restart_writes_what_differs() {
     let mut conditions = declared();
     conditions.set(&deadlock(false, 500));
