@@ -1,6 +1,7 @@
 //! The vocabulary: what a monitor finds, and what the cluster is told about it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -70,6 +71,16 @@ pub struct Healthy {
     pub reason: Arc<str>,
     /// The message while all is well.
     pub message: String,
+}
+
+/// A part of a monitor that looks at the node by itself: a log, a plugin's rule, a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observer {
+    /// Tells it apart from the others of its config file. Claims that end with the agent have it as
+    /// the beginning of their claimant.
+    pub name: Arc<str>,
+    /// The conditions that are not known before it has looked.
+    pub conditions: BTreeSet<Arc<str>>,
 }
 
 /// A pod that a problem hit.

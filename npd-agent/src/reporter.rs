@@ -35,6 +35,20 @@ pub enum Report {
     },
     /// The probe of this name is gone: kernel text reports again.
     NotWatching(&'static str),
+    /// An observer has looked for the first time: what it has not claimed is not so.
+    Looked {
+        /// Its config file.
+        monitor: Arc<str>,
+        /// Its name there.
+        observer: Arc<str>,
+    },
+    /// An observer cannot look, and leaves its conditions to others.
+    Blind {
+        /// Its config file.
+        monitor: Arc<str>,
+        /// Its name there.
+        observer: Arc<str>,
+    },
     /// What a probe wants to know after a restart of the agent.
     Remember {
         /// The probe's name.
@@ -165,6 +179,12 @@ impl Reporter {
             .send(report)
             .await
             .context("reporting to the hub, which has stopped")
+    }
+
+    /// Says that an observer of the file `monitor` has looked. To say it again does no harm.
+    pub async fn looked(&self, monitor: &Arc<str>, observer: &Arc<str>) -> anyhow::Result<()> {
+        let (monitor, observer) = (Arc::clone(monitor), Arc::clone(observer));
+        self.send(Report::Looked { monitor, observer }).await
     }
 
     /// Reports what was seen, and counts it as a match of its rule if the problem is there. Every

@@ -40,6 +40,10 @@ pub struct StatusModel {
     pub probes: BTreeMap<String, ProbeState>,
     /// The exporters that run, and what each has to say about itself.
     pub exporters: BTreeMap<String, String>,
+    /// The conditions that are not published yet, because those who watch over them have not looked,
+    /// and who that is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<Arc<str>, Vec<String>>,
     /// For `/conditions`.
     #[serde(skip)]
     pub conditions: Vec<Condition>,
@@ -124,6 +128,7 @@ impl StatusPage {
             plugins: BTreeMap::new(),
             probes: BTreeMap::new(),
             exporters: BTreeMap::new(),
+            unseen: BTreeMap::new(),
             conditions: Vec::new(),
             events: VecDeque::new(),
         }))

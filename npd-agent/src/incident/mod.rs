@@ -128,6 +128,11 @@ impl Incidents {
         self.held.front().map(|(due, _)| *due)
     }
 
+    /// When every text that is held now will have waited long enough.
+    pub fn last_expiry(&self) -> Option<Instant> {
+        self.held.back().map(|(due, _)| *due)
+    }
+
     /// Texts that no probe came for.
     pub fn expire(&mut self, now: Instant) -> Vec<Finding> {
         self.reported.retain(|_, reported| reported.answers(now));

@@ -3,14 +3,19 @@
 //! Monitors *claim* that a problem is there. A condition is true while anyone claims so, unknown
 //! while nobody does but someone cannot tell, and false otherwise. The newest claim is the one
 //! shown. The ledger is pure: no clock, no I/O.
+//!
+//! A condition is [published](observers) when it is known: at once if it is true, and otherwise not
+//! before everyone who may find it true has looked.
 
+mod observers;
 mod saved;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::observers::{FirstLook, ObserverName};
 pub use self::saved::SavedClaim;
 use crate::go::quote::quote;
 use crate::problem::{
@@ -31,8 +36,10 @@ pub struct Ledger {
 struct ConditionEntry {
     shown: Condition,
     healthy: Healthy,
-    /// False until a monitor that skips its initial status has had a first result.
+    /// Whether it is known, so that others are shown it.
     published: bool,
+    /// Those who may find it true.
+    observers: BTreeMap<ObserverName, FirstLook>,
     /// In order of their beginning.
     claims: Vec<Claim>,
 }
@@ -63,30 +70,6 @@ pub struct Outcome {
 }
 
 impl Ledger {
-    /// Adds a condition in its healthy state. The first to declare a type words its healthy state.
-    /// Returns the condition if it is to be shown at once.
-    pub fn declare(
-        &mut self,
-        healthy: Healthy,
-        publish: bool,
-        now: Timestamp,
-    ) -> Option<Condition> {
-        if let Some(entry) = self.entry(&healthy.r#type) {
-            let first_shown = publish && !entry.published;
-            entry.published |= publish;
-            return first_shown.then(|| entry.shown.clone());
-        }
-        let shown = healthy.condition(now);
-        let entry = ConditionEntry {
-            shown: shown.clone(),
-            healthy,
-            published: publish,
-            claims: Vec::new(),
-        };
-        self.entries.push(entry);
-        publish.then_some(shown)
-    }
-
     /// The conditions to show, in the order of their declaration.
     pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
         self.entries
@@ -129,11 +112,7 @@ impl Ledger {
                 ..Outcome::default()
             };
         }
-        let first = !std::mem::replace(&mut entry.published, true);
-        let mut outcome = entry.show(timestamp, message_is_news, withdrawn);
-        if first && outcome.condition.is_none() {
-            outcome.condition = Some(entry.shown.clone());
-        }
+        let mut outcome = entry.update(timestamp, message_is_news, withdrawn);
         if let Some(event) = &mut outcome.event {
             event.pod = pod;
         }
@@ -155,7 +134,7 @@ impl Ledger {
                 .claims
                 .retain(|claim| claim.subject.as_ref() != Some(subject));
             if entry.claims.len() < before {
-                outcomes.push(entry.show(now, false, true));
+                outcomes.push(entry.update(now, false, true));
             }
         }
         outcomes.retain(|outcome| *outcome != Outcome::default());

@@ -21,7 +21,7 @@ pub struct SavedClaim {
     pub monitor: Arc<str>,
     /// The reason given.
     pub reason: Arc<str>,
-    claimant: String,
+    pub(super) claimant: String,
     subject: Option<Subject>,
     message: String,
     since: Timestamp,
@@ -85,7 +85,7 @@ impl Ledger {
             };
             let before = entry.claims.len();
             entry.claims.retain(|claim| !outdated(claim));
-            (entry.claims.len() < before).then(|| entry.show(now, false, true))
+            (entry.claims.len() < before).then(|| entry.update(now, false, true))
         };
         answered
             .filter_map(withdraw)

@@ -8,13 +8,13 @@ pub mod log;
 pub mod plugin;
 pub mod stats;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::config_file::{ConfigFile, FileCheck};
 use crate::go::json::ConfigProblem;
 pub use crate::problem::Task;
-use crate::problem::{Healthy, Problem, Watched};
+use crate::problem::{Healthy, Observer, Problem, Watched};
 use crate::reporter::Reporter;
 
 /// What the config files of one kind make.
@@ -66,8 +66,42 @@ pub struct Declaration {
     pub conditions: Vec<Healthy>,
     /// Its rules' problems, so that their metrics exist from the start.
     pub problems: Vec<Arc<Problem>>,
-    /// Whether conditions are shown before the first result (not with `skip_initial_status`).
-    pub publish_at_start: bool,
+    /// Who has to look before the conditions are known.
+    pub observers: Vec<Observer>,
+    /// Whether each finding brings `problem_gauge` up to date for all conditions of the file and not
+    /// only for its own, as NPD's custom plugins do.
+    pub gauges_all: bool,
+}
+
+impl Declaration {
+    /// The observers of a file whose rules look one by one, given by name and condition. A condition
+    /// without a rule is known when all rules have looked.
+    pub fn observers(
+        conditions: &[Healthy],
+        rules: impl IntoIterator<Item = (Arc<str>, Option<Arc<str>>)>,
+    ) -> Vec<Observer> {
+        let mut observers = BTreeMap::<Arc<str>, BTreeSet<Arc<str>>>::new();
+        for (name, condition) in rules {
+            observers.entry(name).or_default().extend(condition);
+        }
+        let with_rule: BTreeSet<_> = observers.values().flatten().cloned().collect();
+        let types = conditions.iter().map(|healthy| &healthy.r#type);
+        let without_rule: BTreeSet<_> =
+            types.filter(|t| !with_rule.contains(*t)).cloned().collect();
+        let observer = |(name, mut conditions): (_, BTreeSet<_>)| {
+            conditions.extend(without_rule.iter().cloned());
+            Observer { name, conditions }
+        };
+        observers.into_iter().map(observer).collect()
+    }
+
+    /// Says that all observers of the file have looked.
+    pub async fn all_looked(&self, reporter: &Reporter) -> anyhow::Result<()> {
+        for observer in &self.observers {
+            reporter.looked(&self.monitor, &observer.name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The types of every condition that `monitors` may report, now or later.

@@ -1,5 +1,6 @@
 //! Stories about one condition, told as findings and checked as what the cluster is told.
 
+mod observers;
 mod restart;
 
 use std::fmt::Write as _;
@@ -57,7 +58,8 @@ fn second(at: i64) -> Timestamp {
 
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.declare(healthy(), true, second(0));
+    ledger.declare(&Arc::from("monitor.json"), healthy(), &[], second(0));
+    assert_eq!(ledger.begin(second(0)).len(), 1);
     ledger
 }
 
@@ -283,16 +285,6 @@ fn an_undeclared_condition_is_dropped_as_in_npd() {
         ledger.apply(finding(1, "", "A", True, "a")),
         Outcome::default()
     );
-}
-
-#[test]
-fn a_skipped_initial_status_appears_with_the_first_result() {
-    let mut ledger = Ledger::default();
-    assert_eq!(ledger.declare(healthy(), false, second(0)), None);
-    assert_eq!(ledger.conditions().count(), 0);
-    let reported = tell(&ledger.apply(finding(1, "rule 0", "Down", False, "ok")));
-    assert_eq!(reported.trim(), "False since 0 AllWell: node is well");
-    assert_eq!(ledger.conditions().count(), 1);
 }
 
 #[test]

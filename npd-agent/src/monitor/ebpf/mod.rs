@@ -118,6 +118,13 @@ impl Monitor for EbpfMonitor {
             for probe in PROBES {
                 reporter.send(Report::NotWatching(probe.name)).await?;
             }
+            for declaration in &self.declarations {
+                for observer in &declaration.observers {
+                    let monitor = Arc::clone(&declaration.monitor);
+                    let observer = Arc::clone(&observer.name);
+                    reporter.send(Report::Blind { monitor, observer }).await?;
+                }
+            }
             ended
         })
     }

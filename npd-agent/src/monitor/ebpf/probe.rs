@@ -290,6 +290,31 @@ impl ProbeContext {
         self.reporter.send(watching).await
     }
 
+    /// Says that the probe has looked for the first time: what it has not claimed is not so.
+    pub async fn looked(&self) -> anyhow::Result<()> {
+        for monitor in self.files() {
+            let observer = Arc::from(self.probe.name);
+            self.reporter.looked(&monitor, &observer).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that the probe cannot look, and leaves its conditions to others, as the kernel's log.
+    pub async fn is_blind(&self) -> anyhow::Result<()> {
+        for monitor in self.files() {
+            let observer = Arc::from(self.probe.name);
+            let blind = Report::Blind { monitor, observer };
+            self.reporter.send(blind).await?;
+        }
+        Ok(())
+    }
+
+    /// The config files that name the probe.
+    fn files(&self) -> BTreeSet<Arc<str>> {
+        let rules = self.rules.iter();
+        rules.map(|rule| Arc::clone(&rule.monitor)).collect()
+    }
+
     /// Says how the probe sees (`raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`), and why not
     /// in a better way.
     pub fn set_backend(&self, backend: &'static str, reason: Option<String>) {

@@ -32,10 +32,20 @@ pub(super) struct RunningProbe {
     pub(super) records: mpsc::Sender<ProbeRecord>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
+    /// What it says of its first look.
+    pub(super) look: LookState,
     /// What the probe has left for the next one.
     memories: BTreeMap<String, Value>,
     /// Must live as long as the probe.
     _attached: watch::Sender<Attached>,
+}
+
+/// Whether a probe has looked for the first time, as far as it has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LookState {
+    Awaited,
+    Looked,
+    Blind,
 }
 
 /// A machine on which nothing runs yet.
@@ -121,6 +131,7 @@ impl FakeMachine {
             records,
             reports,
             probe,
+            look: LookState::Awaited,
             memories: self.memories,
             _attached: attached,
         }
@@ -172,6 +183,8 @@ impl RunningProbe {
                 Report::Remember { probe, memory } => {
                     self.memories.insert(probe.to_owned(), memory);
                 }
+                Report::Looked { .. } => self.look = LookState::Looked,
+                Report::Blind { .. } => self.look = LookState::Blind,
                 report => heard.push(reported(report)),
             }
         }
@@ -191,9 +204,7 @@ fn reported(report: Report) -> String {
         Report::Recovered { subject, .. } => format!("Recovered: {subject}"),
         Report::Watching { probe, .. } => format!("Watching: {probe}"),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
-        other @ (Report::NotWatching(_) | Report::Progress { .. } | Report::Remember { .. }) => {
-            format!("{other:?}")
-        }
+        other => format!("{other:?}"),
     }
 }
 

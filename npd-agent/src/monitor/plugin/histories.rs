@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::config::CheckedPluginConfig;
+use super::config::{CheckedPluginConfig, rule_name};
 use super::result::{PluginResult, answer, text};
 use super::threshold::Debounce;
 use crate::exec::{Abandoned, Finished, RunError};
@@ -37,7 +37,9 @@ pub(super) struct Histories<'a> {
 /// One rule.
 struct History {
     /// Its key in `/status`, and its name as a claimant.
-    name: String,
+    name: Arc<str>,
+    /// Whether it is said that the rule has a result.
+    looked: bool,
     steady: Debounce,
     last: Option<ConditionStatus>,
     timeouts: u64,
@@ -63,7 +65,8 @@ impl<'a> Histories<'a> {
             .iter()
             .enumerate()
             .map(|(index, rule)| History {
-                name: format!("rules[{index}]"),
+                name: rule_name(index),
+                looked: false,
                 steady: Debounce::new(rule.thresholds),
                 last: None,
                 timeouts: 0,
@@ -100,7 +103,10 @@ impl<'a> Histories<'a> {
         let path = &self.config.rules[rule].path;
         let answer = answer(&ran.outcome, path, self.config.max_output);
         self.log(&ran, &answer);
-        self.tell(rule, answer).await?;
+        // NPD would wait for it and have no result, so that it is no first result either. It may
+        // be the very problem that an earlier agent has told of.
+        let is_result = rest.is_none();
+        self.tell(rule, answer, is_result).await?;
         Ok(rest)
     }
 
@@ -108,7 +114,8 @@ impl<'a> Histories<'a> {
     pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
         let path = &self.config.rules[rule].path;
         let answer = PluginResult::hung(path, self.rules[rule].abandoned, self.config.max_output);
-        self.tell(rule, answer).await
+        // It is given up, so that this is all that will ever be known.
+        self.tell(rule, answer, true).await
     }
 
     /// Handles the end of a run that had survived SIGKILL.
@@ -124,7 +131,12 @@ impl<'a> Histories<'a> {
         });
     }
 
-    async fn tell(&mut self, rule: usize, answer: PluginResult) -> anyhow::Result<()> {
+    async fn tell(
+        &mut self,
+        rule: usize,
+        answer: PluginResult,
+        is_result: bool,
+    ) -> anyhow::Result<()> {
         let PluginResult { present, message } = answer;
         let timestamp = Timestamp::now();
         let problem = &self.config.rules[rule].problem;
@@ -152,13 +164,19 @@ impl<'a> Histories<'a> {
             present,
             timestamp,
             message,
-            claimant: history.name.clone(),
+            claimant: history.name.to_string(),
             subject: None,
             witness: Witness::Other,
             pod: None,
             occurrence: None,
         };
-        self.reporter.found(finding).await
+        let first = is_result && !std::mem::replace(&mut history.looked, is_result);
+        let name = Arc::clone(&history.name);
+        self.reporter.found(finding).await?;
+        if first {
+            self.reporter.looked(&self.config.name, &name).await?;
+        }
+        Ok(())
     }
 
     /// Logs why a plugin fails, when it begins to fail; later failures are not logged.

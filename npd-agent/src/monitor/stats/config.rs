@@ -157,6 +157,11 @@ impl Checker<'_> {
                 .note("", "no metric is asked for; nothing is collected");
         }
         self.names.append(&mut self.own.clone());
+        let observers = rules.iter().enumerate().map(|(index, rule)| {
+            let condition = rule.problem.condition.clone();
+            (StatsRule::name(index), condition)
+        });
+        let observers = Declaration::observers(&conditions, observers);
         let file = &self.check.file.name;
         let problems = rules.iter().map(|rule| Arc::clone(&rule.problem)).collect();
         Ok(StatsMonitor {
@@ -169,7 +174,8 @@ impl Checker<'_> {
                 source: Arc::from(source.as_deref().unwrap_or(DEFAULT_SOURCE)),
                 conditions,
                 problems,
-                publish_at_start: true,
+                observers,
+                gauges_all: false,
             },
             names: self.own,
             reserved: false,

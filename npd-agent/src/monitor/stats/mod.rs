@@ -38,7 +38,7 @@ use self::collector_task::CollectorTask;
 use self::config::{SectionConfig, StatsConfig};
 use self::exported::Names;
 use self::metric::{Collect, Metric, Sample};
-use self::rule::StatsRule;
+use self::rule::{FirstResult, StatsRule};
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::go::json::ConfigProblem;
 use crate::problem::{Finding, Forever, Witness};
@@ -191,6 +191,7 @@ impl StatsMonitor {
         let mut roots = reporter.node.roots.clone();
         roots.proc = self.proc.clone().unwrap_or(roots.proc);
         let mut states: Vec<Option<Result<(), String>>> = vec![None; self.collectors.len()];
+        let mut looked = vec![false; self.rules.len()];
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -203,6 +204,9 @@ impl StatsMonitor {
                         for finding in self.evaluate(&sample) {
                             reporter.found(finding).await?;
                         }
+                        for rule in self.first_results(&mut looked) {
+                            reporter.looked(&self.file, &rule).await?;
+                        }
                         sample.error
                     }
                     Err(error) => Some(error),
@@ -214,6 +218,17 @@ impl StatsMonitor {
                 }
             }
         }
+    }
+
+    /// The rules that have a first result, and are not yet among those that `looked`.
+    fn first_results(&self, looked: &mut [bool]) -> Vec<Arc<str>> {
+        let rules = self.rules.iter().enumerate().zip(looked);
+        let news = rules.filter_map(|((index, rule), looked)| {
+            let reached = rule.first_result == FirstResult::Reached;
+            let news = reached && !std::mem::replace(looked, reached);
+            news.then(|| StatsRule::name(index))
+        });
+        news.collect()
     }
 
     /// Reports that a section can or cannot be collected. Called when this changes.
@@ -241,7 +256,7 @@ impl StatsMonitor {
                 present: change.present,
                 timestamp: Timestamp::now(),
                 message: change.message,
-                claimant: format!("rule {index} {}", change.series),
+                claimant: format!("{} {}", StatsRule::name(index), change.series),
                 subject: None,
                 witness: Witness::Other,
                 pod: None,

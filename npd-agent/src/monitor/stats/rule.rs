@@ -51,6 +51,20 @@ pub struct StatsRule {
     pub lasting: Duration,
     /// Since when each series has been out of bounds, and whether this was reported.
     pub state: BTreeMap<Labels, (Instant, bool)>,
+    /// Whether the rule has a first result.
+    pub first_result: FirstResult,
+}
+
+/// Whether it is known how a rule's series stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstResult {
+    /// No sample yet.
+    #[default]
+    None,
+    /// One that had no series. Some metrics are differences, and need two.
+    Empty,
+    /// All series have been seen, and none is about to be a problem.
+    Reached,
 }
 
 /// A change of one series.
@@ -97,6 +111,7 @@ impl StatsRuleConfig {
             below: self.below,
             lasting: self.r#for.0,
             state: BTreeMap::new(),
+            first_result: FirstResult::None,
         })
     }
 
@@ -125,6 +140,11 @@ impl StatsRuleConfig {
 type Target = (&'static Metric, Vec<(usize, String)>);
 
 impl StatsRule {
+    /// How a rule is called as an observer; its claimants are this and a series.
+    pub fn name(index: usize) -> Arc<str> {
+        Arc::from(format!("rule {index}"))
+    }
+
     /// Compares the metric's series with the bounds. If a series is missing from a complete sample, its
     /// device is gone, and its problem ends.
     pub fn evaluate(&mut self, sample: &Sample, now: Instant) -> Vec<Change> {
@@ -168,7 +188,20 @@ impl StatsRule {
             }
             !over
         });
+        self.note_result(sample, fine.len() + bad.len());
         changes
+    }
+
+    /// A series that is out of bounds, but not for long enough to be told, may have been so before
+    /// the agent was started: until it is told or is over, it is not known whether all is well.
+    fn note_result(&mut self, sample: &Sample, seen: usize) {
+        if sample.error.is_some() || self.state.values().any(|(_, reported)| !reported) {
+            return;
+        }
+        self.first_result = match self.first_result {
+            FirstResult::None if seen == 0 => FirstResult::Empty,
+            _ => FirstResult::Reached,
+        };
     }
 
     fn concerns(&self, series: &MetricSeries) -> bool {
@@ -225,6 +258,7 @@ mod tests {
             below: None,
             lasting: Duration::from_mins(1),
             state: BTreeMap::new(),
+            first_result: FirstResult::None,
         }
     }
 
@@ -280,6 +314,33 @@ mod tests {
         assert_eq!(at(8, &sda(91.0)), reported(True, "91, above 90"));
         // The disk is pulled: what is not there cannot be too full.
         assert_eq!(at(9, &disks(&[])), reported(False, "within bounds"));
+    }
+
+    /// The first result after each of these samples, a minute apart.
+    #[track_caller]
+    fn check_first_results(samples: &[Sample], expect: &[FirstResult]) {
+        let (mut rule, start) = (rule(), Instant::now());
+        let results = samples.iter().zip(0..).map(|(sample, minutes)| {
+            rule.evaluate(sample, start + Duration::from_mins(minutes));
+            rule.first_result
+        });
+        assert_eq!(results.collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn there_is_a_result_when_nothing_is_about_to_be_a_problem() {
+        use FirstResult::{Empty, None, Reached};
+        check_first_results(&[sda(50.0), blind()], &[Reached, Reached]);
+        check_first_results(&[blind(), sda(50.0)], &[None, Reached]);
+        // It may have been full for hours.
+        check_first_results(&[sda(95.0), sda(95.0)], &[None, Reached]);
+        check_first_results(&[sda(95.0), sda(50.0)], &[None, Reached]);
+        // A difference has no first value.
+        check_first_results(
+            &[disks(&[]), sda(95.0), sda(95.0)],
+            &[Empty, Empty, Reached],
+        );
+        check_first_results(&[disks(&[]), disks(&[])], &[Empty, Reached]);
     }
 
     #[test]

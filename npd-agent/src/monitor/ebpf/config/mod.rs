@@ -145,13 +145,19 @@ pub(super) fn load(
         };
         rules.push((probe, rule));
     }
+    let observers = rules.iter().map(|(probe, rule)| {
+        let condition = rule.problem.condition.clone();
+        (Arc::from(probe.name), condition)
+    });
+    let observers = Declaration::observers(&conditions, observers);
     Ok(CheckedEbpfConfig {
         declaration: Declaration {
             monitor: Arc::clone(&file.name),
             source,
             conditions,
             problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),
-            publish_at_start: true,
+            observers,
+            gauges_all: false,
         },
         settings: ProbeSettings {
             hung_task_threshold: config.plugin_config.hung_task_threshold.0,

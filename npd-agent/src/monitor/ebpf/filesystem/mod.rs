@@ -161,6 +161,8 @@ struct FilesystemProbe {
     paths: Vec<PathBuf>,
     mountinfo: Option<WatchedMountinfo>,
     source_is_up: Option<bool>,
+    /// Whether it is said that the mount table was read.
+    looked: bool,
     /// When to read the mount table next, and before when not to.
     due: Instant,
     not_before: Instant,
@@ -189,6 +191,7 @@ impl FilesystemProbe {
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,
+            looked: false,
             due: now,
             not_before: now,
             strangers: BTreeSet::new(),
@@ -282,6 +285,9 @@ impl FilesystemProbe {
         well.extend(self.gone(watch));
         self.compare_counts(watch, now).await?;
         self.settle(watch, well).await?;
+        if self.source_is_up == Some(true) && !std::mem::replace(&mut self.looked, true) {
+            watch.looked().await?;
+        }
         let cost = now.elapsed();
         let pace = match (self.reports.any_fault(), self.sees_errors) {
             (true, _) => PACE_FAULTY,

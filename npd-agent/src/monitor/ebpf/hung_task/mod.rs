@@ -108,6 +108,10 @@ struct Tasks {
     due_hanging: Instant,
     reconciler: Reconciler,
     due_counter: Instant,
+    /// When tasks were first looked at, and whether it is said that it is known which of those that
+    /// slept then hang.
+    began: Option<Instant>,
+    looked: bool,
 }
 
 impl Tasks {
@@ -128,6 +132,8 @@ impl Tasks {
             due_hanging: now,
             reconciler: Reconciler::from(hung_tasks(&roots.proc)),
             due_counter: now,
+            began: None,
+            looked: false,
         }
     }
 
@@ -143,7 +149,7 @@ impl Tasks {
         let reasons: Vec<String> = refused.into_iter().chain(self.dim.clone()).collect();
         watch.set_backend(backend, (!reasons.is_empty()).then(|| reasons.join("; ")));
         if ["kmsg", "none"].contains(&backend) {
-            return Ok(());
+            return watch.is_blind().await;
         }
         watch.answers().await
     }
@@ -231,6 +237,11 @@ impl Tasks {
             };
             self.due = Instant::now() + self.pace.max(rest);
         }
+        let began = *self.began.get_or_insert(now);
+        let blind_until = match found {
+            Ok(None) => Some(began + about::silence(&self.proc)),
+            _ => None,
+        };
         let changes = match found {
             Ok(Some(found)) => self.saw(all, found, &claimed, now),
             Ok(None) => TaskChanges {
@@ -246,7 +257,17 @@ impl Tasks {
                 return self.report_backend(watch).await;
             }
         };
-        self.report(watch, changes, None).await
+        self.report(watch, changes, None).await?;
+        // A task that slept at the first look may have hung for hours: it counts as hung after the
+        // threshold, or when khungtaskd has had the time to tell.
+        let decided = match blind_until {
+            Some(until) => until <= now,
+            None => all && !self.table.is_undecided(began.into_std()),
+        };
+        if decided && !std::mem::replace(&mut self.looked, true) {
+            watch.looked().await?;
+        }
+        Ok(())
     }
 
     fn saw(

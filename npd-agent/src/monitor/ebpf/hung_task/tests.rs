@@ -3,7 +3,7 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe};
+use crate::monitor::ebpf::test_support::{FakeMachine, LookState, RunningProbe};
 use crate::problem::Subject;
 
 static HUNG_TASK: Probe = PROBE;
@@ -59,6 +59,43 @@ async fn a_look_finds_a_hung_task_and_its_recovery() {
     assert_eq!(probe.hear(60).await, [""; 0]);
     show(&probe, 7, "D", 4);
     assert_eq!(probe.hear(2).await, ["Recovered: hung_task 7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_without_sleepers_is_known_to_be_well_at_once() {
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
+    show(&probe, 7, "S", 3);
+    probe.hear(1).await;
+    assert_eq!(probe.look, LookState::Looked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sleeps_at_the_start_may_have_hung_for_hours() {
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
+    show(&probe, 7, "D", 3);
+    show(&probe, 8, "D", 5);
+    probe.hear(20).await;
+    show(&probe, 7, "D", 4);
+    probe.hear(9).await;
+    assert_eq!(probe.look, LookState::Awaited);
+    // The one has moved, and the other is told of.
+    assert!(!probe.hear(10).await.is_empty());
+    assert_eq!(probe.look, LookState::Looked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sees_no_tasks_leaves_it_to_the_log_or_waits_for_khungtaskd() {
+    let mut probe = FakeMachine::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
+    probe.hear(1).await;
+    assert_eq!(probe.look, LookState::Blind);
+    let machine = FakeMachine::new();
+    machine.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
+    machine.write("proc/sys/kernel/hung_task_check_interval_secs", "4\n");
+    let mut probe = machine.start(&HUNG_TASK, &Ok(()));
+    probe.hear(7).await;
+    assert_eq!(probe.look, LookState::Awaited);
+    probe.hear(60).await;
+    assert_eq!(probe.look, LookState::Looked);
 }
 
 #[tokio::test(start_paused = true)]

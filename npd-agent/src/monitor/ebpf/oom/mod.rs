@@ -207,7 +207,11 @@ impl Kills {
             self.reconciler = Reconciler::from(self.counter);
             watch.answers().await?;
         }
-        Ok(())
+        // A kill does not last: no condition follows from what was before.
+        match sight {
+            OomView::Tracepoint | OomView::Counter => watch.looked().await,
+            OomView::Text | OomView::None => watch.is_blind().await,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::rule::{LogRule, RuleMemory, RuleResult};
 use crate::logs::matcher::Matcher;
 use crate::logs::window::ReadWindow;
 use crate::monitor::Declaration;
-use crate::problem::{Finding, Healthy, Witness};
+use crate::problem::{Finding, Healthy, Observer, Witness};
 
 /// What rules remember, by their patterns.
 type Memories = BTreeMap<String, RuleMemory>;
@@ -57,6 +57,8 @@ pub(super) struct RuleSet {
 impl RuleSet {
     /// What this may report.
     pub(super) fn declaration(&self) -> Declaration {
+        let types = self.conditions.iter();
+        let types = types.map(|healthy| Arc::clone(&healthy.r#type));
         Declaration {
             monitor: Arc::clone(&self.monitor),
             source: Arc::clone(&self.source),
@@ -66,7 +68,11 @@ impl RuleSet {
                 .iter()
                 .map(|rule| Arc::clone(&rule.problem))
                 .collect(),
-            publish_at_start: true,
+            observers: vec![Observer {
+                name: Arc::from("log"),
+                conditions: types.collect(),
+            }],
+            gauges_all: false,
         }
     }
 

@@ -89,6 +89,7 @@ impl<W: Worker> Follower<W> {
 
     async fn follow(&mut self, reporter: &Reporter) -> Forever {
         let changes = self.start(reporter)?;
+        let mut looked = false;
         loop {
             let batch = self.read(reporter).await?;
             report(reporter, &self.name, None, batch.findings).await?;
@@ -104,7 +105,14 @@ impl<W: Worker> Follower<W> {
                 .with_context(|| format!("reading {}", self.name))?
             {
                 FollowStep::More => continue,
-                FollowStep::End => reporter.source_up(&self.name, false),
+                FollowStep::End => {
+                    reporter.source_up(&self.name, false);
+                    if !std::mem::replace(&mut looked, true) {
+                        for declaration in &self.declarations {
+                            declaration.all_looked(reporter).await?;
+                        }
+                    }
+                }
                 FollowStep::Absent => {
                     let reason = "there is no such file".to_owned();
                     reporter.source_down(&self.name, false, reason);

@@ -95,7 +95,9 @@ struct PluginSettings {
     /// NPD starts with 0, and then no plugin.
     concurrency: usize,
     enable_message_change_based_condition_update: bool,
-    skip_initial_status: bool,
+    /// NPD publishes nothing before the first result if this is set. Here that is always so.
+    #[serde(rename = "skip_initial_status")]
+    _skip_initial_status: bool,
 }
 
 impl Default for PluginSettings {
@@ -106,7 +108,7 @@ impl Default for PluginSettings {
             max_output_length: 80,
             concurrency: 3,
             enable_message_change_based_condition_update: false,
-            skip_initial_status: false,
+            _skip_initial_status: false,
         }
     }
 }
@@ -187,6 +189,11 @@ pub(super) fn load(
         rules.push(written.checked(&mut check, index, &conditions, &config)?);
     }
     let settings = config.settings;
+    let observers = rules.iter().enumerate().map(|(index, rule)| {
+        let condition = rule.problem.condition.clone();
+        (rule_name(index), condition)
+    });
+    let observers = Declaration::observers(&conditions, observers);
     Ok(CheckedPluginConfig {
         name: Arc::clone(&file.name),
         declaration: Declaration {
@@ -194,7 +201,8 @@ pub(super) fn load(
             source: Arc::from(config.source),
             conditions,
             problems: rules.iter().map(|rule| Arc::clone(&rule.problem)).collect(),
-            publish_at_start: !settings.skip_initial_status,
+            observers,
+            gauges_all: config.metrics_reporting,
         },
         rules,
         max_output: settings.max_output_length,
@@ -295,6 +303,11 @@ impl PluginRuleConfig {
             },
         })
     }
+}
+
+/// How a rule is called in `/status`, as an observer and as a claimant.
+pub(super) fn rule_name(index: usize) -> Arc<str> {
+    Arc::from(format!("rules[{index}]"))
 }
 
 /// What is run for a path: a built-in check is the agent itself.

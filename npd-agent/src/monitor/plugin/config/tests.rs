@@ -68,7 +68,14 @@ fn a_file_of_npd_is_read_as_npd_does() {
     assert_eq!((checked.max_output, checked.concurrency), (100, 3));
     assert_eq!(&*checked.declaration.source, "doctor");
     assert_eq!(checked.declaration.conditions[0].message, "all is well");
-    assert!(checked.declaration.publish_at_start);
+    let observers = &checked.declaration.observers;
+    let known = observers
+        .iter()
+        .map(|rule| (&*rule.name, rule.conditions.len()));
+    assert_eq!(
+        known.collect::<Vec<_>>(),
+        [("rules[0]", 0), ("rules[1]", 1)]
+    );
     let [temporary, permanent] = &checked.rules[..] else {
         panic!("two rules");
     };
@@ -107,7 +114,6 @@ fn our_own_keys() {
         "type": "temporary", "path": "/bin/sh", "jitter": "0s", "failureThreshold": 3,
         "successThreshold": 2, "env": {"LANG": "C"}}]}"#;
     let checked = loaded(json);
-    assert!(!checked.declaration.publish_at_start);
     let rule = &checked.rules[0];
     assert_eq!(rule.jitter, Duration::ZERO);
     assert_eq!(

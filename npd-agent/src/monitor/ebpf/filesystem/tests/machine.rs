@@ -138,6 +138,6 @@ fn reported(report: Report) -> String {
         Report::Watching { conditions, .. } => format!("Watching: {conditions:?}"),
         Report::NotWatching(_) => "Not watching".to_owned(),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
-        other @ (Report::Progress { .. } | Report::Remember { .. }) => format!("{other:?}"),
+        other => format!("{other:?}"),
     }
 }

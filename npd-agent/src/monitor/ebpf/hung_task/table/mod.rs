@@ -71,6 +71,12 @@ impl TaskTable {
         self.sleepers.values().any(|entry| entry.hangs)
     }
 
+    /// Whether a task has slept since `then`, or for longer, and it is not known yet whether it hangs.
+    pub(super) fn is_undecided(&self, then: Instant) -> bool {
+        let undecided = |entry: &TrackedTask| !entry.hangs && entry.since <= then;
+        self.sleepers.values().any(undecided)
+    }
+
     /// The tasks that hang.
     pub(super) fn hanging(&self) -> impl Iterator<Item = &Sleeper> {
         let hanging = self.sleepers.values().filter(|entry| entry.hangs);

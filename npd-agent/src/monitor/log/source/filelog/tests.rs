@@ -59,7 +59,7 @@ async fn next(reports: &mut mpsc::Receiver<Report>) -> String {
     loop {
         match reports.recv().await.unwrap() {
             Report::Finding(finding) => break format!("{}: {}", finding.monitor, finding.message),
-            Report::Progress { .. } => {}
+            Report::Progress { .. } | Report::Looked { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -116,8 +116,11 @@ async fn an_absent_file_is_waited_for() {
         {
             tokio::task::yield_now().await;
         }
+        assert!(reports.is_empty(), "nobody has looked");
         fs::write(&path, stamped("bad at last")).unwrap();
         assert_eq!(next(&mut reports).await, "one: bad at last");
+        let is_look = |report: &Report| matches!(report, Report::Looked { .. });
+        while !is_look(&reports.recv().await.unwrap()) {}
     };
     tokio::select! {
         Err(error) = monitors[0].run(&reporter) => panic!("{error:#}"),

@@ -54,6 +54,7 @@ async fn next(reports: &mut mpsc::Receiver<Report>, count: usize) -> (Vec<String
                 place = None;
             }
             report @ Report::Progress { .. } => place = Some(report),
+            Report::Looked { .. } => {}
             other => panic!("{other:?}"),
         }
     }

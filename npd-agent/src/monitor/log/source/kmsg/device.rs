@@ -16,6 +16,9 @@ use crate::fd;
 
 /// A source of records: `/dev/kmsg`, or the list of a test.
 pub(super) trait KmsgDevice: Send {
+    /// Reads a record if there is one; `None` if all is read.
+    fn read_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>>;
+
     /// Waits for a record and reads it, with the errors of `devkmsg_read` (`EPIPE`, `EINVAL`).
     fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
 }
@@ -35,13 +38,25 @@ impl Kmsg {
 }
 
 impl KmsgDevice for Kmsg {
+    fn read_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let read = read_once(self.0.get_ref(), buffer);
+        Some(read).filter(|read| {
+            let error = read.as_ref().err();
+            error.is_none_or(|error| error.kind() != io::ErrorKind::WouldBlock)
+        })
+    }
+
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = |fd: &OwnedFd| loop {
-            match read(fd, buffer) {
-                Err(Errno::EINTR) => {}
-                result => return Ok(result?),
-            }
-        };
+        let read = |fd: &OwnedFd| read_once(fd, buffer);
         self.0.async_io(Interest::READABLE, read).await
+    }
+}
+
+fn read_once(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match read(fd, buffer) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
     }
 }

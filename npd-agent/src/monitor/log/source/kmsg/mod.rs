@@ -49,6 +49,11 @@ pub(crate) struct KernelLog {
     sets: Vec<RuleSet>,
     /// For each set: the time from which on records count, by the log's clock. Set at the first start.
     starts: Vec<Duration>,
+    /// When it was first run, by the log's clock, and the time of the newest record.
+    began: Duration,
+    newest: Duration,
+    /// Whether it has been reported that everything is read that was there then.
+    looked: bool,
     /// The sequence number of the next record.
     next: Option<u64>,
     /// Whether records that an earlier agent has read must still go into the matchers' buffers.
@@ -75,6 +80,9 @@ impl KernelLog {
             name: Arc::from(NAME),
             sets,
             starts: Vec::new(),
+            began: Duration::ZERO,
+            newest: Duration::ZERO,
+            looked: false,
             next: None,
             fills_buffers: false,
             reported: Instant::now(),
@@ -102,6 +110,7 @@ impl KernelLog {
         if let Some(KmsgPosition { rules, .. }) = &saved {
             self.sets.iter_mut().for_each(|set| set.remember(rules));
         }
+        self.began = now;
         let saved = saved.map(|position| position.next);
         let windows = self.sets.iter().map(|set| match saved {
             Some(_) => set.window.resumed(),
@@ -119,7 +128,13 @@ impl KernelLog {
         reporter: &Reporter,
     ) -> anyhow::Result<Reopen> {
         loop {
-            let Some(read) = self.read(device).await else {
+            let read = if let Some(read) = self.unread(device) {
+                Some(read)
+            } else {
+                self.caught_up(reporter).await?;
+                self.read(device).await
+            };
+            let Some(read) = read else {
                 let now = Timestamp::now();
                 let over = self
                     .sets
@@ -148,6 +163,25 @@ impl KernelLog {
             // Let other tasks run during a flood of records.
             consume_budget().await;
         }
+    }
+
+    /// Reads a record that was there when this was first run. A flood must not make that take for
+    /// ever, so the records' times tell as well.
+    fn unread(&mut self, device: &mut impl KmsgDevice) -> Option<io::Result<usize>> {
+        if self.looked || self.newest >= self.began {
+            return None;
+        }
+        device.read_now(&mut self.buffer)
+    }
+
+    /// Says, once, that all that was there is read.
+    async fn caught_up(&mut self, reporter: &Reporter) -> anyhow::Result<()> {
+        if !std::mem::replace(&mut self.looked, true) {
+            for declaration in self.declarations() {
+                declaration.all_looked(reporter).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn take(&mut self, length: usize, reporter: &Reporter) -> anyhow::Result<()> {
@@ -185,6 +219,7 @@ impl KernelLog {
         let Self {
             sets,
             starts,
+            newest,
             next,
             fills_buffers,
             buffer,
@@ -200,6 +235,7 @@ impl KernelLog {
             *next = next.map(|next| next.saturating_add(1));
             return Vec::new();
         };
+        *newest = record.stamp;
         let timestamp = clock::wall_time(record.stamp);
         let concerned = sets
             .iter_mut()

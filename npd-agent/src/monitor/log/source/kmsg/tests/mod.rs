@@ -1,3 +1,4 @@
+mod first_look;
 mod rules;
 mod shipped;
 
@@ -25,7 +26,17 @@ use crate::status_page::StatusPage;
 struct Recorded(VecDeque<io::Result<Vec<u8>>>);
 
 impl KmsgDevice for Recorded {
+    fn read_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        (!self.0.is_empty()).then(|| self.next(buffer))
+    }
+
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.next(buffer)
+    }
+}
+
+impl Recorded {
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let record = self.0.pop_front().unwrap_or(Err(Errno::ENODEV.into()))?;
         if record.len() > buffer.len() {
             return Err(Errno::EINVAL.into()); // And the kernel has moved past it.

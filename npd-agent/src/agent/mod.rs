@@ -120,6 +120,7 @@ impl Agent {
             }
             hub.expect(&monitor.watches(), Instant::now());
         }
+        hub.begin(now);
         let reporter = Reporter::new(self.node, self.metrics, self.status_page, sender)
             .with_saved(saved)
             .with_memories(memories)

@@ -1,14 +1,20 @@
 //! The one place where findings become news: incidents, ledger, problem metrics, exporters.
 
+mod deferred;
+mod gauges;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use self::deferred::{Deferred, Released};
+use self::gauges::Gauges;
 use crate::checkpoint::CheckpointWriter;
 use crate::exporter::Exporter;
 use crate::incident::{Incidents, Verdict};
@@ -17,11 +23,13 @@ use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node::clock;
 use crate::problem::{
-    Condition, ConditionStatus, Finding, Forever, OccurrenceId, Problem, Severity, Subject, Update,
-    Watched,
+    Condition, Finding, Forever, OccurrenceId, Problem, Severity, Subject, Update, Watched,
 };
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
+
+/// The source of what nobody but the agent itself can have noticed.
+const SELF: &str = "npd-agent";
 
 /// Takes reports from monitors and tells exporters.
 pub struct Hub {
@@ -33,14 +41,23 @@ pub struct Hub {
     writer: Option<CheckpointWriter>,
     /// The number of the last status.
     number: u64,
-    /// How far sources have been read of which something is held.
-    held_back: BTreeMap<String, Value>,
+    /// What waits for texts that are held.
+    deferred: Deferred,
     /// Claims from before the agent was started whose config file is not yet declared.
     saved: Vec<SavedClaim>,
     /// What anyone claims to be unwell, for the probes.
     claimed: watch::Sender<BTreeSet<Subject>>,
-    /// The reason last written to `problem_gauge`, by condition type. NPD keeps at most one at 1.
-    gauged: BTreeMap<Arc<str>, Arc<str>>,
+    gauges: Gauges,
+    /// The config files.
+    files: BTreeMap<Arc<str>, DeclaredFile>,
+}
+
+/// What is known of a config file.
+#[derive(Debug)]
+struct DeclaredFile {
+    source: Arc<str>,
+    /// The conditions of which each finding brings `problem_gauge` up to date.
+    gauged: Vec<Arc<str>>,
 }
 
 impl Hub {
@@ -50,6 +67,7 @@ impl Hub {
         status_page: StatusPage,
         exporters: Vec<Box<dyn Exporter>>,
     ) -> Self {
+        let gauges = Gauges::new(metrics.clone());
         Self {
             ledger: Ledger::default(),
             incidents: Incidents::default(),
@@ -59,10 +77,11 @@ impl Hub {
             writer: None,
             // An agent started later has higher ones.
             number: u64::try_from(clock::monotonic().as_nanos()).unwrap_or_default(),
-            held_back: BTreeMap::new(),
+            deferred: Deferred::default(),
             saved: Vec::new(),
             claimed: watch::Sender::default(),
-            gauged: BTreeMap::new(),
+            gauges,
+            files: BTreeMap::new(),
         }
     }
 
@@ -88,48 +107,51 @@ impl Hub {
         }
     }
 
-    /// Makes a monitor's conditions and metrics known before it runs, and tells exporters.
+    /// Makes a monitor's conditions and metrics known before it runs. Exporters are told what is
+    /// known of them from before.
     pub fn declare(&mut self, declaration: &Declaration, now: Timestamp) {
-        for problem in declaration
-            .problems
-            .iter()
-            .filter(|problem| problem.metrics)
-        {
-            let Problem {
-                reason, condition, ..
-            } = &**problem;
-            self.metrics
-                .problem_counter
-                .with_label_values(&[&**reason])
-                .inc_by(0.0);
-            if let Some(condition) = condition {
-                self.metrics
-                    .problem_gauge
-                    .with_label_values(&[&**reason, &**condition])
-                    .set(0.0);
-            }
-        }
-        let publish = declaration.publish_at_start;
-        let mut conditions = BTreeMap::new();
-        for healthy in &declaration.conditions {
-            if let Some(shown) = self.ledger.declare(healthy.clone(), publish, now) {
-                conditions.insert(Arc::clone(&shown.r#type), shown);
-            }
-        }
-        for problem in &declaration.problems {
-            if let Some(shown) = self.restore(&declaration.monitor, problem) {
-                conditions.insert(Arc::clone(&shown.r#type), shown);
-            }
-        }
-        let conditions = conditions.into_values().collect();
-        let source = Arc::clone(&declaration.source);
-        self.publish(Update {
-            number: 0,
-            occurrence: None,
+        let Declaration {
+            monitor,
             source,
-            event: None,
             conditions,
-        });
+            observers,
+            ..
+        } = declaration;
+        for problem in &declaration.problems {
+            self.gauges.declare(problem);
+        }
+        for healthy in conditions {
+            self.ledger
+                .declare(monitor, healthy.clone(), observers, now);
+        }
+        let gauged = conditions.iter().filter(|_| declaration.gauges_all);
+        let file = DeclaredFile {
+            source: Arc::clone(source),
+            gauged: gauged.map(|healthy| Arc::clone(&healthy.r#type)).collect(),
+        };
+        self.files.insert(Arc::clone(monitor), file);
+        let mut restored = BTreeMap::new();
+        for problem in &declaration.problems {
+            if let Some(shown) = self.restore(monitor, problem) {
+                restored.insert(Arc::clone(&shown.r#type), shown);
+            }
+        }
+        if !restored.is_empty() {
+            self.publish(Update {
+                number: 0,
+                occurrence: None,
+                source: Arc::clone(source),
+                event: None,
+                conditions: restored.into_values().collect(),
+            });
+        }
+    }
+
+    /// Every monitor is declared: publishes the conditions that wait for nobody.
+    pub fn begin(&mut self, now: Timestamp) {
+        let outcomes = self.ledger.begin(now);
+        self.publish_all(&Arc::from(SELF), outcomes);
+        self.show_unseen();
     }
 
     /// Takes in what `monitor` claimed of `problem` before the agent was started.
@@ -143,8 +165,10 @@ impl Hub {
         for claim in saved {
             shown = self.ledger.restore(claim);
         }
-        if shown.is_some() && problem.metrics {
-            self.gauge(r#type);
+        if problem.metrics
+            && let Some(shown) = &shown
+        {
+            self.gauges.show(shown);
         }
         shown
     }
@@ -174,14 +198,14 @@ impl Hub {
                 for verdict in self.incidents.admit(*finding, now) {
                     match verdict {
                         Verdict::Report(finding) => self.apply(finding),
-                        Verdict::Count(finding) => self.count(&finding.problem),
+                        Verdict::Count(finding) => self.gauges.count(&finding.problem),
                         Verdict::Known | Verdict::Held => {}
                     }
                 }
             }
             Report::Watching { probe, conditions } => {
                 let outcomes = self.ledger.supersede(probe, &conditions, Timestamp::now());
-                self.withdrawn(&Arc::from("npd-agent"), outcomes);
+                self.withdrawn(&Arc::from(SELF), outcomes);
                 self.incidents.watch(probe, conditions);
             }
             Report::Resumed { subject, reason } => self.incidents.resume(subject, reason),
@@ -191,8 +215,20 @@ impl Hub {
                     writer.remember(probe, memory, self.number);
                 }
             }
-            Report::Progress { source, place } => {
-                self.held_back.insert(source, place);
+            Report::Progress { source, place } => match self.incidents.last_expiry() {
+                Some(until) => self.deferred.place(source, place, until),
+                None => self.released(Released {
+                    places: vec![(source, place)],
+                    ..Released::default()
+                }),
+            },
+            Report::Looked { monitor, observer } => match self.incidents.last_expiry() {
+                Some(until) => self.deferred.looked(monitor, observer, until),
+                None => self.looked(&monitor, &observer),
+            },
+            Report::Blind { monitor, observer } => {
+                let outcomes = self.ledger.blind(&monitor, &observer, Timestamp::now());
+                self.withdrawn(&self.source(&monitor), outcomes);
             }
             Report::Recovered {
                 source,
@@ -204,18 +240,9 @@ impl Hub {
                 self.withdrawn(&source, outcomes);
             }
         }
-        self.keep_places();
-    }
-
-    /// Tells the checkpoint how far sources have been read, unless something from there is held.
-    fn keep_places(&mut self) {
-        if self.incidents.next_expiry().is_some() {
-            return;
-        }
-        for (source, place) in std::mem::take(&mut self.held_back) {
-            if let Some(writer) = &mut self.writer {
-                writer.progress(source, place, self.number);
-            }
+        if self.incidents.next_expiry().is_none() {
+            let released = self.deferred.release_all();
+            self.released(released);
         }
     }
 
@@ -227,11 +254,35 @@ impl Hub {
                 .inc();
             self.apply(finding);
         }
-        self.keep_places();
+        let released = self.deferred.release(now);
+        self.released(released);
+    }
+
+    /// Takes in what waits for no text any more.
+    fn released(&mut self, released: Released) {
+        for (monitor, observer) in released.looked {
+            self.looked(&monitor, &observer);
+        }
+        if let Some(writer) = &mut self.writer {
+            for (source, place) in released.places {
+                writer.progress(source, place, self.number);
+            }
+        }
+    }
+
+    fn looked(&mut self, monitor: &Arc<str>, observer: &str) {
+        let outcomes = self.ledger.looked(monitor, observer, Timestamp::now());
+        self.withdrawn(&self.source(monitor), outcomes);
+    }
+
+    /// The source of a file's Events.
+    fn source(&self, monitor: &str) -> Arc<str> {
+        let file = self.files.get(monitor);
+        file.map_or_else(|| Arc::from(SELF), |file| Arc::clone(&file.source))
     }
 
     fn apply(&mut self, finding: Finding) {
-        let source = Arc::clone(&finding.source);
+        let (monitor, source) = (Arc::clone(&finding.monitor), Arc::clone(&finding.source));
         let problem = Arc::clone(&finding.problem);
         let occurrence = finding.occurrence.clone();
         let outcome = self.ledger.apply(finding);
@@ -243,12 +294,16 @@ impl Hub {
             .as_ref()
             .is_some_and(|event| event.severity == Severity::Warn)
         {
-            self.count(&problem);
+            self.gauges.count(&problem);
         }
-        if problem.metrics
-            && let Some(condition) = &problem.condition
-        {
-            self.gauge(condition);
+        if problem.metrics {
+            let file = self.files.get(&monitor);
+            let together = file.map_or(&[][..], |file| &file.gauged);
+            for r#type in together.iter().chain(&problem.condition) {
+                if let Some(condition) = self.ledger.condition(r#type) {
+                    self.gauges.show(condition);
+                }
+            }
         }
         self.tell(&source, outcome, occurrence);
         if problem.condition.is_some() {
@@ -256,17 +311,28 @@ impl Hub {
         }
     }
 
-    /// Tells what came of withdrawing claims.
+    /// Tells what came of withdrawing claims, and of having looked.
     fn withdrawn(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
+        self.publish_all(source, outcomes);
+        self.show_unseen();
+        self.keep_claims();
+    }
+
+    fn publish_all(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             if let Some(condition) = &outcome.condition
-                && self.gauged.contains_key(&condition.r#type)
+                && self.gauges.shows(&condition.r#type)
             {
-                self.gauge(&Arc::clone(&condition.r#type));
+                self.gauges.show(condition);
             }
             self.tell(source, outcome, None);
         }
-        self.keep_claims();
+    }
+
+    /// Shows which conditions are not known yet.
+    fn show_unseen(&self) {
+        let unseen = unseen(&self.ledger);
+        self.status_page.update(|shown| shown.unseen = unseen);
     }
 
     /// Tells the checkpoint, and the probes, what is claimed now.
@@ -275,37 +341,6 @@ impl Hub {
         if let Some(writer) = &mut self.writer {
             writer.claimed(self.ledger.saved().collect(), self.number);
         }
-    }
-
-    fn count(&self, problem: &Problem) {
-        if problem.metrics {
-            self.metrics
-                .problem_counter
-                .with_label_values(&[&*problem.reason])
-                .inc();
-        }
-    }
-
-    /// Brings `problem_gauge` in line with the ledger, as NPD does: first 0 for the old reason.
-    fn gauge(&mut self, r#type: &Arc<str>) {
-        let Some(shown) = self.ledger.condition(r#type) else {
-            return;
-        };
-        let gauge = &self.metrics.problem_gauge;
-        if let Some(old) = self
-            .gauged
-            .insert(Arc::clone(r#type), Arc::clone(&shown.reason))
-        {
-            gauge.with_label_values(&[&*old, &**r#type]).set(0.0);
-        }
-        let value = if shown.status == ConditionStatus::True {
-            1.0
-        } else {
-            0.0
-        };
-        gauge
-            .with_label_values(&[&*shown.reason, &**r#type])
-            .set(value);
     }
 
     fn tell(&mut self, source: &Arc<str>, outcome: Outcome, occurrence: Option<OccurrenceId>) {
@@ -326,10 +361,18 @@ impl Hub {
             }
             if !status.conditions.is_empty() {
                 shown.conditions = self.ledger.conditions().cloned().collect();
+                shown.unseen = unseen(&self.ledger);
             }
         });
         for exporter in &mut self.exporters {
             exporter.export(&status);
         }
     }
+}
+
+fn unseen(ledger: &Ledger) -> BTreeMap<Arc<str>, Vec<String>> {
+    let unseen = ledger.unseen();
+    unseen
+        .map(|(r#type, awaited)| (Arc::clone(r#type), awaited))
+        .collect()
 }

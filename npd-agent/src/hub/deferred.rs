@@ -1,0 +1,146 @@
+//! What has to wait until the texts that are held now have been reported.
+//!
+//! A text of the kernel's log may wait for a probe that sees the same. Meanwhile the reader of the
+//! log goes on, and says how far it has read, and that it has looked: neither holds before that text
+//! has been reported. Texts may keep coming, so that what waits is bounded, and waits only for those
+//! that were held before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Deferred {
+    places: BTreeMap<String, WaitingPlace>,
+    /// The file and the name of an observer that has looked.
+    looked: BTreeMap<(Arc<str>, Arc<str>), Instant>,
+}
+
+/// How far a source has been read.
+#[derive(Debug)]
+struct WaitingPlace {
+    until: Instant,
+    place: Value,
+    /// A later place, which waits for later texts.
+    newer: Option<(Instant, Value)>,
+}
+
+/// What waits no longer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    /// How far sources have been read.
+    pub(super) places: Vec<(String, Value)>,
+    /// Observers that have looked: the file, and the name.
+    pub(super) looked: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Deferred {
+    /// Takes in how far a source has been read, which holds after `until`.
+    pub(super) fn place(&mut self, source: String, place: Value, until: Instant) {
+        if let Some(waiting) = self.places.get_mut(&source) {
+            waiting.newer = Some((until, place));
+        } else {
+            let newer = None;
+            let waiting = WaitingPlace {
+                until,
+                place,
+                newer,
+            };
+            self.places.insert(source, waiting);
+        }
+    }
+
+    /// Takes in that an observer has looked, which holds after `until`.
+    pub(super) fn looked(&mut self, monitor: Arc<str>, observer: Arc<str>, until: Instant) {
+        self.looked.entry((monitor, observer)).or_insert(until);
+    }
+
+    /// What has waited long enough.
+    pub(super) fn release(&mut self, now: Instant) -> Released {
+        let looked = self.looked.extract_if(.., |_, until| *until <= now);
+        let mut released = Released {
+            places: Vec::new(),
+            looked: looked.map(|(who, _)| who).collect(),
+        };
+        self.places.retain(|source, waiting| {
+            while waiting.until <= now {
+                let place = std::mem::take(&mut waiting.place);
+                let newer = waiting.newer.take();
+                if newer.as_ref().is_none_or(|(until, _)| *until > now) {
+                    released.places.push((source.clone(), place));
+                }
+                match newer {
+                    Some((until, place)) => (waiting.until, waiting.place) = (until, place),
+                    None => return false,
+                }
+            }
+            true
+        });
+        released
+    }
+
+    /// Everything: nothing is held any more.
+    pub(super) fn release_all(&mut self) -> Released {
+        let places = std::mem::take(&mut self.places).into_iter();
+        let newest = |waiting: WaitingPlace| match waiting.newer {
+            Some((_, place)) => place,
+            None => waiting.place,
+        };
+        Released {
+            places: places
+                .map(|(source, waiting)| (source, newest(waiting)))
+                .collect(),
+            looked: std::mem::take(&mut self.looked).into_keys().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Places of one source, told each second and to hold 5 seconds later, and which of them are
+    /// written by then.
+    #[test]
+    fn a_place_is_written_however_long_texts_keep_coming() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut deferred = Deferred::default();
+        let mut written = Vec::new();
+        for second in 0..20 {
+            let released = deferred.release(at(second));
+            written.extend(
+                released
+                    .places
+                    .into_iter()
+                    .map(|(_, place)| (second, place)),
+            );
+            deferred.place("kmsg".to_owned(), second.into(), at(second + 5));
+        }
+        let expect = [(5, 0), (9, 4), (13, 8), (17, 12)];
+        assert_eq!(written, expect.map(|(at, place)| (at, Value::from(place))));
+        assert_eq!(deferred.places.len(), 1);
+        let rest = deferred.release_all();
+        assert_eq!(rest.places, [("kmsg".to_owned(), Value::from(19))]);
+        assert_eq!(deferred.release_all(), Released::default());
+    }
+
+    #[test]
+    fn an_observer_that_says_so_again_waits_no_longer() {
+        let start = Instant::now();
+        let mut deferred = Deferred::default();
+        for second in 0..5 {
+            let until = start + Duration::from_secs(5 + second);
+            deferred.looked(Arc::from("kernel.json"), Arc::from("log"), until);
+        }
+        assert!(deferred.release(start).looked.is_empty());
+        let released = deferred.release(start + Duration::from_secs(5));
+        assert_eq!(released.looked.len(), 1);
+        assert_eq!(deferred.release_all(), Released::default());
+    }
+}

@@ -1,0 +1,295 @@
+//! What becomes of reports: what exporters are told, what is counted, what a checkpoint may say.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use serde_json::json;
+
+use super::*;
+use crate::node;
+use crate::problem::ConditionStatus::{self, False, True, Unknown};
+use crate::problem::{Healthy, Observer, Witness};
+
+/// Notes what it is told.
+#[derive(Clone, Default)]
+struct Notebook(Arc<Mutex<String>>);
+
+impl Exporter for Notebook {
+    fn export(&mut self, update: &Update) {
+        let mut notes = self.0.lock().unwrap();
+        if let Some(event) = &update.event {
+            writeln!(
+                notes,
+                "{} {}: {}",
+                update.source, event.reason, event.message
+            )
+            .unwrap();
+        }
+        for condition in &update.conditions {
+            let Condition {
+                r#type,
+                status,
+                reason,
+                ..
+            } = condition;
+            writeln!(notes, "{type} is {status}, {reason}").unwrap();
+        }
+    }
+}
+
+/// A hub with nothing behind it but a notebook.
+struct Bench {
+    hub: Hub,
+    notebook: Notebook,
+    metrics: Metrics,
+    status_page: StatusPage,
+    start: Instant,
+}
+
+fn declaration(file: &str, gauges_all: bool, observers: &[(&str, &str)]) -> Declaration {
+    let healthy = |r#type: &str| Healthy {
+        r#type: Arc::from(r#type),
+        reason: Arc::from(format!("{type}OK")),
+        message: "fine".to_owned(),
+    };
+    let observers = observers.iter().map(|(name, r#type)| Observer {
+        name: Arc::from(*name),
+        conditions: [Arc::from(*r#type)].into(),
+    });
+    let observers: Vec<_> = observers.collect();
+    let types = observers.iter().flat_map(|observer| &observer.conditions);
+    let problem = |r#type: &Arc<str>| problem(&format!("{type}Bad"), Some(r#type));
+    Declaration {
+        monitor: Arc::from(file),
+        source: Arc::from("source"),
+        conditions: types.clone().map(|r#type| healthy(r#type)).collect(),
+        problems: types.map(problem).collect(),
+        observers,
+        gauges_all,
+    }
+}
+
+fn problem(reason: &str, condition: Option<&str>) -> Arc<Problem> {
+    Arc::new(Problem {
+        reason: Arc::from(reason),
+        condition: condition.map(Arc::from),
+        message_is_news: false,
+        metrics: true,
+        inert: false,
+    })
+}
+
+fn finding(file: &str, claimant: &str, r#type: &str, present: ConditionStatus) -> Finding {
+    Finding {
+        monitor: Arc::from(file),
+        source: Arc::from("source"),
+        problem: problem(&format!("{type}Bad"), Some(r#type)),
+        present,
+        timestamp: Timestamp::UNIX_EPOCH,
+        message: "found".to_owned(),
+        claimant: claimant.to_owned(),
+        subject: None,
+        witness: Witness::Other,
+        pod: None,
+        occurrence: None,
+    }
+}
+
+/// A line of the kernel's log about a task that hangs.
+fn text(pid: u32, condition: Option<&str>) -> Finding {
+    Finding {
+        problem: problem("SickBad", condition),
+        subject: Some(Subject::new("hung_task", pid)),
+        witness: Witness::KernelText,
+        ..finding("kernel.json", "", "Sick", True)
+    }
+}
+
+impl Bench {
+    fn new(declarations: &[Declaration]) -> Self {
+        let metrics = Metrics::new().unwrap();
+        let status_page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
+        let notebook = Notebook::default();
+        let exporters: Vec<Box<dyn Exporter>> = vec![Box::new(notebook.clone())];
+        let mut hub = Hub::new(metrics.clone(), status_page.clone(), exporters);
+        for declaration in declarations {
+            hub.declare(declaration, Timestamp::UNIX_EPOCH);
+        }
+        hub.begin(Timestamp::UNIX_EPOCH);
+        Self {
+            hub,
+            notebook,
+            metrics,
+            status_page,
+            start: Instant::now(),
+        }
+    }
+
+    fn at(&self, second: u64) -> Instant {
+        self.start + Duration::from_secs(second)
+    }
+
+    fn find(&mut self, second: u64, finding: Finding) {
+        let now = self.at(second);
+        self.hub.take(Report::Finding(Box::new(finding)), now);
+    }
+
+    fn looked(&mut self, second: u64, file: &str, observer: &str) {
+        let now = self.at(second);
+        let (monitor, observer) = (Arc::from(file), Arc::from(observer));
+        self.hub.take(Report::Looked { monitor, observer }, now);
+    }
+
+    #[track_caller]
+    fn check(&self, expect: &Expect) {
+        let notes = std::mem::take(&mut *self.notebook.0.lock().unwrap());
+        expect.assert_eq(&notes);
+    }
+
+    /// The series of `problem_counter` and `problem_gauge`.
+    #[track_caller]
+    fn check_metrics(&self, expect: &Expect) {
+        let page = self.metrics.page().unwrap();
+        let problems = page.lines().filter(|line| line.starts_with("problem_"));
+        let problems: Vec<_> = problems.map(|line| format!("{line}\n")).collect();
+        expect.assert_eq(&problems.concat());
+    }
+}
+
+#[test]
+fn a_plugins_condition_is_told_with_its_first_result() {
+    let mut bench = Bench::new(&[declaration("p.json", true, &[("rules[0]", "Sick")])]);
+    bench.check(&expect![""]);
+    assert!(bench.status_page.read().conditions.is_empty());
+    let unseen = bench.status_page.read().unseen.clone();
+    assert_eq!(unseen[&*Arc::<str>::from("Sick")], ["p.json: rules[0]"]);
+    bench.find(1, finding("p.json", "rules[0]", "Sick", False));
+    bench.looked(1, "p.json", "rules[0]");
+    bench.check(&expect![[r"
+        Sick is False, SickOK
+    "]]);
+    assert_eq!(bench.status_page.read().conditions.len(), 1);
+    assert!(bench.status_page.read().unseen.is_empty());
+}
+
+/// As recorded from NPD: the series of rules at once, those of healthy reasons with any result of
+/// the file.
+#[test]
+fn a_plugins_gauges_appear_as_npds() {
+    let rules = [("rules[0]", "Sick"), ("rules[1]", "Ill")];
+    let mut bench = Bench::new(&[declaration("p.json", true, &rules)]);
+    bench.check_metrics(&expect![[r#"
+        problem_counter{reason="IllBad"} 0
+        problem_counter{reason="SickBad"} 0
+        problem_gauge{reason="IllBad",type="Ill"} 0
+        problem_gauge{reason="SickBad",type="Sick"} 0
+    "#]]);
+    bench.find(1, finding("p.json", "rules[0]", "Sick", True));
+    bench.check_metrics(&expect![[r#"
+        problem_counter{reason="IllBad"} 0
+        problem_counter{reason="SickBad"} 1
+        problem_gauge{reason="IllBad",type="Ill"} 0
+        problem_gauge{reason="IllOK",type="Ill"} 0
+        problem_gauge{reason="SickBad",type="Sick"} 1
+    "#]]);
+    bench.find(2, finding("p.json", "rules[0]", "Sick", Unknown));
+    bench.looked(2, "p.json", "rules[0]");
+    bench.check_metrics(&expect![[r#"
+        problem_counter{reason="IllBad"} 0
+        problem_counter{reason="SickBad"} 1
+        problem_gauge{reason="IllBad",type="Ill"} 0
+        problem_gauge{reason="IllOK",type="Ill"} 0
+        problem_gauge{reason="SickBad",type="Sick"} 0
+        problem_gauge{reason="SickOK",type="Sick"} 0
+    "#]]);
+}
+
+#[test]
+fn a_logs_gauges_appear_with_its_matches() {
+    let rules = [("log", "Sick")];
+    let mut bench = Bench::new(&[declaration("log.json", false, &rules)]);
+    bench.looked(1, "log.json", "log");
+    bench.check_metrics(&expect![[r#"
+        problem_counter{reason="SickBad"} 0
+        problem_gauge{reason="SickBad",type="Sick"} 0
+    "#]]);
+    bench.find(2, finding("log.json", "", "Sick", True));
+    bench.check_metrics(&expect![[r#"
+        problem_counter{reason="SickBad"} 1
+        problem_gauge{reason="SickBad",type="Sick"} 1
+    "#]]);
+}
+
+#[test]
+fn a_log_has_not_looked_while_a_text_of_its_waits_for_a_probe() {
+    let mut bench = Bench::new(&[declaration("kernel.json", false, &[("log", "Sick")])]);
+    let watched = Watched {
+        probe: "hung_task",
+        lasts: true,
+    };
+    let start = bench.start;
+    bench.hub.expect(&[watched], start);
+    bench.find(0, text(7, Some("Sick")));
+    bench.looked(0, "kernel.json", "log");
+    bench.check(&expect![""]);
+    // The probe never comes.
+    let late = bench.at(5);
+    bench.hub.expire(late);
+    bench.check(&expect![[r#"
+        source SickBad: Node condition Sick is now: True, reason: SickBad, message: "found"
+        Sick is True, SickBad
+    "#]]);
+}
+
+#[tokio::test]
+async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node::Node {
+        name: "n".to_owned(),
+        roots: node::Roots::from_env(|_| None),
+        boot_id: "b".to_owned(),
+    };
+    let load = || crate::checkpoint::StateDir::load(folder.path().to_owned(), &node);
+    let (writer, task) = CheckpointWriter::new(load(), Vec::new());
+    let mut bench = Bench::new(&[declaration("kernel.json", false, &[("log", "Sick")])]);
+    bench.hub = bench.hub.with_checkpoint_writer(writer, Vec::new());
+    bench.hub.take(
+        Report::Watching {
+            probe: "hung_task",
+            conditions: BTreeSet::new(),
+        },
+        bench.start,
+    );
+    for second in 0..60 {
+        bench.find(second, text(u32::try_from(second).unwrap(), None));
+        let now = bench.at(second);
+        let (source, place) = ("kmsg".to_owned(), json!(second));
+        bench.hub.take(Report::Progress { source, place }, now);
+        bench.hub.expire(now);
+    }
+    let written = async {
+        while load().checkpoint.places.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        Err(error) = task => panic!("{error:#}"),
+        () = written => {}
+    }
+    let place = load().checkpoint.places["kmsg"].as_u64().unwrap();
+    assert!(place >= 48, "{place}");
+}
+
+#[test]
+fn a_source_is_told_with_what_its_observers_see() {
+    let mut bench = Bench::new(&[declaration("p.json", true, &[("rules[0]", "Sick")])]);
+    bench.find(1, finding("p.json", "rules[0]", "Sick", Unknown));
+    bench.check(&expect![""]);
+    bench.looked(1, "p.json", "rules[0]");
+    bench.check(&expect![[r#"
+        source SickOK: Node condition Sick is now: Unknown, reason: SickOK, message: "found"
+        Sick is Unknown, SickOK
+    "#]]);
+}

@@ -1,0 +1,178 @@
+//! When a condition is known.
+//!
+//! Whoever acts on conditions takes `False` for "somebody has looked, and the node is well". So a
+//! condition is not published before its observers have looked, and what an earlier agent has
+//! written stands until then. `True` does not wait: one who sees the problem is enough.
+//!
+//! `Unknown` waits as `False` does: what one observer cannot tell says nothing about the problem
+//! that another may be about to see again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{ConditionEntry, Ledger, Outcome};
+use crate::problem::{ConditionStatus, Healthy, Observer};
+
+/// The name of an observer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ObserverName {
+    monitor: Arc<str>,
+    observer: Arc<str>,
+}
+
+/// What became of an observer's first look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstLook {
+    /// Nothing yet.
+    Awaited,
+    /// It has looked.
+    Done,
+    /// It cannot look.
+    Impossible,
+}
+
+impl Ledger {
+    /// Adds a condition of the file `monitor`. It is published when those of `observers` who may find
+    /// it true have looked, and those of every other file that declares it. The first to declare a
+    /// type words its healthy state.
+    pub fn declare(
+        &mut self,
+        monitor: &Arc<str>,
+        healthy: Healthy,
+        observers: &[Observer],
+        now: Timestamp,
+    ) {
+        let r#type = Arc::clone(&healthy.r#type);
+        if self.entry(&r#type).is_none() {
+            self.entries.push(ConditionEntry::new(healthy, now));
+        }
+        let concerned = observers
+            .iter()
+            .filter(|observer| observer.conditions.contains(&r#type))
+            .map(|observer| ObserverName {
+                monitor: Arc::clone(monitor),
+                observer: Arc::clone(&observer.name),
+            });
+        if let Some(entry) = self.entry(&r#type) {
+            let awaited = concerned.map(|name| (name, FirstLook::Awaited));
+            entry.observers.extend(awaited);
+        }
+    }
+
+    /// Every condition is declared: those that wait for nobody are published.
+    pub fn begin(&mut self, now: Timestamp) -> Vec<Outcome> {
+        let hidden = self.entries.iter_mut().filter(|entry| !entry.published);
+        news(hidden.map(|entry| entry.update(now, false, false)))
+    }
+
+    /// An observer has looked: what it has not claimed is not so. That includes what it claimed
+    /// before the agent was started, if its claims bear its name.
+    pub fn looked(&mut self, monitor: &str, observer: &str, now: Timestamp) -> Vec<Outcome> {
+        let own = |claimant: &str| {
+            let rest = claimant.strip_prefix(observer);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let entries = self.entries.iter_mut();
+        news(entries.map(|entry| {
+            let before = entry.claims.len();
+            entry.claims.retain(|claim| {
+                !(claim.restored && *claim.monitor == *monitor && own(&claim.claimant))
+            });
+            let withdrawn = entry.claims.len() < before;
+            if entry.note(monitor, observer, FirstLook::Done) || withdrawn {
+                entry.update(now, false, true)
+            } else {
+                Outcome::default()
+            }
+        }))
+    }
+
+    /// An observer cannot look, and leaves it to the others. A condition that has no others is not
+    /// published.
+    pub fn blind(&mut self, monitor: &str, observer: &str, now: Timestamp) -> Vec<Outcome> {
+        let entries = self.entries.iter_mut();
+        news(entries.map(|entry| {
+            if entry.note(monitor, observer, FirstLook::Impossible) {
+                entry.update(now, false, true)
+            } else {
+                Outcome::default()
+            }
+        }))
+    }
+
+    /// The types of the conditions that are not known yet, each with whom it waits for.
+    pub fn unseen(&self) -> impl Iterator<Item = (&Arc<str>, Vec<String>)> {
+        let hidden = self.entries.iter().filter(|entry| !entry.published);
+        hidden.map(|entry| {
+            let observers = entry.observers.iter();
+            let awaited = observers.filter(|(_, look)| **look == FirstLook::Awaited);
+            let names = awaited.map(|(name, _)| format!("{}: {}", name.monitor, name.observer));
+            (&entry.shown.r#type, names.collect())
+        })
+    }
+}
+
+impl ConditionEntry {
+    fn new(healthy: Healthy, now: Timestamp) -> Self {
+        Self {
+            shown: healthy.condition(now),
+            healthy,
+            published: false,
+            observers: BTreeMap::new(),
+            claims: Vec::new(),
+        }
+    }
+
+    /// True if that is news. One who has looked stays so.
+    fn note(&mut self, monitor: &str, observer: &str, now: FirstLook) -> bool {
+        let mut observers = self.observers.iter_mut();
+        let known =
+            observers.find(|(name, _)| (&*name.monitor, &*name.observer) == (monitor, observer));
+        match known {
+            Some((_, look)) if *look != now && *look != FirstLook::Done => {
+                *look = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Brings what is shown in line with the claims, if that is known, and says what is news. One
+    /// that was published as true stays so until it is known that it is not.
+    pub(super) fn update(
+        &mut self,
+        now: Timestamp,
+        message_is_news: bool,
+        withdrawn: bool,
+    ) -> Outcome {
+        if !self.is_known() {
+            return Outcome::default();
+        }
+        let mut outcome = self.show(now, message_is_news, withdrawn);
+        let first = !std::mem::replace(&mut self.published, true);
+        if first && outcome.condition.is_none() {
+            self.shown.transition = now;
+            outcome.condition = Some(self.shown.clone());
+        }
+        outcome
+    }
+
+    fn is_known(&self) -> bool {
+        let mut claims = self.claims.iter();
+        if claims.any(|claim| claim.status == ConditionStatus::True) {
+            return true;
+        }
+        let mut looks = self.observers.values();
+        // If nobody looks for it, nobody will ever find it true.
+        let seen = self.observers.is_empty() || looks.clone().any(|look| *look == FirstLook::Done);
+        seen && looks.all(|look| *look != FirstLook::Awaited)
+    }
+}
+
+fn news(outcomes: impl Iterator<Item = Outcome>) -> Vec<Outcome> {
+    outcomes
+        .filter(|outcome| *outcome != Outcome::default())
+        .collect()
+}

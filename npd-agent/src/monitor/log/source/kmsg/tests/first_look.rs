@@ -1,0 +1,36 @@
+//! When everything is read that was in the log at the start.
+
+use super::*;
+
+impl KmsgBench {
+    /// The messages that were found, and when it was said that all is read.
+    fn story(&mut self) -> Vec<String> {
+        let reports = std::iter::from_fn(|| self.reports.try_recv().ok());
+        let words = reports.filter_map(|report| match report {
+            Report::Finding(finding) => Some(finding.message),
+            Report::Looked { monitor, observer } => Some(format!("{monitor}: {observer} looked")),
+            _ => None,
+        });
+        words.collect()
+    }
+}
+
+#[tokio::test]
+async fn the_first_look_ends_after_all_that_was_there() {
+    let mut bench = KmsgBench::new(&[BAD, BAD]);
+    let text = "6,1,1,-;bad one\n6,2,2,-;bad two";
+    assert!(bench.read(recorded(text)).await.is_err());
+    let looked = ["one.json: log looked", "two.json: log looked"];
+    let mut expect = vec!["bad one", "bad one", "bad two", "bad two"];
+    expect.extend(looked);
+    assert_eq!(bench.story(), expect);
+    // Once is enough.
+    assert!(bench.read(recorded("6,3,3,-;bad three")).await.is_err());
+    assert_eq!(bench.story(), ["bad three", "bad three"]);
+    // A flood has no end, but its records were not there before.
+    let mut bench = KmsgBench::new(&[BAD]);
+    let text = "6,1,1,-;bad one\n6,2,1000000000,-;bad two\n6,3,1000000001,-;bad three";
+    assert!(bench.read(recorded(text)).await.is_err());
+    let expect = ["bad one", "bad two", looked[0], "bad three"];
+    assert_eq!(bench.story(), expect);
+}
