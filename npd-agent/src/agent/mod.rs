@@ -169,3 +169,6 @@ async fn supervise(mut monitor: Box<dyn Monitor>, reporter: Reporter) -> Forever
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
+
+#[cfg(test)]
+mod tests;

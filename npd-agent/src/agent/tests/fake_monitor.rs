@@ -1,0 +1,172 @@
+//! Monitors whose observers find what a test says, when it says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep_until};
+
+use crate::monitor::{Declaration, Monitor, Task};
+use crate::problem::{ConditionStatus, Finding, Forever, Healthy, Problem, Witness};
+use crate::reporter::Reporter;
+
+/// A config file, and what its observers will find.
+#[derive(Clone, Debug)]
+pub(super) struct FakeFile {
+    pub(super) name: String,
+    /// Whether it goes on where it stopped, as a log does: what it has found it does not find again
+    /// in a start that knows how far it came.
+    pub(super) is_log: bool,
+    pub(super) observers: Vec<FakeObserver>,
+    /// After how long its monitor fails, once.
+    pub(super) fails_after: Option<Duration>,
+}
+
+/// An observer, one rule.
+#[derive(Clone, Debug)]
+pub(super) struct FakeObserver {
+    pub(super) condition: Arc<str>,
+    /// How the condition is, as far as this observer can tell.
+    pub(super) truth: ConditionStatus,
+    /// How long its first look takes; `None` for ever.
+    pub(super) delay: Option<Duration>,
+}
+
+/// The monitor of a [`FakeFile`].
+pub(super) struct FakeMonitor {
+    file: FakeFile,
+    failed: bool,
+}
+
+/// How often an observer looks.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+impl FakeMonitor {
+    pub(super) fn new(file: FakeFile) -> Self {
+        let failed = false;
+        Self { file, failed }
+    }
+
+    async fn watch(&mut self, reporter: &Reporter) -> Forever {
+        let started = Instant::now();
+        let fails = self.file.fails_after.filter(|_| !self.failed);
+        self.failed |= fails.is_some();
+        // The rules that have found what there is to find.
+        let mut found: BTreeSet<usize> = reporter.saved(&self.file.name).unwrap_or_default();
+        let mut due: Vec<_> = self.file.observers.iter().enumerate().collect();
+        due.retain(|(_, observer)| observer.delay.is_some());
+        due.sort_by_key(|(_, observer)| observer.delay);
+        let mut round = 0;
+        loop {
+            for (index, observer) in &due {
+                let when = started + INTERVAL * round + observer.delay.unwrap_or_default();
+                if let Some(fails) = fails.filter(|fails| started + *fails < when) {
+                    sleep_until(started + fails).await;
+                    bail!("as it was told");
+                }
+                sleep_until(when).await;
+                if !self.file.is_log {
+                    reporter.found(self.finding(*index)).await?;
+                } else if observer.truth == ConditionStatus::True && found.insert(*index) {
+                    reporter.found(self.finding(*index)).await?;
+                    let place = serde_json::to_value(&found)?;
+                    reporter.progress(&self.file.name, place).await?;
+                }
+                reporter.looked(&self.file.monitor(), &rule(*index)).await?;
+            }
+            round += 1;
+            if due.is_empty() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn finding(&self, index: usize) -> Finding {
+        let observer = &self.file.observers[index];
+        Finding {
+            monitor: self.file.monitor(),
+            source: self.file.monitor(),
+            problem: self.file.problem(index),
+            present: observer.truth,
+            timestamp: Timestamp::now(),
+            message: reason(&self.file.name, index),
+            claimant: if self.file.is_log {
+                String::new()
+            } else {
+                rule(index).to_string()
+            },
+            subject: None,
+            witness: Witness::Other,
+            pod: None,
+            occurrence: None,
+        }
+    }
+}
+
+impl FakeFile {
+    fn monitor(&self) -> Arc<str> {
+        Arc::from(&*self.name)
+    }
+
+    fn problem(&self, index: usize) -> Arc<Problem> {
+        Arc::new(Problem {
+            reason: Arc::from(reason(&self.name, index)),
+            condition: Some(Arc::clone(&self.observers[index].condition)),
+            message_is_news: false,
+            metrics: true,
+            inert: false,
+        })
+    }
+
+    /// What it declares, as if nothing were known.
+    pub(super) fn declaration(&self) -> Declaration {
+        let healthy = |observer: &FakeObserver| healthy(&observer.condition);
+        let conditions: Vec<_> = self.observers.iter().map(healthy).collect();
+        let rules = self.observers.iter().enumerate();
+        let rules =
+            rules.map(|(index, rule_of)| (rule(index), Some(Arc::clone(&rule_of.condition))));
+        Declaration {
+            monitor: self.monitor(),
+            source: self.monitor(),
+            observers: Declaration::observers(&conditions, rules),
+            conditions,
+            problems: (0..self.observers.len())
+                .map(|index| self.problem(index))
+                .collect(),
+            gauges_all: !self.is_log,
+        }
+    }
+}
+
+pub(super) fn healthy(r#type: &Arc<str>) -> Healthy {
+    Healthy {
+        r#type: Arc::clone(r#type),
+        reason: Arc::from("AllWell"),
+        message: "all is well".to_owned(),
+    }
+}
+
+/// The reason that a rule gives.
+pub(super) fn reason(file: &str, index: usize) -> String {
+    format!("{file}Rule{index}")
+}
+
+fn rule(index: usize) -> Arc<str> {
+    Arc::from(format!("rules[{index}]"))
+}
+
+impl Monitor for FakeMonitor {
+    fn name(&self) -> &str {
+        &self.file.name
+    }
+
+    fn declarations(&self) -> Vec<Declaration> {
+        vec![self.file.declaration()]
+    }
+
+    fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
+        Box::pin(self.watch(reporter))
+    }
+}

@@ -1,0 +1,362 @@
+//! No start of the agent shows a sick node as healthy: not for a moment, whatever was written there
+//! before, whenever the agent is killed, with a checkpoint or without.
+//!
+//! `PROPTEST_CASES=2000 cargo test --release --lib no_start_shows` makes 10,000 starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::super::Agent;
+use super::fake_monitor::{FakeFile, FakeMonitor, FakeObserver, reason};
+use crate::checkpoint::StateDir;
+use crate::exporter::kubernetes::tests::lab::exporter;
+use crate::exporter::kubernetes::tests::server::{Mood, Server};
+use crate::metrics::Metrics;
+use crate::monitor::{Monitor, Monitors};
+use crate::node::{Node, Roots};
+use crate::problem::Condition;
+use crate::problem::ConditionStatus::{self, False, True, Unknown};
+use crate::status_page::StatusPage;
+
+/// How many starts there are of each node.
+const STARTS: usize = 5;
+
+/// By when every observer that ever looks has looked, and the server has been told.
+const SETTLED: Duration = Duration::from_secs(100);
+
+/// What stands on a Node before the first start, for a condition of which the truth is known.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    Absent,
+    /// As NPD or an agent before has written it, and it is still so.
+    True,
+    /// Something else.
+    Stale(ConditionStatus),
+}
+
+/// One start of the agent.
+#[derive(Clone, Debug)]
+struct Start {
+    /// When it is killed; `None` to let it settle.
+    killed_after: Option<Duration>,
+    /// What the API server answers instead of its work, and until when.
+    unwell: Option<(u16, Duration)>,
+    /// How long each observer's first look takes, in this start.
+    delays: Vec<Option<Duration>>,
+    /// How the node is, as each observer sees it. `None` for as before.
+    truths: Option<Vec<ConditionStatus>>,
+}
+
+#[derive(Clone, Debug)]
+struct NodeHistory {
+    files: Vec<FakeFile>,
+    standing: Vec<Standing>,
+    by_npd: bool,
+    checkpoint: bool,
+    starts: Vec<Start>,
+}
+
+const TYPES: [&str; 3] = ["KernelDeadlock", "DiskBroken", "NetworkDown"];
+
+fn status() -> impl Strategy<Value = ConditionStatus> {
+    prop_oneof![2 => Just(True), 1 => Just(Unknown), 2 => Just(False)]
+}
+
+fn delay() -> impl Strategy<Value = Option<Duration>> {
+    let soon = (0_u64..2000).prop_map(Duration::from_millis);
+    let late = (2_u64..40).prop_map(Duration::from_secs);
+    prop_oneof![4 => soon.prop_map(Some), 3 => late.prop_map(Some), 1 => Just(None)]
+}
+
+fn file(index: usize) -> impl Strategy<Value = FakeFile> {
+    let observer = (0..TYPES.len()).prop_map(|condition| FakeObserver {
+        condition: Arc::from(TYPES[condition]),
+        truth: False,
+        delay: None,
+    });
+    let observers = prop::collection::vec(observer, 1..4);
+    let fails = prop::option::weighted(0.2, (0_u64..20_000).prop_map(Duration::from_millis));
+    (any::<bool>(), observers, fails).prop_map(move |(is_log, observers, fails_after)| FakeFile {
+        name: format!("File{index}"),
+        is_log,
+        observers,
+        fails_after,
+    })
+}
+
+fn start(observers: usize) -> impl Strategy<Value = Start> {
+    let killed = (0_u64..30_000).prop_map(Duration::from_millis);
+    let until = (0_u64..20_000).prop_map(Duration::from_millis);
+    let unwell = (prop::sample::select(vec![403_u16, 429, 500, 503]), until);
+    let delays = prop::collection::vec(delay(), observers);
+    let truths = prop::collection::vec(status(), observers);
+    (
+        prop::option::weighted(0.6, killed),
+        prop::option::weighted(0.3, unwell),
+        delays,
+        prop::option::weighted(0.4, truths),
+    )
+        .prop_map(|(killed_after, unwell, delays, truths)| Start {
+            killed_after,
+            unwell,
+            delays,
+            truths,
+        })
+}
+
+fn history() -> impl Strategy<Value = NodeHistory> {
+    let files = (1_usize..4).prop_flat_map(|count| (0..count).map(file).collect::<Vec<_>>());
+    let standing = prop_oneof![
+        1 => Just(Standing::Absent),
+        4 => Just(Standing::True),
+        1 => status().prop_map(Standing::Stale)
+    ];
+    files.prop_flat_map(move |files| {
+        let observers = files.iter().map(|file| file.observers.len()).sum();
+        (
+            Just(files),
+            prop::collection::vec(standing.clone(), TYPES.len()),
+            any::<bool>(),
+            any::<bool>(),
+            prop::collection::vec(start(observers), STARTS),
+        )
+            .prop_map(
+                |(files, standing, by_npd, checkpoint, starts)| NodeHistory {
+                    files,
+                    standing,
+                    by_npd,
+                    checkpoint,
+                    starts,
+                },
+            )
+    })
+}
+
+/// How a condition is, and the reasons that there are for it.
+fn truth(files: &[FakeFile], r#type: &str) -> (ConditionStatus, BTreeSet<String>) {
+    let mut truth = (False, BTreeSet::new());
+    for file in files {
+        for (index, observer) in file.observers.iter().enumerate() {
+            if *observer.condition == *r#type && observer.truth == True {
+                truth.0 = True;
+                truth.1.insert(reason(&file.name, index));
+            } else if *observer.condition == *r#type
+                && observer.truth == Unknown
+                && truth.0 == False
+            {
+                truth.0 = Unknown;
+            }
+        }
+    }
+    if truth.0 != True {
+        truth.1.insert("AllWell".to_owned());
+    }
+    truth
+}
+
+fn types(files: &[FakeFile]) -> BTreeSet<Arc<str>> {
+    let observers = files.iter().flat_map(|file| &file.observers);
+    observers
+        .map(|observer| Arc::clone(&observer.condition))
+        .collect()
+}
+
+/// Puts the files into the state in which a start finds them.
+fn prepare(files: &mut [FakeFile], start: &Start) {
+    let mut delays = start.delays.iter();
+    let mut truths = start.truths.iter().flatten();
+    for file in files {
+        for observer in &mut file.observers {
+            observer.delay = delays.next().copied().flatten();
+            let next = truths.next().copied().unwrap_or(observer.truth);
+            observer.truth = match (file.is_log, observer.truth) {
+                // What a log tells is never over, and it cannot tell that it does not know.
+                (true, True) => True,
+                (true, _) if next == Unknown => False,
+                _ => next,
+            };
+        }
+    }
+}
+
+fn long_ago() -> Timestamp {
+    Timestamp::from_second(1_700_000_000).unwrap()
+}
+
+fn first_standing(server: &mut Server, history: &NodeHistory, files: &[FakeFile]) {
+    let manager = if history.by_npd {
+        "node-problem-detector"
+    } else {
+        "npd-agent"
+    };
+    for (r#type, standing) in TYPES.iter().zip(&history.standing) {
+        let (true_status, reasons) = truth(files, r#type);
+        let (status, reason) = match standing {
+            Standing::Absent => continue,
+            Standing::True => (true_status, reasons.first().unwrap().clone()),
+            Standing::Stale(status) => (*status, "Stale".to_owned()),
+        };
+        server.add_condition(
+            manager,
+            &Condition {
+                r#type: Arc::from(*r#type),
+                status,
+                transition: long_ago(),
+                reason: Arc::from(reason),
+                message: "as before".to_owned(),
+            },
+        );
+    }
+}
+
+/// Starts the agent, and lets it run until it is killed or has settled.
+fn run(files: &[FakeFile], start: &Start, server: &Arc<Mutex<Server>>, state: Option<&TempDir>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let agent = async {
+        let node = Arc::new(Node {
+            name: "n1".to_owned(),
+            roots: Roots::from_env(|_| None),
+            boot_id: "boot".to_owned(),
+        });
+        {
+            let mut server = server.lock().unwrap();
+            server.restart_clock();
+            let unwell = start.unwell;
+            server.rule = Box::new(move |_, now| {
+                let (code, _) = unwell.filter(|(_, until)| now < *until)?;
+                Some(Mood::Code(code, None))
+            });
+        }
+        let metrics = Metrics::new().unwrap();
+        let status_page = StatusPage::new(node.name.clone(), Timestamp::now());
+        let built = exporter(server, &[], &types(files), &metrics, &status_page);
+        let monitor =
+            |file: &FakeFile| Box::new(FakeMonitor::new(file.clone())) as Box<dyn Monitor>;
+        let agent = Agent {
+            state: state.map(|folder| StateDir::load(folder.path().to_owned(), &node)),
+            node,
+            metrics,
+            status_page,
+            monitors: files.iter().map(monitor).collect::<Monitors>(),
+            exporters: vec![built],
+            servers: Vec::new(),
+        };
+        let mut tasks = agent.start().unwrap();
+        let until = start.killed_after.unwrap_or(SETTLED);
+        let ended = timeout(until, tasks.join_next()).await;
+        assert!(ended.is_err(), "the agent runs for ever: {ended:?}");
+    };
+    runtime.block_on(agent);
+}
+
+/// What was written, by type: status, reason and transition, in order.
+fn writes(server: &Server) -> BTreeMap<String, Vec<(String, String, String)>> {
+    let mut writes = BTreeMap::<_, Vec<_>>::new();
+    let patches = server.log.iter().zip(&server.bodies);
+    let taken = patches.filter(|((_, line), _)| line.ends_with(" 200"));
+    let conditions = taken.filter_map(|(_, body)| body["status"]["conditions"].as_array());
+    for condition in conditions.flatten() {
+        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+        let write = (text("status"), text("reason"), text("lastTransitionTime"));
+        writes.entry(text("type")).or_default().push(write);
+    }
+    writes
+}
+
+fn check(history: &NodeHistory) {
+    let state = history.checkpoint.then(|| TempDir::new().unwrap());
+    let server = Arc::new(Mutex::new(Server::new()));
+    let mut files = history.files.clone();
+    for (number, start) in history.starts.iter().enumerate() {
+        prepare(&mut files, start);
+        let stood: BTreeMap<String, Value> = {
+            let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+            if number == 0 {
+                first_standing(&mut server, history, &files);
+            }
+            server.log.clear();
+            server.bodies.clear();
+            server.conditions.clone()
+        };
+        run(&files, start, &server, state.as_ref());
+        let server = server.lock().unwrap();
+        let writes = writes(&server);
+        for r#type in types(&files) {
+            let (status, reasons) = truth(&files, &r#type);
+            let none = Vec::new();
+            let written = writes.get(&*r#type).unwrap_or(&none);
+            let stood = stood.get(&*r#type);
+            for (wrote, reason, _) in written {
+                let healthier = match status {
+                    True => wrote != "True",
+                    Unknown => wrote == "False",
+                    False => false,
+                };
+                assert!(
+                    !healthier,
+                    "start {number}: {type} was written {wrote} ({reason}) and is {status} ({reasons:?})"
+                );
+            }
+            let observers = files.iter().flat_map(|file| &file.observers);
+            let mut observers = observers.filter(|observer| observer.condition == r#type);
+            let all_look = observers.clone().all(|observer| observer.delay.is_some());
+            if observers.all(|observer| observer.delay.is_none()) && !history.checkpoint {
+                assert!(written.is_empty(), "start {number}: {type}: {written:?}");
+            }
+            if start.killed_after.is_some() || !all_look {
+                continue;
+            }
+            let shown = &server.conditions[&*r#type];
+            assert_eq!(
+                shown["status"],
+                status.to_string(),
+                "start {number}: {type}"
+            );
+            let reason = shown["reason"].as_str().unwrap();
+            assert!(reasons.contains(reason), "start {number}: {type}: {reason}");
+            let unchanged = stood.filter(|stood| {
+                stood["status"] == shown["status"] && stood["reason"] == shown["reason"]
+            });
+            // With several reasons one may take another's place for a while.
+            if let Some(stood) = unchanged.filter(|_| reasons.len() == 1) {
+                let (began, begins) = (&stood["lastTransitionTime"], &shown["lastTransitionTime"]);
+                let at = |time: &Value| time.as_str().unwrap().parse::<Timestamp>().unwrap();
+                assert_eq!(
+                    at(began).as_second(),
+                    at(begins).as_second(),
+                    "start {number}: {type}"
+                );
+            }
+        }
+    }
+}
+
+/// Fewer than proptest's own number, unless more are asked for.
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: asked.and_then(|cases| cases.parse().ok()).unwrap_or(60),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn no_start_shows_a_sick_node_as_healthy(history in history()) {
+        check(&history);
+    }
+}
