@@ -1,19 +1,22 @@
 //! The two HTTP servers: `/healthz`, `/conditions`, `/events`, `/status` and `/metrics`.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::go::quote::escape_html;
@@ -21,8 +24,11 @@ use crate::metrics::Metrics;
 use crate::problem::Forever;
 use crate::status_page::StatusPage;
 
-/// How many connections one server answers at a time; further ones wait in the kernel's backlog.
+/// How many connections a server has at a time, from this host and from others each.
 const MAX_CONNECTIONS: usize = 64;
+
+/// How long a connection may live. A client that asks and does not read keeps one no longer.
+const LIFETIME: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send its request line and headers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,14 +47,10 @@ pub enum Pages {
 
 /// Answers requests until accepting fails for good.
 pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (mut local, mut remote) = (Connections::default(), Connections::default());
     loop {
-        let slot = Arc::clone(&slots)
-            .acquire_owned()
-            .await
-            .context("waiting for a connection")?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the client has gone: neither is a reason to stop.
                 debug!(%error, "Accepting a connection failed");
@@ -56,26 +58,69 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
                 continue;
             }
         };
-        let pages = pages.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(|request: Request<Incoming>| {
-                let response = pages.answer(request.uri().path());
-                async { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), answer);
-            if let Err(error) = connection.await {
-                debug!(%error, "Connection ended early");
-            }
-            drop(slot);
-        });
+        let address = peer.ip().to_canonical();
+        let connections = if address.is_loopback() {
+            &mut local
+        } else {
+            &mut remote
+        };
+        connections.make_room();
+        let task = tokio::spawn(answer(stream, pages.clone()));
+        connections.0.push((address, task.abort_handle()));
+    }
+}
+
+/// The open connections, oldest first, and who has them.
+#[derive(Default)]
+struct Connections(Vec<(IpAddr, AbortHandle)>);
+
+impl Connections {
+    /// Forgets those that have ended. If there are too many, the oldest is closed of the client that
+    /// has the most: one that asks and does not read must not keep others out.
+    fn make_room(&mut self) {
+        self.0.retain(|(_, task)| !task.is_finished());
+        if self.0.len() < MAX_CONNECTIONS {
+            return;
+        }
+        let count = |address: IpAddr| self.0.iter().filter(|(of, _)| *of == address).count();
+        let most = self.0.iter().map(|(address, _)| count(*address)).max();
+        let oldest = self.0.iter().position(|(of, _)| Some(count(*of)) == most);
+        if let Some(oldest) = oldest {
+            let (client, task) = self.0.remove(oldest);
+            task.abort();
+            debug!(%client, "Connection closed for another");
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, pages: Pages) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let response = pages.answer(request.method(), request.uri().path());
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    let ended = match timeout(LIFETIME, connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_elapsed) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(PATIENCE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "Connection ended early");
     }
 }
 
 impl Pages {
-    fn answer(&self, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if ![Method::GET, Method::HEAD].contains(method) {
+            let refusal = "405 method not allowed\n".to_owned();
+            return text(StatusCode::METHOD_NOT_ALLOWED, refusal);
+        }
         match (self, path) {
             (Self::Status(status_page), "/healthz") => {
                 let complaints = status_page.read().complaints();
@@ -119,4 +164,73 @@ fn response(status: StatusCode, r#type: &'static str, body: String) -> Response<
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(r#type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use jiff::Timestamp;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A status server, and the page that it shows.
+    async fn server() -> (SocketAddr, StatusPage) {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = listener.await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
+        tokio::spawn(serve(listener, Pages::Status(page.clone())));
+        (address, page)
+    }
+
+    /// Asks on a connection of its own, and returns the status and the body.
+    async fn ask(server: SocketAddr, method: &str, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(server).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.lines().next().unwrap();
+        (status.to_owned(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn only_reading_is_allowed() {
+        let (server, _page) = server().await;
+        let (status, body) = ask(server, "GET", "/healthz").await;
+        assert_eq!((&*status, &*body), ("HTTP/1.1 200 OK", "ok"));
+        for method in ["POST", "PUT", "DELETE"] {
+            let (status, _) = ask(server, method, "/healthz").await;
+            assert_eq!(status, "HTTP/1.1 405 Method Not Allowed");
+        }
+        let (status, _) = ask(server, "GET", "/debug/pprof/").await;
+        assert_eq!(status, "HTTP/1.1 404 Not Found");
+    }
+
+    #[tokio::test]
+    async fn a_mandatory_source_that_is_down_is_why_the_agent_is_unhealthy() {
+        let (server, page) = server().await;
+        page.source("journald", false, Some("no such folder".to_owned()));
+        assert_eq!(ask(server, "GET", "/healthz").await.1, "ok");
+        page.source("kmsg", true, Some("permission denied".to_owned()));
+        let (status, body) = ask(server, "GET", "/healthz").await;
+        assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+        assert!(body.starts_with("source kmsg is down since "), "{body}");
+        assert!(body.ends_with(": permission denied"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn clients_that_do_not_read_keep_nobody_out() {
+        let (server, _page) = server().await;
+        let mut silent = Vec::new();
+        for _ in 0..3 * MAX_CONNECTIONS {
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            stream.write_all(b"GET /status HTTP/1.1\r\n").await.unwrap();
+            silent.push(stream);
+        }
+        assert_eq!(ask(server, "GET", "/healthz").await.1, "ok");
+    }
 }
