@@ -28,7 +28,7 @@ use crate::status_page::StatusPage;
 const MAX_CONNECTIONS: usize = 64;
 
 /// How long a connection may live. A client that asks and does not read keeps one no longer.
-const LIFETIME: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_mins(1);
 
 /// How long a client may take to send its request line and headers.
 const PATIENCE: Duration = Duration::from_secs(10);
