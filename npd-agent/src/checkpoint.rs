@@ -1,8 +1,9 @@
-//! Where the agent stopped, on disk, so that it goes on there: no line missed, and none told twice.
+//! Saves on disk where the agent stopped. After a restart the agent continues there, misses no line, and
+//! reports none twice.
 //!
-//! A checkpoint holds for one boot of one node. It is written after what it covers was told by every
-//! exporter, or given up and counted. An agent killed before that finds the last things again; the
-//! exporters see to it that they are not told again.
+//! A checkpoint is valid for one boot of one node. It is written after every exporter has reported what it
+//! covers, or has dropped and counted it. An agent that is killed before that finds the last findings
+//! again; the exporters ensure that they are not reported again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,37 +25,37 @@ use crate::problem::Forever;
 /// The file's name in `--state-dir`.
 const FILE: &str = "checkpoint.json";
 
-/// Changes when older checkpoints can no longer be read.
+/// The format's version. It changes when older checkpoints can no longer be read.
 const VERSION: u32 = 2;
 
-/// What the agent needs to go on where it stopped.
+/// What the agent needs to continue where it stopped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     version: u32,
     node: String,
     boot_id: String,
-    /// How far each source was read, in the source's own terms.
+    /// How far each source was read, in the source's own format.
     pub places: BTreeMap<String, Value>,
-    /// What each probe wants to know after a restart, in its own terms.
+    /// What each probe has saved for a restart, in its own format.
     pub memories: BTreeMap<String, Value>,
-    /// What is claimed about the node's conditions.
+    /// The claims on the node's conditions.
     pub claims: Vec<SavedClaim>,
-    /// The number of the last status that was told when each source had been read so far.
+    /// For each source, the number of the last update that was reported when it had been read so far.
     #[serde(default)]
     pub acknowledged: BTreeMap<String, u64>,
 }
 
-/// What is kept from one start of the agent to the next, and where.
+/// The folder for saved state, and the last checkpoint.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     /// `--state-dir`.
     pub folder: PathBuf,
-    /// Where the agent before stopped.
+    /// The checkpoint of the agent before.
     pub checkpoint: Checkpoint,
 }
 
 impl StateDir {
-    /// Reads what is kept in `folder`.
+    /// Reads the checkpoint in `folder`.
     pub fn load(folder: PathBuf, node: &Node) -> Self {
         let checkpoint = load(&folder, node);
         Self { folder, checkpoint }
@@ -68,26 +69,26 @@ impl Checkpoint {
     }
 }
 
-/// The number of the last status up to which all are told, or given up and counted. A checkpoint
-/// waits for it.
+/// The number of the last update up to which all are reported, or dropped and counted. A checkpoint waits
+/// for it.
 pub type Acknowledged = watch::Receiver<u64>;
 
-/// Keeps the checkpoint, and has it written.
+/// Updates the checkpoint, and passes it to the task that writes it.
 #[derive(Debug)]
 pub struct CheckpointWriter {
     checkpoint: Checkpoint,
     latest: watch::Sender<Snapshot>,
 }
 
-/// A checkpoint in JSON, and the number of the status that has to be told before it is true.
+/// A checkpoint in JSON, and the number of the update that must be reported before it is valid.
 #[derive(Clone, Debug, Default)]
 struct Snapshot {
     bytes: Vec<u8>,
     after: u64,
 }
 
-/// Reads the checkpoint in `folder`. One that was made on another node, or before a reboot, or
-/// cannot be read, is as good as none.
+/// Reads the checkpoint in `folder`. A checkpoint of another node, from before a reboot, or that cannot be
+/// read, is ignored.
 fn load(folder: &Path, node: &Node) -> Checkpoint {
     let fresh = Checkpoint {
         version: VERSION,
@@ -103,7 +104,7 @@ fn load(folder: &Path, node: &Node) -> Checkpoint {
         }
         // Whoever does not know the boot cannot tell this one from the last.
         Ok(Some(found)) if found.boot_id != node.boot_id || node.boot_id.is_empty() => {
-            info!(path = %path.display(), "The checkpoint is not of this boot; starting afresh");
+            info!(path = %path.display(), "The checkpoint is from another boot; starting without it");
             fresh
         }
         Ok(Some(found)) => found,
@@ -119,20 +120,21 @@ fn read(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("reading it"),
+        Err(error) => return Err(error).context("reading the checkpoint"),
     };
-    let found: Checkpoint = serde_json::from_slice(&bytes).context("understanding it")?;
+    let found: Checkpoint = serde_json::from_slice(&bytes).context("parsing the checkpoint")?;
     let version = found.version;
     ensure!(
         version == VERSION,
-        "it is of version {version}, and only {VERSION} is understood"
+        "its format is version {version}; this agent reads only version {VERSION}"
     );
     Ok(Some(found))
 }
 
 impl CheckpointWriter {
-    /// Goes on from `state`. The second half writes the checkpoint whenever it changes, once every
-    /// exporter has told what it covers, and only the latest if that or the disk is slow.
+    /// Continues from `state`. The returned task writes the checkpoint after it has changed and every
+    /// exporter has reported what it covers. If the exporters or the disk are slow, it writes only the
+    /// latest one.
     pub fn new(
         state: StateDir,
         acknowledged: Vec<Acknowledged>,
@@ -145,22 +147,21 @@ impl CheckpointWriter {
         )
     }
 
-    /// Everything up to `place` has been handed to the exporters, `after` this status and those
-    /// before.
+    /// Everything up to `place` was passed to the exporters, with the updates up to `after`.
     pub fn progress(&mut self, source: String, place: Value, after: u64) {
         self.checkpoint.acknowledged.insert(source.clone(), after);
         self.checkpoint.places.insert(source, place);
         self.save(after);
     }
 
-    /// The probe wants to know this after a restart; what it reported before has been handed to the
-    /// exporters likewise.
+    /// The probe saves this for a restart. What it reported before was passed to the exporters, with the
+    /// updates up to `after`.
     pub fn remember(&mut self, probe: &str, memory: Value, after: u64) {
         self.checkpoint.memories.insert(probe.to_owned(), memory);
         self.save(after);
     }
 
-    /// These claims hold now; what came of them has been handed to the exporters likewise.
+    /// These are the claims now. Their effects were passed to the exporters, with the updates up to `after`.
     pub fn claimed(&mut self, claims: Vec<SavedClaim>, after: u64) {
         if claims != self.checkpoint.claims {
             self.checkpoint.claims = claims;
@@ -173,7 +174,7 @@ impl CheckpointWriter {
             Ok(bytes) => {
                 self.latest.send_replace(Snapshot { bytes, after });
             }
-            Err(error) => warn!(%error, "Checkpoint cannot be put into JSON"),
+            Err(error) => warn!(%error, "Checkpoint cannot be encoded as JSON"),
         }
     }
 }
@@ -185,10 +186,13 @@ async fn write_on(
 ) -> Forever {
     let mut failing = false;
     loop {
-        changes.changed().await.context("keeping the checkpoint")?;
+        changes
+            .changed()
+            .await
+            .context("waiting for a changed checkpoint")?;
         let Snapshot { bytes, after } = changes.borrow_and_update().clone();
         for acknowledged in &mut acknowledged {
-            // One that has ended will not tell any more.
+            // An exporter that has ended reports nothing more.
             _ = acknowledged
                 .wait_for(|acknowledged| *acknowledged >= after)
                 .await;
@@ -201,15 +205,15 @@ async fn write_on(
         {
             warn!(
                 error = format!("{error:#}"),
-                "Checkpoint is not kept: a restart may tell problems again"
+                "Cannot write the checkpoint; after a restart, problems may be reported again"
             );
         }
         failing = written.is_err();
     }
 }
 
-/// Puts a new checkpoint in the old one's place, whole or not at all. A crash of the machine may
-/// lose it; so would the reboot.
+/// Replaces the old checkpoint, completely or not at all. A crash of the machine may lose it; but after a
+/// reboot it would not be valid anyway.
 fn write(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let new = folder.join(format!("{FILE}.new"));
     let path = folder.join(FILE);
@@ -240,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Keeps a place until it is on disk.
+    /// Saves a position, and waits until it is on disk.
     async fn keep(folder: &Path, place: u64) {
         let before = load(folder, &node("n", "b"));
         let state = StateDir {
@@ -301,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_checkpoint_waits_until_everything_is_told() {
+    async fn a_checkpoint_waits_until_everything_is_reported() {
         let folder = TempDir::new().unwrap();
         let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
         let (tell, acknowledged) = watch::channel(0);

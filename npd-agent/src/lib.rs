@@ -1,9 +1,10 @@
 //! The node problem detector, from the inside out:
 //!
-//! * the vocabulary ([`problem`]), what is true now ([`ledger`]), who reports what ([`incident`]);
-//! * the words of the kernel's log ([`kernel_text`]);
-//! * what looks at the node ([`monitor`]) and hands findings over ([`reporter`]);
-//! * what makes news of findings ([`hub`]) and tells others ([`exporter`], [`server`]);
+//! * the common types ([`problem`]), the conditions and their claims ([`ledger`]), one report per
+//!   incident ([`incident`]);
+//! * the texts of the kernel log ([`kernel_text`]);
+//! * what checks the node ([`monitor`]) and sends findings ([`reporter`]);
+//! * what turns findings into updates ([`hub`]) and reports them ([`exporter`], [`server`]);
 //! * what runs other programs ([`exec`]);
 //! * what starts and supervises it all ([`agent`]).
 #![forbid(unsafe_code)]

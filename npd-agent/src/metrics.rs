@@ -1,4 +1,4 @@
-//! Every metric family of the agent, in one registry. Made once in `main` and passed down.
+//! The metric families of the agent, in one registry. Made once in `main` and passed to the modules.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -11,41 +11,41 @@ use crate::rendered::{RenderedFamilies, render};
 /// The registry, and the families that more than one module writes.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// What `/metrics` prints. Monitors register their own families here.
+    /// The registry of `/metrics`. Monitors register their own families here.
     pub registry: Registry,
-    /// What `/metrics` prints besides: families that are printed by whoever knows when they change.
+    /// Further families of `/metrics`, which their modules render when they change.
     pub rendered: RenderedFamilies,
     /// NPD's `problem_counter{reason}`.
     pub problem_counter: CounterVec,
     /// NPD's `problem_gauge{type,reason}`.
     pub problem_gauge: GaugeVec,
-    /// `npd_source_up{source}`: 1 while the source delivers.
+    /// `npd_source_up{source}`: 1 while the source can be read.
     pub source_up: IntGaugeVec,
-    /// `npd_records_lost_total{source}`: records that the source could not deliver, exactly counted.
+    /// `npd_records_lost_total{source}`: the exact number of records that were lost.
     pub records_lost: IntCounterVec,
-    /// `npd_records_malformed_total{source}`: records that were skipped because they made no sense.
+    /// `npd_records_malformed_total{source}`: records that were skipped because they could not be parsed.
     pub records_malformed: IntCounterVec,
-    /// `npd_rule_matches_total{monitor,reason}`: how often a rule of any kind of monitor found its
-    /// problem, before anything is folded. A probe's, a plugin's and a threshold's count when they
-    /// report: a plugin's on each run that is believed, a threshold's when it is crossed.
+    /// `npd_rule_matches_total{monitor,reason}`: how many times a rule of any kind of monitor found its
+    /// problem, before repeats are combined. A plugin counts each run that is reported, a stats rule counts
+    /// when its threshold is crossed.
     pub rule_matches: IntCounterVec,
     /// `npd_config_problems{monitor}`: what is wrong with a config file although the agent started.
     pub config_problems: IntGaugeVec,
-    /// `npd_probe_backend{probe,backend}`: 1 for the way in which a probe sees now.
+    /// `npd_probe_backend{probe,backend}`: 1 for the backend that a probe uses now.
     pub probe_backend: IntGaugeVec,
     /// `npd_probe_drops_total{probe}`: records that found the ring buffer full.
     pub probe_drops: IntCounterVec,
-    /// `npd_probe_missed_total{probe}`: what the kernel counted and the probe did not deliver.
+    /// `npd_probe_missed_total{probe}`: what the kernel counted and the probe did not report.
     pub probe_missed: IntCounterVec,
     /// `npd_incidents_text_only_total{reason}`: reported from the kernel log alone although a probe was attached.
     pub text_only: IntCounterVec,
-    /// What the runs of plugins come to.
+    /// The metrics of plugins.
     pub plugins: PluginMetrics,
-    /// `npd_monitor_restarts_total{monitor}`: how often a failed monitor was started again.
+    /// `npd_monitor_restarts_total{monitor}`: how many times a failed monitor was started again.
     pub monitor_restarts: IntCounterVec,
     /// `npd_claims_refused_total`: claims refused because a condition had too many.
     pub claims_refused: IntCounter,
-    /// `npd_exporter_dropped_total{exporter}`: statuses that an exporter had no room for.
+    /// `npd_exporter_dropped_total{exporter}`: what an exporter dropped because its queue was full.
     pub exporter_dropped: IntCounterVec,
 }
 
@@ -83,7 +83,7 @@ impl Metrics {
             )?,
             source_up: int_gauge(
                 "npd_source_up",
-                "1 while the source delivers records, 0 while it does not.",
+                "1 while the source can be read, 0 while it cannot.",
                 &["source"],
             )?,
             records_lost: int_counter(
@@ -93,22 +93,22 @@ impl Metrics {
             )?,
             records_malformed: int_counter(
                 "npd_records_malformed_total",
-                "Records that were skipped because they could not be understood.",
+                "Records that were skipped because they could not be parsed.",
                 &["source"],
             )?,
             rule_matches: int_counter(
                 "npd_rule_matches_total",
-                "How often a rule found its problem, before repeats are folded.",
+                "How many times a rule found its problem, before repeats are combined.",
                 &["monitor", "reason"],
             )?,
             config_problems: int_gauge(
                 "npd_config_problems",
-                "What is wrong with a config file although the agent started: /status lists it.",
+                "Problems in a config file with which the agent has started; /status lists them.",
                 &["monitor"],
             )?,
             probe_backend: int_gauge(
                 "npd_probe_backend",
-                "1 for the way in which a probe sees now.",
+                "1 for the backend that a probe uses now.",
                 &["probe", "backend"],
             )?,
             probe_drops: int_counter(
@@ -118,30 +118,30 @@ impl Metrics {
             )?,
             probe_missed: int_counter(
                 "npd_probe_missed_total",
-                "Incidents that the kernel counted and the probe did not deliver.",
+                "Incidents that the kernel counted and the probe did not report.",
                 &["probe"],
             )?,
             text_only: int_counter(
                 "npd_incidents_text_only_total",
-                "Incidents reported from the kernel log alone although a probe was attached.",
+                "Incidents that only the kernel log reported although a probe was attached.",
                 &["reason"],
             )?,
             plugins: PluginMetrics::new(r)?,
             monitor_restarts: int_counter(
                 "npd_monitor_restarts_total",
-                "How often a failed monitor was started again.",
+                "How many times a failed monitor was started again.",
                 &["monitor"],
             )?,
             claims_refused: registered(
                 r,
                 IntCounter::new(
                     "npd_claims_refused_total",
-                    "Claims refused because a condition had too many.",
+                    "Claims that were refused because a condition had too many.",
                 )?,
             )?,
             exporter_dropped: int_counter(
                 "npd_exporter_dropped_total",
-                "Statuses that an exporter had no room for.",
+                "Updates that an exporter dropped because its queue was full.",
                 &["exporter"],
             )?,
             registry,
@@ -149,13 +149,13 @@ impl Metrics {
         })
     }
 
-    /// What `/metrics` shows.
+    /// The page of `/metrics`.
     pub fn page(&self) -> prometheus::Result<String> {
         render(&self.registry, &self.rendered)
     }
 }
 
-/// The families that tell how plugins do, by config file and reason.
+/// The metric families of plugins, by config file and reason.
 #[derive(Clone, Debug)]
 pub struct PluginMetrics {
     /// `npd_plugin_duration_seconds{monitor,reason}`: how long each run took, however it ended.
@@ -175,12 +175,12 @@ impl PluginMetrics {
             |name, help| registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?);
         let duration = HistogramOpts::new(
             "npd_plugin_duration_seconds",
-            "How long each run of a plugin took, however it ended.",
+            "How long each run of a plugin took.",
         )
         .buckets(vec![0.01, 0.1, 1.0, 10.0, 100.0]);
         let surviving = Opts::new(
             "npd_plugin_abandoned",
-            "Runs of a plugin that survived SIGKILL and are still there.",
+            "Runs of a plugin that survived SIGKILL and still exist.",
         );
         Ok(Self {
             duration: registered(registry, HistogramVec::new(duration, labels)?)?,
@@ -197,7 +197,7 @@ impl PluginMetrics {
     }
 }
 
-/// Registers `family` and hands it back.
+/// Registers `family` and returns it.
 pub fn registered<C: Collector + Clone + 'static>(
     registry: &Registry,
     family: C,

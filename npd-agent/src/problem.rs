@@ -1,4 +1,4 @@
-//! The vocabulary: what a monitor finds, and what the cluster is told about it.
+//! The common types: what a monitor finds, and what is reported about it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub type Task<'a> = Pin<Box<dyn Future<Output = Forever> + Send + 'a>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good or neutral news; a Kubernetes Event of type `Normal`.
+    /// Nothing bad; a Kubernetes Event of type `Normal`.
     Info,
     /// A problem; a Kubernetes Event of type `Warning`.
     Warn,
@@ -29,9 +29,9 @@ pub enum Severity {
 /// The status of a node condition. `True` means that the node is sick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConditionStatus {
-    /// The problem is there.
+    /// There is a problem.
     True,
-    /// The problem is not there.
+    /// There is no problem.
     False,
     /// Nobody can tell.
     Unknown,
@@ -52,17 +52,17 @@ impl fmt::Display for ConditionStatus {
 pub struct Condition {
     /// For example `KernelDeadlock`.
     pub r#type: Arc<str>,
-    /// Whether the node is sick in this way.
+    /// Whether the node has this problem.
     pub status: ConditionStatus,
     /// Since when the condition has had its status and reason.
     pub transition: Timestamp,
-    /// One word for machines, for example `TaskHung`.
+    /// One word for programs, for example `TaskHung`.
     pub reason: Arc<str>,
     /// A sentence for people.
     pub message: String,
 }
 
-/// What a condition says while the node is healthy; the `conditions` of a config file.
+/// The healthy state of a condition, from `conditions` of a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Healthy {
     /// The condition's type.
@@ -86,9 +86,9 @@ pub struct Observer {
 /// A pod that a problem hit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pod {
-    /// The uid, as the cgroup's name tells it.
+    /// The uid, from the cgroup's name.
     pub uid: String,
-    /// Namespace and name, where the node knows them.
+    /// Namespace and name, if they are known on the node.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub name: Option<PodName>,
 }
@@ -107,29 +107,29 @@ pub struct PodName {
 pub struct Event {
     /// How bad it is.
     pub severity: Severity,
-    /// When it happened, by the problem's own clock.
+    /// When it happened, by the clock of the source.
     pub timestamp: Timestamp,
-    /// One word for machines.
+    /// One word for programs.
     pub reason: Arc<str>,
-    /// What happened, for people; bounded by [`MAX_MESSAGE`].
+    /// What happened, for people; at most [`MAX_MESSAGE`] bytes.
     pub message: String,
     /// The pod that was hit, when one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
 }
 
-/// What exporters are given: one event, or changed conditions, or both.
+/// What exporters get: one event, or changed conditions, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// Its number. Later ones have higher ones, also after a restart, until the next boot.
+    /// Its number. Later updates have higher numbers, also after a restart, until the next boot.
     pub number: u64,
-    /// What it came of, if that may come again after a restart.
+    /// The occurrence that it reports, if that may be found again after a restart.
     pub occurrence: Option<OccurrenceId>,
-    /// Who says so; the `source` of a config file and the component of Kubernetes Events.
+    /// The `source` of the config file, which is the component of Kubernetes Events.
     pub source: Arc<str>,
     /// What happened.
     pub event: Option<Event>,
-    /// The conditions that are news, each as it stands now.
+    /// The changed conditions.
     pub conditions: Vec<Condition>,
 }
 
@@ -138,9 +138,9 @@ pub struct Update {
 pub struct Problem {
     /// The reason of its Events and condition, and its label in `problem_counter`.
     pub reason: Arc<str>,
-    /// The condition that it sets; `None` for a temporary problem, which only makes an Event.
+    /// The condition that it sets; `None` for a temporary problem, which only makes Events.
     pub condition: Option<Arc<str>>,
-    /// Whether a new message alone is news while the condition stays true
+    /// Whether a new message alone is reported while the condition stays True
     /// (`enable_message_change_based_condition_update` of custom plugins).
     pub message_is_news: bool,
     /// Whether it is counted in `problem_counter` and `problem_gauge` (`metricsReporting`).
@@ -150,22 +150,21 @@ pub struct Problem {
     pub inert: bool,
 }
 
-/// The thing that a fault is about, so that two witnesses of one fault are not taken for two faults.
+/// The thing that a fault is about. By it, two findings about one fault are recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject {
-    /// The name of the probe that watches such things, whether it runs or not.
+    /// The name of the probe for such things, whether it runs or not.
     pub probe: Cow<'static, str>,
-    /// Which of these things it is, in the probe's terms: a task's number, a device's name.
+    /// The thing, in the probe's format: a task's number, a device's name.
     pub key: String,
 }
 
-/// What a probe will report on, as the hub has to know before the probe runs.
+/// What the hub must know of a probe before it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watched {
     /// The probe's name; the first half of a [`Subject`].
     pub probe: &'static str,
-    /// Whether what it reports lasts until the probe says that it is over. Otherwise it is over at
-    /// once, like a kill.
+    /// Whether a fault lasts until the probe reports its end. Otherwise it is over at once, like a kill.
     pub lasts: bool,
 }
 
@@ -185,7 +184,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// How a finding came about; decides who reports when two see the same incident.
+/// The origin of a finding. It decides which of two findings about one incident is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Witness {
     /// A kernel probe, a counter or the kernel's live state.
@@ -196,8 +195,8 @@ pub enum Witness {
     Other,
 }
 
-/// Tells what was found in a source that is read again after a restart. What is found again has
-/// the same mark.
+/// Identifies what was found in a source that is read again after a restart. If it is found again, it has
+/// the same id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OccurrenceId {
     /// The source's name.
@@ -209,36 +208,36 @@ pub struct OccurrenceId {
 /// What a monitor saw.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// The config file that holds the rule; claims on conditions are kept apart by it.
+    /// The config file of the rule. Claims of different files are separate.
     pub monitor: Arc<str>,
     /// The `source` of that file.
     pub source: Arc<str>,
-    /// What was looked for.
+    /// The problem of the rule.
     pub problem: Arc<Problem>,
-    /// Whether it is there. A temporary problem that is not there is no news.
+    /// Whether the problem is there. Nothing is reported if a temporary problem is not there.
     pub present: ConditionStatus,
     /// When.
     pub timestamp: Timestamp,
-    /// What exactly was seen.
+    /// What was seen, for people.
     pub message: String,
-    /// Who within the monitor claims it; one claimant has one opinion about a condition at a time.
-    /// Log rules share the empty name (the last match wins, as in NPD); plugin rules have one each.
+    /// Who in the config file claims it. A claimant has one claim on a condition at a time. Log rules share
+    /// the empty name, so the last match wins, as in NPD. Each plugin rule has its own name.
     pub claimant: String,
-    /// What it is about, when that can be told.
+    /// The thing that it is about, if known.
     pub subject: Option<Subject>,
     /// How it was seen.
     pub witness: Witness,
     /// The pod that was hit, when one was.
     pub pod: Option<Pod>,
-    /// What it was found in, if that is read again after a restart.
+    /// Its occurrence, if that is found again after a restart.
     pub occurrence: Option<OccurrenceId>,
 }
 
-/// The longest message kept, in bytes. Kubernetes refuses Event messages over 1 KiB only in
-/// `events.k8s.io/v1`; etcd suffers from long ones in either.
+/// The longest message, in bytes. Kubernetes limits Event messages to 1 KiB, but only in
+/// `events.k8s.io/v1`. Long ones are bad for etcd in any case.
 pub const MAX_MESSAGE: usize = 4096;
 
-/// Cuts `message` at a character boundary so that it fits into [`MAX_MESSAGE`], with a mark.
+/// Cuts `message` at a character boundary to at most [`MAX_MESSAGE`] bytes, and adds a note.
 pub fn bounded(mut message: String) -> String {
     const MARK: &str = "… [cut]";
     if message.len() > MAX_MESSAGE {

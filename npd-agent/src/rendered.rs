@@ -1,21 +1,21 @@
-//! The page that `/metrics` shows: what the registry has, and what is printed already.
+//! The page of `/metrics`: the families of the registry, and families that are already rendered.
 //!
-//! The crate `prometheus` formats the registry. It would format every series anew at each scrape, so
-//! large families are printed here when they change.
+//! The crate `prometheus` formats the registry, and would format every series at each scrape. So large
+//! families are rendered here when they change.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{Registry, TextEncoder};
 
-/// Families that are printed when they change and not when they are scraped: a scrape of tens of
-/// thousands of series is a copy. Clones show the same.
+/// Families that are rendered when they change and not at each scrape. A scrape of tens of thousands of
+/// series is then only a copy. Clones show the same.
 #[derive(Clone, Debug, Default)]
 pub struct RenderedFamilies(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl RenderedFamilies {
-    /// Prints the family `name` anew. `print` is given an empty text, and room in it; a family
-    /// whose text stays empty is not shown.
+    /// Renders the family `name` again. `print` gets an empty text with capacity. If it stays empty, the
+    /// family is not shown.
     pub fn print(&self, name: &str, print: impl FnOnce(&mut String)) {
         let mut families = self.lock();
         if !families.contains_key(name) {
@@ -33,7 +33,7 @@ impl RenderedFamilies {
     }
 }
 
-/// The families of `registry` and the printed ones, sorted by name as NPD's are.
+/// The families of `registry` and the rendered ones, sorted by name as in NPD.
 pub fn render(registry: &Registry, rendered: &RenderedFamilies) -> prometheus::Result<String> {
     let rendered = rendered.lock();
     let mut page = String::with_capacity(rendered.values().map(String::len).sum());

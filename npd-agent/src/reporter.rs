@@ -1,4 +1,4 @@
-//! A monitor's way out: findings to the hub, and what it says of itself.
+//! The handle through which a monitor sends findings to the hub, and reports its own state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::node::Node;
 use crate::problem::{ConditionStatus, Finding, Subject};
 use crate::status_page::StatusPage;
 
-/// What a monitor may tell the hub.
+/// What a monitor sends to the hub.
 #[derive(Debug)]
 pub enum Report {
     /// Something was seen.
     Finding(Box<Finding>),
-    /// A probe now answers for its incidents and these conditions: kernel text only confirms them.
+    /// A probe now reports its incidents and decides these conditions; kernel text only confirms them.
     Watching {
         /// Its name.
         probe: &'static str,
         /// The conditions that follow the kernel's live state.
         conditions: BTreeSet<Arc<str>>,
     },
-    /// A probe reported this before the agent was started, and it lasts: kernel text only confirms it.
+    /// A probe of an earlier agent has reported this, and it lasts; kernel text only confirms it.
     Resumed {
-        /// What it is about.
+        /// The thing that it is about.
         subject: Subject,
-        /// For which reason.
+        /// The reason.
         reason: Arc<str>,
     },
-    /// The probe of this name is gone: kernel text reports again.
+    /// The probe with this name is gone; kernel text is reported again.
     NotWatching(&'static str),
     /// An observer has looked for the first time: what it has not claimed is not so.
     Looked {
@@ -49,23 +49,23 @@ pub enum Report {
         /// Its name there.
         observer: Arc<str>,
     },
-    /// What a probe wants to know after a restart of the agent.
+    /// What a probe saves for a restart of the agent.
     Remember {
         /// The probe's name.
         probe: &'static str,
-        /// What it wants to know, in its own terms. It replaces what the probe said before.
+        /// What it saves, in its own format. It replaces what the probe has saved before.
         memory: Value,
     },
-    /// Everything that a source held up to this place has been reported: a checkpoint may say so.
+    /// Everything in a source up to this position has been reported, so a checkpoint may contain it.
     Progress {
         /// The source's name.
         source: String,
-        /// The place, in the source's own terms.
+        /// The position, in the source's own format.
         place: Value,
     },
-    /// The kernel says that the subject is well: every claim about it is withdrawn.
+    /// The kernel shows that the subject is well: all claims about it are withdrawn.
     Recovered {
-        /// Who noticed; the source of the resulting Events.
+        /// The source of the resulting Events.
         source: Arc<str>,
         /// What is well again.
         subject: Subject,
@@ -74,7 +74,7 @@ pub enum Report {
     },
 }
 
-/// Given to every monitor. Clones report to the same hub.
+/// Every monitor gets one. Clones report to the same hub.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     /// The machine, and where its /proc and /sys are.
@@ -85,16 +85,16 @@ pub struct Reporter {
     pub status_page: StatusPage,
     /// How far each source had been read when the agent stopped.
     saved: Arc<BTreeMap<String, Value>>,
-    /// What each probe wanted to know after a restart.
+    /// What each probe has saved for a restart.
     memories: Arc<BTreeMap<String, Value>>,
-    /// What anyone claims to be unwell, as the hub knows it.
+    /// The subjects of all claims, from the hub.
     claimed: watch::Receiver<BTreeSet<Subject>>,
     kernel_log_is_read: watch::Sender<bool>,
     reports: mpsc::Sender<Report>,
 }
 
 impl Reporter {
-    /// A reporter to the hub that holds the other end of `reports`.
+    /// A reporter that sends to the hub at the other end of `reports`.
     pub fn new(
         node: Arc<Node>,
         metrics: Metrics,
@@ -113,7 +113,7 @@ impl Reporter {
         }
     }
 
-    /// Knows how far each source had been read when the agent stopped.
+    /// Sets how far each source had been read when the agent stopped.
     #[must_use]
     pub fn with_saved(self, places: BTreeMap<String, Value>) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Reporter {
         }
     }
 
-    /// Knows what each probe wanted to know after a restart.
+    /// Sets what each probe has saved for a restart.
     #[must_use]
     pub fn with_memories(self, memories: BTreeMap<String, Value>) -> Self {
         Self {
@@ -131,7 +131,7 @@ impl Reporter {
         }
     }
 
-    /// Knows what the hub says that anyone claims to be unwell.
+    /// Sets the subjects of all claims, from the hub.
     #[must_use]
     pub fn with_claimed(self, claimed: watch::Receiver<BTreeSet<Subject>>) -> Self {
         Self { claimed, ..self }
@@ -173,12 +173,12 @@ impl Reporter {
         self.kernel_log_is_read.send_replace(is_read);
     }
 
-    /// Hands a report to the hub; waits while the hub is busy.
+    /// Sends a report to the hub; waits while the hub is busy.
     pub async fn send(&self, report: Report) -> anyhow::Result<()> {
         self.reports
             .send(report)
             .await
-            .context("reporting to the hub, which has stopped")
+            .context("sending a report: the hub has stopped")
     }
 
     /// Says that an observer of the file `monitor` has looked. To say it again does no harm.
@@ -200,13 +200,13 @@ impl Reporter {
         self.send(Report::Finding(Box::new(finding))).await
     }
 
-    /// Says that a source delivers again, or for the first time.
+    /// Reports that a source can be read, again or for the first time.
     pub fn source_up(&self, name: &str, mandatory: bool) {
         self.metrics.source_up.with_label_values(&[name]).set(1);
         self.status_page.source(name, mandatory, None);
     }
 
-    /// Says why a source does not deliver.
+    /// Reports why a source cannot be read.
     pub fn source_down(&self, name: &str, mandatory: bool, reason: String) {
         self.metrics.source_up.with_label_values(&[name]).set(0);
         self.status_page.source(name, mandatory, Some(reason));

@@ -1,4 +1,4 @@
-//! What the agent shows of the node and of itself over HTTP.
+//! What the agent shows over HTTP: the node's state and its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::problem::{Condition, ConditionStatus, Event};
 /// How many events `/events` shows.
 const EVENTS_SHOWN: usize = 256;
 
-/// The status page; clone it freely, all clones show the same.
+/// The status page. Clones show the same.
 #[derive(Clone, Debug)]
 pub struct StatusPage(watch::Sender<StatusModel>);
 
-/// What stands on the status page.
+/// The content of the status page.
 #[derive(Debug, Serialize)]
 pub struct StatusModel {
     /// The node's name.
@@ -31,14 +31,14 @@ pub struct StatusModel {
     pub config_problems: Vec<ConfigProblem>,
     /// The running monitors, by name.
     pub monitors: BTreeMap<String, MonitorState>,
-    /// Where records come from, by name.
+    /// The sources of records, by name.
     pub sources: BTreeMap<String, SourceState>,
-    /// How each plugin does, by config file and rule.
+    /// The state of each plugin, by config file and rule.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginState>,
-    /// How each probe sees, by name.
+    /// The state of each probe, by name.
     pub probes: BTreeMap<String, ProbeState>,
-    /// The exporters that run, and what each has to say about itself.
+    /// The running exporters, and the state of each.
     pub exporters: BTreeMap<String, String>,
     /// The conditions that are not published yet, because those who watch over them have not looked,
     /// and who that is.
@@ -57,7 +57,7 @@ pub struct StatusModel {
 pub struct MonitorState {
     /// Whether it runs now.
     pub running: bool,
-    /// How often it was started again.
+    /// How many times it was started again.
     pub restarts: u64,
     /// Why it last failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,9 +67,9 @@ pub struct MonitorState {
 /// A source of records, as `/status` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceState {
-    /// Whether it delivers.
+    /// Whether it can be read.
     pub up: bool,
-    /// Whether the agent is unhealthy without it.
+    /// Whether `/healthz` is 503 without it.
     pub mandatory: bool,
     /// Since when it has been up or down.
     pub since: Timestamp,
@@ -81,26 +81,26 @@ pub struct SourceState {
 /// A plugin, as `/status` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct PluginState {
-    /// What is run.
+    /// The program.
     pub path: String,
-    /// The status that the last run asked for; `True` means that the node is sick.
+    /// The result of the last run; `True` means that there is a problem.
     pub last: ConditionStatus,
-    /// What the last run said.
+    /// The message of the last run.
     pub message: String,
-    /// When that was.
+    /// When the last run ended.
     pub timestamp: Timestamp,
     /// How many runs had not ended at their deadline.
     pub timeouts: u64,
-    /// How many runs survived SIGKILL and are still there.
+    /// How many runs survived SIGKILL and still exist.
     pub abandoned: usize,
 }
 
 /// A probe, as `/status` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeState {
-    /// How it sees: `raw_tracepoint`, `iterator`, `poll`, `counter`, `kmsg` or `none`.
+    /// How it gets its data: `raw_tracepoint`, `iterator`, `poll`, `counter`, `kmsg` or `none`.
     pub backend: &'static str,
-    /// Why not in a better way.
+    /// Why it has no better backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -144,7 +144,7 @@ impl StatusPage {
         self.0.send_modify(change);
     }
 
-    /// Says that a source delivers (`reason` is `None`) or why it does not.
+    /// Sets that a source can be read (`reason` is `None`), or why it cannot.
     pub fn source(&self, name: &str, mandatory: bool, reason: Option<String>) {
         self.update(|shown| {
             let up = reason.is_none();
@@ -166,7 +166,7 @@ impl StatusPage {
 }
 
 impl StatusModel {
-    /// Why the agent is not healthy: a line for each mandatory source that is down.
+    /// Why the agent is not healthy: one line for each mandatory source that is down.
     pub fn complaints(&self) -> Vec<String> {
         let down = self
             .sources
@@ -179,7 +179,7 @@ impl StatusModel {
         .collect()
     }
 
-    /// Adds an event, and lets the oldest go.
+    /// Adds an event, and removes the oldest if there are too many.
     pub fn push_event(&mut self, source: &Arc<str>, event: &Event) {
         if self.events.len() == EVENTS_SHOWN {
             self.events.pop_front();

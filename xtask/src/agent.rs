@@ -7,17 +7,17 @@ use xshell::{Shell, cmd};
 
 use crate::{ebpf, workspace};
 
-/// Names an eBPF object to embed in place of the one under version control.
+/// The environment variable with the path of another eBPF object to embed.
 const OBJECT_VARIABLE: &str = "NPD_EBPF_OBJECT";
 
-/// The flag with which commands ask for [`release`] where the quick build would do.
+/// The flag that selects [`release`] instead of the quick build.
 pub(crate) const RELEASE_FLAG: &str = "--release";
 
-/// Makes the linked libraries part of the executable: it runs in an image that has none.
+/// Links libraries statically, because an image may have none.
 const STATIC: &str = "-Ctarget-feature=+crt-static";
 
-/// Builds the agent in a minute or two: not optimized, and with the crates that tests use, too.
-/// Returns the executable's path. `ebpf_log`: it prints what the eBPF programs log.
+/// Builds the agent in one or two minutes: not optimized, and sharing its crates with the tests. Returns
+/// the executable's path. `ebpf_log`: the agent prints what the eBPF programs log.
 pub(crate) fn quick(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
     let cargo = workspace::cargo_path();
     let features = if ebpf_log { "ebpf-log" } else { "" };
@@ -36,8 +36,8 @@ pub(crate) fn quick(shell: &Shell, ebpf_log: bool) -> anyhow::Result<PathBuf> {
     Ok(workspace::target_dir(shell).join("debug/npd-agent"))
 }
 
-/// Builds the agent as it is shipped: small, fast, and the same bytes on every machine. Returns the
-/// executable's path.
+/// Builds the release build: small, fast, and the same bytes on every machine. Returns the executable's
+/// path.
 pub(crate) fn release(shell: &Shell) -> anyhow::Result<PathBuf> {
     ensure_object(shell)?;
     let cargo = workspace::cargo_path();
@@ -45,7 +45,7 @@ pub(crate) fn release(shell: &Shell) -> anyhow::Result<PathBuf> {
     let version = cmd!(shell, "{cargo} -vV").quiet().read()?;
     let mut lines = version.lines();
     let target = lines.find_map(|line| line.strip_prefix("host: "));
-    let target = target.context("asking cargo what this machine is")?;
+    let target = target.context("asking cargo for this machine's target")?;
     let build = cmd!(
         shell,
         "{cargo} build --locked --release --package npd-agent --target {target}"
@@ -56,8 +56,7 @@ pub(crate) fn release(shell: &Shell) -> anyhow::Result<PathBuf> {
     Ok(folder.join("release/npd-agent"))
 }
 
-/// Sees to it that the agent embeds what the eBPF programs' sources make, or what the caller's
-/// environment names.
+/// Ensures that the agent embeds an up-to-date eBPF object, or the one that the environment names.
 fn ensure_object(shell: &Shell) -> anyhow::Result<()> {
     if std::env::var_os(OBJECT_VARIABLE).is_some() {
         return Ok(());
@@ -65,9 +64,9 @@ fn ensure_object(shell: &Shell) -> anyhow::Result<()> {
     ebpf::refresh(shell)
 }
 
-/// Compiler flags for an executable that needs no library, and that is the same wherever the
-/// sources lie: panics name their files by paths. The list of what to relocate, all of which is read
-/// at the start and stays in memory, is packed: it shrinks from 0.6 MB to next to nothing.
+/// Compiler flags for an executable that needs no library, and that does not depend on the sources' folder
+/// (panics contain paths). The relocation table, which is read at the start and stays in memory, is
+/// packed: it shrinks from 0.6 MB to almost nothing.
 fn flags(shell: &Shell) -> String {
     let sources = shell.current_dir();
     [
@@ -79,7 +78,7 @@ fn flags(shell: &Shell) -> String {
     .join("\x1f")
 }
 
-/// Where cargo keeps the sources of dependencies.
+/// The folder with the sources of dependencies.
 fn cargo_home() -> PathBuf {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let default = || std::env::home_dir().unwrap_or_default().join(".cargo");

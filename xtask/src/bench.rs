@@ -9,11 +9,11 @@ use crate::{Command, agent, workspace};
 pub(crate) const COMMAND: Command = Command {
     name: "bench",
     args: "[logs | plugins]",
-    help: "Builds the agent as it is shipped and measures it, on faults of this machine's kernel and in\n\
-           peace. Prints the table in docs/benchmarks.md. Takes four minutes and root; nothing else should\n\
-           run meanwhile.\n\
-           With `logs`, measures how fast it reads a log, against ripgrep and a simple reader; with\n\
-           `plugins`, only what two hundred plugins a second cost.",
+    help: "Builds the release build of the agent and measures it, idle and with faults of this machine's\n\
+           kernel. Prints the tables of docs/benchmarks.md. Needs root and four minutes; nothing else\n\
+           should run meanwhile.\n\
+           logs: only how fast it reads a log, compared with ripgrep and a simple reader.\n\
+           plugins: only what two hundred plugins a second cost.",
     run,
 };
 

@@ -10,8 +10,8 @@ use crate::{Command, agent};
 pub(crate) const COMMAND: Command = Command {
     name: "build",
     args: "",
-    help: "Builds the agent as it is shipped, the eBPF programs inside, and prints the path of the binary,\n\
-           which needs no library on the machine that it runs on.",
+    help: "Builds the release build of the agent, and prints the path of the binary. It contains the eBPF\n\
+           programs, and needs no library on the machine that it runs on.",
     run,
 };
 

@@ -8,9 +8,9 @@ use crate::{Command, ebpf};
 pub(crate) const COMMAND: Command = Command {
     name: "build-ebpf",
     args: "",
-    help: "Builds the eBPF programs anew into npd-ebpf/prebuilt, from where the agent embeds them. Commit\n\
-           that folder with the change. Installs what is missing (a compiler with a core library for BPF,\n\
-           bpf-linker) if it may, else says how. Who changes no program needs none of that.",
+    help: "Builds the eBPF programs into npd-ebpf/prebuilt, from where the agent embeds them. Commit that\n\
+           folder with your change. Installs what is missing (a compiler with a core library for BPF,\n\
+           bpf-linker) if it may, else prints the commands. You need this only if you change a program.",
     run,
 };
 

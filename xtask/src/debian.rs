@@ -1,11 +1,11 @@
-//! Debian packages: which are missing, and how to get them.
+//! Finds and installs missing Debian packages.
 
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
 use crate::workspace::{is_root, prepare, say};
 
-/// A package, and what we need it for.
+/// A package, and what it is needed for.
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) reason: &'static str,
@@ -28,7 +28,7 @@ pub(crate) fn is_here(shell: &Shell) -> bool {
         .is_ok()
 }
 
-/// Those of `packages` that are not installed.
+/// The `packages` that are not installed.
 pub(crate) fn missing(shell: &Shell, packages: Vec<Package>) -> Vec<Package> {
     let is_installed = |package: &Package| {
         let (format, name) = ("--showformat=${db:Status-Status}", &package.name);

@@ -11,17 +11,17 @@ use crate::{Command, debian};
 pub(crate) const COMMAND: Command = Command {
     name: "fuzz",
     args: "[TARGET] [--seconds N]",
-    help: "Fuzzes what reads what others wrote: each target of fuzz/, or one, for N seconds (60). Installs\n\
-           cargo-fuzz where it is missing.",
+    help: "Fuzzes the code that parses foreign input: each target of fuzz/, or TARGET, for N seconds\n\
+           (default 60). Installs cargo-fuzz if it is missing.",
     run,
 };
 
-/// cargo-fuzz, and where it is installed: not in the user's home.
+/// The version of cargo-fuzz, and the folder to install it in.
 const VERSION: &str = "0.13.2";
 const ROOT: &str = "target/tools";
 
-/// What counts as a finding besides a panic: seconds for one input, and mebibytes for one
-/// allocation and for all that the process has.
+/// What counts as a finding, besides a panic: more seconds for one input, more mebibytes in one
+/// allocation, or more in the whole process.
 const LIMITS: &[&str] = &[
     "-timeout=10",
     "-malloc_limit_mb=128",
@@ -36,7 +36,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--seconds" => {
-                let number = args.next().context("--seconds of how many?")?;
+                let number = args.next().context("--seconds needs a number")?;
                 seconds = number
                     .parse::<u32>()
                     .with_context(|| format!("--seconds {number}"))?;
@@ -56,14 +56,14 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The names of what can be fuzzed.
+/// The names of the targets.
 fn targets(shell: &Shell) -> anyhow::Result<Vec<String>> {
     let files = shell.read_dir("fuzz/fuzz_targets")?;
     let names = files.iter().filter_map(|file| file.file_stem()?.to_str());
     Ok(names.map(str::to_owned).collect())
 }
 
-/// Sees to what fuzzing takes.
+/// Installs cargo-fuzz if it is missing.
 fn install(shell: &Shell) -> anyhow::Result<()> {
     if cmd!(shell, "c++ --version")
         .quiet()
@@ -89,7 +89,7 @@ fn install(shell: &Shell) -> anyhow::Result<()> {
     .context("building cargo-fuzz")
 }
 
-/// Starts from the corpus, and from what earlier runs have found; finds more.
+/// Fuzzes one target. Starts with the corpus and with the inputs that earlier runs have found.
 fn fuzz(shell: &Shell, target: &str, seconds: u32) -> anyhow::Result<()> {
     let tool = shell.current_dir().join(ROOT).join("bin/cargo-fuzz");
     let corpus = format!("fuzz/corpus/{target}");

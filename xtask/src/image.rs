@@ -14,19 +14,19 @@ use crate::{Command, agent, userland};
 pub(crate) const COMMAND: Command = Command {
     name: "image",
     args: "[--minimal | --files FOLDER] [--agent PATH]",
-    help: "Builds the agent's image as the Dockerfile does, but without Docker, and prints the path of an\n\
-           OCI layout in a tar archive: `ctr --namespace k8s.io images import PATH` makes it known to a\n\
-           node. The agent, its configs, and a Debian for plugins, which is installed once.\n\
-           --minimal: without the Debian.\n\
-           --files: no image, but the files that it has beside the Debian; for the Dockerfile.\n\
+    help: "Builds the same image as the Dockerfile, without Docker, and prints the path of an OCI layout in\n\
+           a tar archive. To import it on a node: `ctr --namespace k8s.io images import PATH`. The image\n\
+           has the agent, its configs, and Debian for plugins.\n\
+           --minimal: without Debian.\n\
+           --files: no image, only the files that are added to Debian; for the Dockerfile.\n\
            --agent: this one, instead of building it; for tests.",
     run,
 };
 
-/// The kubelet completes `npd-ebpf:0.1.0` to this before it asks containerd.
+/// The kubelet expands `npd-ebpf:0.1.0` to this before it asks containerd.
 const NAME: &str = concat!("docker.io/library/npd-ebpf:", env!("CARGO_PKG_VERSION"));
 
-/// As in NPD's image: a pod's `args` come on top.
+/// As in NPD's image: a pod's `args` are added to it.
 const ENTRYPOINT: &[&str] = &[
     AGENT,
     "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json",
@@ -34,8 +34,8 @@ const ENTRYPOINT: &[&str] = &[
 
 const AGENT: &str = "/node-problem-detector";
 
-/// The plugins that NPD's configs call by these paths. They are in the agent's binary, which looks
-/// at the name that it was called by.
+/// The plugins that NPD's configs call by these paths. They are links to the agent's binary, which runs
+/// the program whose name it was called by.
 const PLUGINS: [&str; 2] = [
     "/home/kubernetes/bin/health-checker",
     "/home/kubernetes/bin/log-counter",
@@ -76,7 +76,7 @@ fn write(shell: &Shell, suffix: &str, layers: &[Vec<u8>]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The layer with `clean-install`, by which derived images add packages, as in NPD's base image.
+/// The layer with `clean-install`, with which derived images add packages, as in NPD's base image.
 fn helper(shell: &Shell) -> anyhow::Result<Vec<u8>> {
     let mut helper = Layer::default();
     let script = shell.current_dir().join("deploy/image/clean-install");
@@ -84,7 +84,7 @@ fn helper(shell: &Shell) -> anyhow::Result<Vec<u8>> {
     helper.archive()
 }
 
-/// The layer that all sizes have: the files of NPD's image. Builds the agent unless there is one.
+/// The layer of all sizes: the files of NPD's image. Builds the agent unless it is given.
 fn files(shell: &Shell, agent: Option<&String>) -> anyhow::Result<Vec<u8>> {
     let agent = agent.map_or_else(|| agent::release(shell), |path| Ok(path.into()))?;
     let mut files = Layer::default();
@@ -96,7 +96,7 @@ fn files(shell: &Shell, agent: Option<&String>) -> anyhow::Result<Vec<u8>> {
     files.archive()
 }
 
-/// Where images are made, and what they are made of is kept.
+/// The folder for images and for the userland's archive.
 fn folder(shell: &Shell) -> anyhow::Result<PathBuf> {
     let folder = workspace::target_dir(shell).join("image");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

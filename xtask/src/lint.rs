@@ -9,10 +9,10 @@ use crate::{Command, ebpf};
 pub(crate) const COMMAND: Command = Command {
     name: "lint",
     args: "[--ebpf]",
-    help: "Checks what can be checked without running the agent: formatting, tidiness\n\
-           (xtask/tests/tidy), clippy, documentation.\n\
-           --ebpf: and the eBPF programs, with what builds them: clippy, and that the object under\n\
-           version control is what they make, byte by byte.",
+    help: "Checks everything that needs no running agent: formatting, the tidy tests (xtask/tests/tidy),\n\
+           clippy, documentation.\n\
+           --ebpf: also the eBPF programs: clippy, and that the object under version control is what they\n\
+           build, byte by byte.",
     run,
 };
 

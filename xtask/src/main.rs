@@ -24,10 +24,10 @@ use std::process::ExitCode;
 use anyhow::bail;
 use xshell::Shell;
 
-/// What `cargo xtask NAME ARGS` does.
+/// A command: `cargo xtask NAME ARGS`.
 struct Command {
     name: &'static str,
-    /// What may follow the name.
+    /// The arguments, for the help.
     args: &'static str,
     help: &'static str,
     run: fn(&Shell, &[String]) -> anyhow::Result<()>,

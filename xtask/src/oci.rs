@@ -1,11 +1,11 @@
 //! Container images without a container tool: OCI layouts in tar archives, as `ctr images import`
 //! and `podman load` read them.
 //!
-//! The same content makes the same bytes, and so the same digest: entries are sorted, belong to
-//! root and are of 1970.
+//! The same content makes the same bytes and the same digest: entries are sorted, belong to root, and have
+//! a date of 1970.
 //!
-//! Written here because the crate `oci-spec` has types for the JSON documents, which are four short
-//! ones, and packs nothing.
+//! This is written by hand because the crate `oci-spec` only has types for the JSON documents, which are
+//! four short ones.
 //!
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
 
@@ -23,17 +23,17 @@ use tar::{Builder, EntryType, Header};
 /// An image for this machine's architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
-    /// Its whole name, as the kubelet asks containerd for it: `docker.io/library/npd-ebpf:0.1.0`.
+    /// Its full name, which the kubelet uses with containerd: `docker.io/library/npd-ebpf:0.1.0`.
     pub name: &'a str,
     /// Tar archives, the lowest layer first.
     pub layers: &'a [Vec<u8>],
-    /// What runs when a pod names no command.
+    /// The entry point.
     pub entrypoint: &'a [&'a str],
 }
 
 impl Image<'_> {
-    /// Writes the image to the archive `path`, which is either as before or complete. Returns the
-    /// digest of its manifest, by which registries know it.
+    /// Writes the image to the archive `path`, completely or not at all. Returns the digest of its
+    /// manifest, which is its digest in registries.
     pub fn write(&self, path: &Path) -> anyhow::Result<String> {
         let doing = || format!("writing the image {}", path.display());
         let file = tempfile::Builder::new()
@@ -83,10 +83,10 @@ impl Image<'_> {
     }
 }
 
-/// Where a shell looks for programs, as in Docker's images.
+/// The `PATH`, as in Docker's images.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a layer adds to an image, by absolute paths.
+/// The files of a layer, by absolute paths.
 #[derive(Debug, Default)]
 pub struct Layer(BTreeMap<PathBuf, Entry>);
 
@@ -98,8 +98,8 @@ enum Entry {
 }
 
 impl Layer {
-    /// Adds the file or the folder `source` of this machine, with everything below, as `path`.
-    /// Of its mode, only whether a file may be executed matters.
+    /// Adds the file or the folder `source` of this machine, with everything below it, as `path`. Of the
+    /// mode, only the executable bit is used.
     pub fn add(&mut self, path: impl AsRef<Path>, source: &Path) -> anyhow::Result<()> {
         let path = path.as_ref();
         let reading = || format!("reading {}", source.display());
@@ -130,7 +130,7 @@ impl Layer {
         self.insert(path.as_ref(), Entry::Link { target });
     }
 
-    /// With the folders that it lies in.
+    /// Adds an entry and its parent folders.
     fn insert(&mut self, path: &Path, entry: Entry) {
         let path = path.strip_prefix("/").unwrap_or(path); // as archives name files
         let folders = path.ancestors().skip(1);
@@ -169,7 +169,7 @@ impl Layer {
     }
 }
 
-/// The name of `content` in an image: `sha256:…`.
+/// The digest of `content`: `sha256:…`.
 pub fn digest(content: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut digest = "sha256:".to_owned();
@@ -205,7 +205,7 @@ fn header(mode: u32, size: usize) -> Header {
     header
 }
 
-/// This machine's architecture as Go, and so OCI, names it.
+/// This machine's architecture, with Go's name, which OCI uses.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,9 +1,9 @@
-//! The eBPF object that is under version control, so that only who changes a kernel program needs
-//! what builds one: a second compiler, LLVM and bpf-linker.
+//! The eBPF object under version control. Because of it, only those who change a kernel program need a
+//! second compiler, LLVM and bpf-linker.
 //!
-//! A record beside the object says what it was built from. [`staleness`] compares that with the
-//! sources, which takes no toolchain; `cargo xtask lint --ebpf` builds the object again and compares
-//! the bytes.
+//! A record next to the object says what it was built from. [`staleness`] compares the record with the
+//! sources and needs no toolchain. `cargo xtask lint --ebpf` builds the object again and compares the
+//! bytes.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,9 +19,9 @@ pub const OBJECT: &str = "npd-ebpf/prebuilt/npd-ebpf";
 /// What it was built from.
 const RECORD: &str = "npd-ebpf/prebuilt/built-from";
 
-/// Puts `object` and its record in their places, unless they are there already: a new time stamp
-/// would rebuild the agent. `toolchain` names everything that decides the bytes beside the sources.
-/// Returns whether there is a new object.
+/// Writes `object` and its record, unless they are already there: a new time stamp would rebuild the
+/// agent. `toolchain` names everything that the bytes depend on, besides the sources. Returns whether the
+/// object is new.
 pub fn store(shell: &Shell, object: &[u8], toolchain: &str) -> anyhow::Result<bool> {
     let record = format!(
         "Written by `cargo xtask build-ebpf`, as is the object beside it.\n\
@@ -50,7 +50,7 @@ pub fn toolchain(shell: &Shell) -> anyhow::Result<String> {
     Ok(toolchain.to_owned())
 }
 
-/// Why the object is not what the sources make, if it is not.
+/// Why the object is not up to date; `None` if it is.
 pub fn staleness(shell: &Shell) -> anyhow::Result<Option<&'static str>> {
     let (Ok(object), Ok(record)) = (shell.read_binary_file(OBJECT), shell.read_file(RECORD)) else {
         return Ok(Some(
@@ -69,8 +69,8 @@ fn recorded<'a>(record: &'a str, key: &str) -> Option<&'a str> {
     values.find_map(|rest| rest.strip_prefix(": "))
 }
 
-/// The digest of what decides the object's bytes beside the toolchain: the package, the versions of
-/// its dependencies, and the profile. Comments decide nothing, and are left out.
+/// The digest of what the object's bytes depend on, besides the toolchain: the package without comments,
+/// the versions of its dependencies, and the profile.
 fn sources(shell: &Shell) -> anyhow::Result<String> {
     let mut text = String::new();
     for path in files(shell, "npd-ebpf/src")?
@@ -110,7 +110,7 @@ fn files(shell: &Shell, folder: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Names and versions of the crates that the programs are made of, one a line.
+/// Names and versions of the crates of the programs, one per line.
 fn dependencies(shell: &Shell) -> anyhow::Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let listed = cmd!(

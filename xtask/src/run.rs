@@ -11,8 +11,8 @@ use crate::{Command, agent, ebpf};
 pub(crate) const COMMAND: Command = Command {
     name: "run",
     args: "[--ebpf-log] [-- FLAGS]",
-    help: "Builds the agent, quickly and not optimized, and becomes it, with FLAGS.\n\
-           Without FLAGS it watches this machine and reports on the terminal; --help says more.\n\
+    help: "Builds the agent, quickly and not optimized, and runs it with FLAGS.\n\
+           Without FLAGS it watches this machine and reports on the terminal; --help lists its flags.\n\
            --ebpf-log: also prints what the eBPF programs log.",
     run,
 };
@@ -35,7 +35,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
         say("not root: no eBPF program loads and the kernel log may be closed to the agent");
     }
     let command = cmd!(shell, "{agent} {flags...}");
-    // To become the agent, rather than wait for it, hands signals and the exit code over untouched.
+    // exec instead of a child process, so that signals and the exit code are the agent's own.
     Err(std::process::Command::from(command).exec())
         .with_context(|| format!("starting {}", agent.display()))
 }

@@ -9,15 +9,15 @@ use crate::{Command, agent, debian};
 pub(crate) const COMMAND: Command = Command {
     name: "test",
     args: "[--release] [FILTER] [FLAGS]",
-    help: "Builds everything and runs every test, or those whose names contain FILTER. As root it causes\n\
-           real faults on this machine's kernel and undoes them; what cannot run here is listed as\n\
+    help: "Builds everything and runs every test, or those whose names contain FILTER. As root, it causes\n\
+           real faults in this machine's kernel and undoes them. A test that cannot run here is listed as\n\
            SKIPPED, with the reason, and counted as ignored. FLAGS go to the test binaries: --exact, …\n\
-           --release: with the agent as it is shipped, which takes some minutes more to build.",
+           --release: tests the release build of the agent, which takes some minutes longer to build.",
     run,
 };
 
-/// Debian packages with the programs that tests use, and what for. A test says itself what it
-/// needs and is skipped without, so a package that cannot be installed stops nothing.
+/// Debian packages with the programs that tests use, and what for. Without a program, its tests are
+/// skipped, so a package that cannot be installed is no error.
 const PACKAGES: &[(&str, &str)] = &[
     ("e2fsprogs", "ext4 file systems to break"),
     ("xfsprogs", "XFS file systems to break"),
@@ -37,7 +37,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     run_tests(shell, &["--workspace"], args)
 }
 
-/// Runs the tests that `selection`, flags of `cargo test`, names, with what they need.
+/// Runs the tests of `selection`, which are flags of `cargo test`. First installs what they need.
 pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> anyhow::Result<()> {
     if let Err(error) = install_packages(shell) {
         say(format_args!("some tests will be skipped: {error:#}"));

@@ -1,4 +1,4 @@
-//! The userland of the full image: Debian, as far as plugins call it.
+//! The userland of the full image: a small Debian for plugins.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::workspace::{is_root, prepare, say};
 
 const SUITE: &str = "bookworm";
 
-/// What the image has beside Debian's required packages.
+/// The file with the packages that are added to Debian's required ones.
 const PACKAGES: &str = include_str!("../../deploy/image/packages");
 
 /// What the Dockerfile's base image leaves out, too.
@@ -26,16 +26,16 @@ const EXCLUDED: [&str; 5] = [
     "--dpkgopt=path-exclude=/usr/share/man/*",
 ];
 
-/// Runs on the finished root `$1`. The image tells nothing of the machine that built it: its sources
-/// are Debian's own, which apt brings along as an example, so that packages can be added in a
-/// derived image. The time zone is a file, not a link, so that the node's can be mounted over it.
+/// Runs on the finished root `$1`. Removes traces of the machine that built it: apt's sources become
+/// Debian's own, from apt's example, so that a derived image can add packages. The time zone becomes a
+/// file, not a link, so that the node's can be mounted over it.
 const FINISH: &str = r#"--customize-hook=
 cd "$1" && rm -f etc/hostname etc/resolv.conf &&
 sed -n 's/^\(deb .* main\) .*/\1/p' usr/share/doc/apt/examples/sources.list >etc/apt/sources.list &&
 cp --remove-destination usr/share/zoneinfo/Etc/UTC etc/localtime"#;
 
-/// The layer with the userland, from its archive in `folder`, which is made from Debian's packages
-/// if it is not there. The same packages make the same archive.
+/// The layer with the userland, from its archive in `folder`. If there is none, makes it from Debian's
+/// packages. The same packages make the same archive.
 pub(crate) fn layer(shell: &Shell, folder: &Path) -> anyhow::Result<Vec<u8>> {
     let options = options();
     let inputs = format!("{ARCH} {SUITE} {}", options.join(" "));
@@ -80,7 +80,7 @@ fn make(shell: &Shell, options: &[String], path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What decides the archive's content, beside the versions of the packages.
+/// What the archive's content depends on, besides the versions of the packages.
 fn options() -> Vec<String> {
     let names: Vec<&str> = packages().map(|(name, _)| name).collect();
     let options = [
@@ -105,8 +105,8 @@ fn packages() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// This machine's sources of the suite, as lines of a `sources.list`. Without any, mmdebstrap
-/// knows Debian's own.
+/// This machine's sources of the suite, as lines of a `sources.list`. If there are none, mmdebstrap uses
+/// Debian's own.
 fn mirrors(shell: &Shell) -> anyhow::Result<Vec<String>> {
     let format = "$(RELEASE) deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
     let filters = ["Created-By: Packages", "Origin: Debian"];

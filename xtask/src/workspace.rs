@@ -1,4 +1,4 @@
-//! Where things are, and how they are run.
+//! Finds folders and programs, and runs programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,8 +8,8 @@ use xshell::{Cmd, Shell};
 
 /// A shell in the workspace's root.
 ///
-/// Cargo says at run time where this package lies: what it said when the package was built is
-/// wrong once the tree has been moved or copied.
+/// Cargo gives the folder of this package at run time. The folder at build time is wrong if the tree was
+/// moved or copied.
 pub(crate) fn shell() -> anyhow::Result<Shell> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
@@ -19,8 +19,8 @@ pub(crate) fn shell() -> anyhow::Result<Shell> {
     Ok(shell)
 }
 
-/// The folder for what is built for this machine. What is built for the kernel, and with which
-/// tools, is always under the workspace's own `target`, where the agent's build script looks.
+/// The folder of builds for this machine. Builds for the kernel and tools are always in the workspace's own
+/// `target`, where the agent's build script finds them.
 pub(crate) fn target_dir(shell: &Shell) -> PathBuf {
     let chosen = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     shell.current_dir().join(chosen)
@@ -31,7 +31,7 @@ pub(crate) fn cargo_path() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
-/// Whether this process may do what only root may.
+/// Whether this process is root.
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     Path::new("/proc/self")
@@ -39,10 +39,10 @@ pub(crate) fn is_root() -> bool {
         .is_ok_and(|process| process.uid() == 0)
 }
 
-/// Runs a program that makes what the command needs, and does not wait for input.
+/// Runs a program that prepares something, without input.
 ///
-/// What it prints is for people, so it goes to standard error: our standard output has only the
-/// answer, such as the path that `cargo xtask image` prints.
+/// Its output goes to standard error, because it is for people. Standard output has only the result, such
+/// as the path that `cargo xtask image` prints.
 #[expect(
     clippy::disallowed_types,
     reason = "xshell cannot send what a program prints to standard error"
@@ -58,7 +58,7 @@ pub(crate) fn prepare(command: Cmd<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells what happens next, or why something did not.
+/// Prints what happens next, or why something failed.
 pub(crate) fn say(what: impl std::fmt::Display) {
     eprintln!("xtask: {what}");
 }

@@ -24,18 +24,18 @@ use crate::reporter::Reporter;
 use crate::server::{self, Pages};
 use crate::status_page::StatusPage;
 
-/// How many reports may wait for the hub before monitors wait. Back-pressure ends at the kernel's
-/// own buffers, where losses are counted.
+/// How many reports may wait for the hub before monitors wait. Unread records then stay in the kernel's
+/// buffers, where losses are counted.
 const REPORTS_QUEUED: usize = 256;
 
-/// The pause before a failed monitor is started again: this at first, doubled up to the second.
+/// The first and the longest pause before a failed monitor is started again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// How long exporters may go on telling what is known when the agent is asked to stop.
+/// How long exporters may continue to report when the agent is asked to stop.
 const FINISH: Duration = Duration::from_secs(2);
 
-/// Everything that was built from the command line and waits to run.
+/// Everything that was built from the command line, ready to run.
 pub struct Agent {
     /// The machine.
     pub node: Arc<Node>,
@@ -43,18 +43,18 @@ pub struct Agent {
     pub metrics: Metrics,
     /// What is shown over HTTP.
     pub status_page: StatusPage,
-    /// Where the checkpoint is kept; `None` for nowhere.
+    /// Where the checkpoint is saved; `None` without `--state-dir`.
     pub state: Option<StateDir>,
-    /// What watches.
+    /// The monitors.
     pub monitors: Monitors,
-    /// What tells.
+    /// The exporters.
     pub exporters: Vec<Built>,
-    /// What answers over HTTP, on sockets that are bound already.
+    /// The HTTP servers; their sockets are already bound.
     pub servers: Vec<(TcpListener, Pages)>,
 }
 
 impl Agent {
-    /// Runs until a signal asks to stop (`Ok`) or something fails that nothing can be done without.
+    /// Runs until a signal asks to stop (`Ok`), or until a task fails that the agent cannot run without.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
@@ -77,7 +77,7 @@ impl Agent {
             }
         });
         if finished.await.is_err() {
-            warn!("Stopping although not everything is told");
+            warn!("Stopping before the exporters have reported everything");
         }
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Agent {
                 .set_nonblocking(true)
                 .context("preparing an HTTP socket")?;
             let listener = tokio::net::TcpListener::from_std(listener)
-                .context("handing an HTTP socket to the runtime")?;
+                .context("registering an HTTP socket with the runtime")?;
             tasks.spawn(server::serve(listener, pages));
         }
         let mut exporters = Vec::new();
@@ -134,7 +134,7 @@ impl Agent {
     }
 }
 
-/// Runs a monitor, and runs it again when it fails. Its conditions stay as they are meanwhile.
+/// Runs a monitor, and starts it again when it fails. Its claims stay meanwhile.
 async fn supervise(mut monitor: Box<dyn Monitor>, reporter: Reporter) -> Forever {
     let name = monitor.name().to_owned();
     let mut pause = FIRST_PAUSE;

@@ -1,4 +1,4 @@
-//! Exporters tell others what the hub has found.
+//! Exporters report the hub's updates.
 //!
 //! A new exporter is one file (or folder) here and one line in [`EXPORTERS`].
 
@@ -8,7 +8,7 @@ pub mod terminal;
 
 pub use self::kind::{BuildContext, Built, Exporter, ExporterKind, Finish};
 
-/// Every exporter, in the order in which they are told.
+/// Every exporter, in the order in which they get updates.
 pub const EXPORTERS: &[ExporterKind] = &[
     ExporterKind {
         name: "kubernetes",

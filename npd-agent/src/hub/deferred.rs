@@ -1,9 +1,9 @@
-//! What has to wait until the texts that are held now have been reported.
+//! Reports that must wait until the texts that are held now have been reported.
 //!
-//! A text of the kernel's log may wait for a probe that sees the same. Meanwhile the reader of the
-//! log goes on, and says how far it has read, and that it has looked: neither holds before that text
-//! has been reported. Texts may keep coming, so that what waits is bounded, and waits only for those
-//! that were held before it.
+//! A text of the kernel log may be held until the probe reports the same incident. Meanwhile the reader of
+//! the log continues, and reports its position, and that it has checked. Both are true only after the held
+//! text was reported. New texts may come all the time. So the reports that wait are bounded, and each
+//! waits only for texts that were held before it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-/// What waits.
+/// The reports that wait.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     places: BTreeMap<String, WaitingPlace>,
-    /// The file and the name of an observer that has looked.
+    /// The file and the name of each observer that has checked.
     looked: BTreeMap<(Arc<str>, Arc<str>), Instant>,
 }
 
@@ -24,21 +24,21 @@ pub(super) struct Deferred {
 struct WaitingPlace {
     until: Instant,
     place: Value,
-    /// A later place, which waits for later texts.
+    /// A later position, which waits for later texts.
     newer: Option<(Instant, Value)>,
 }
 
-/// What waits no longer.
+/// The reports that no longer wait.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Released {
     /// How far sources have been read.
     pub(super) places: Vec<(String, Value)>,
-    /// Observers that have looked: the file, and the name.
+    /// The file and the name of observers that have checked.
     pub(super) looked: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl Deferred {
-    /// Takes in how far a source has been read, which holds after `until`.
+    /// Adds how far a source has been read. It is true after `until`.
     pub(super) fn place(&mut self, source: String, place: Value, until: Instant) {
         if let Some(waiting) = self.places.get_mut(&source) {
             waiting.newer = Some((until, place));
@@ -53,12 +53,12 @@ impl Deferred {
         }
     }
 
-    /// Takes in that an observer has looked, which holds after `until`.
+    /// Adds an observer that has checked. It is true after `until`.
     pub(super) fn looked(&mut self, monitor: Arc<str>, observer: Arc<str>, until: Instant) {
         self.looked.entry((monitor, observer)).or_insert(until);
     }
 
-    /// What has waited long enough.
+    /// Removes the reports that have waited long enough.
     pub(super) fn release(&mut self, now: Instant) -> Released {
         let looked = self.looked.extract_if(.., |_, until| *until <= now);
         let mut released = Released {
@@ -82,7 +82,7 @@ impl Deferred {
         released
     }
 
-    /// Everything: nothing is held any more.
+    /// Removes all reports, because no text is held.
     pub(super) fn release_all(&mut self) -> Released {
         let places = std::mem::take(&mut self.places).into_iter();
         let newest = |waiting: WaitingPlace| match waiting.newer {
@@ -104,8 +104,8 @@ mod tests {
 
     use super::*;
 
-    /// Places of one source, told each second and to hold 5 seconds later, and which of them are
-    /// written by then.
+    /// Adds a position of one source each second, each true 5 seconds later, and shows which are released
+    /// by then.
     #[test]
     fn a_place_is_written_however_long_texts_keep_coming() {
         let start = Instant::now();

@@ -22,7 +22,7 @@ impl Gauges {
         }
     }
 
-    /// Shows a problem before it was ever found.
+    /// Creates the series of a problem before it is found.
     pub(super) fn declare(&self, problem: &Problem) {
         if !problem.metrics {
             return;
@@ -50,7 +50,7 @@ impl Gauges {
         self.reasons.contains_key(r#type)
     }
 
-    /// Brings `problem_gauge` in line with a condition, as NPD does: first 0 for the old reason.
+    /// Updates `problem_gauge` for a condition, as NPD does: first sets the old reason to 0.
     pub(super) fn show(&mut self, condition: &Condition) {
         let Condition {
             r#type,

@@ -1,4 +1,4 @@
-//! The one place where findings become news: incidents, ledger, problem metrics, exporters.
+//! Turns findings into updates: incidents, ledger, problem metrics, exporters.
 
 mod deferred;
 mod gauges;
@@ -28,10 +28,10 @@ use crate::problem::{
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
 
-/// The source of what nobody but the agent itself can have noticed.
+/// The source of updates that come from the agent itself.
 const SELF: &str = "npd-agent";
 
-/// Takes reports from monitors and tells exporters.
+/// Receives reports from monitors and sends updates to exporters.
 pub struct Hub {
     ledger: Ledger,
     incidents: Incidents,
@@ -39,29 +39,29 @@ pub struct Hub {
     status_page: StatusPage,
     exporters: Vec<Box<dyn Exporter>>,
     writer: Option<CheckpointWriter>,
-    /// The number of the last status.
+    /// The number of the last update.
     number: u64,
-    /// What waits for texts that are held.
+    /// Reports that wait for held texts.
     deferred: Deferred,
-    /// Claims from before the agent was started whose config file is not yet declared.
+    /// Claims of an earlier agent whose config file is not yet declared.
     saved: Vec<SavedClaim>,
-    /// What anyone claims to be unwell, for the probes.
+    /// The subjects of all claims, for the probes.
     claimed: watch::Sender<BTreeSet<Subject>>,
     gauges: Gauges,
     /// The config files.
     files: BTreeMap<Arc<str>, DeclaredFile>,
 }
 
-/// What is known of a config file.
+/// A declared config file.
 #[derive(Debug)]
 struct DeclaredFile {
     source: Arc<str>,
-    /// The conditions of which each finding brings `problem_gauge` up to date.
+    /// The conditions whose `problem_gauge` each finding updates.
     gauged: Vec<Arc<str>>,
 }
 
 impl Hub {
-    /// A hub that tells `exporters`.
+    /// A hub that sends updates to `exporters`.
     pub fn new(
         metrics: Metrics,
         status_page: StatusPage,
@@ -75,7 +75,7 @@ impl Hub {
             status_page,
             exporters,
             writer: None,
-            // An agent started later has higher ones.
+            // An agent that starts later has higher numbers.
             number: u64::try_from(clock::monotonic().as_nanos()).unwrap_or_default(),
             deferred: Deferred::default(),
             saved: Vec::new(),
@@ -85,7 +85,7 @@ impl Hub {
         }
     }
 
-    /// Has a checkpoint kept, and goes on with the claims of the last one.
+    /// Saves a checkpoint, and continues with the claims of the last one.
     #[must_use]
     pub fn with_checkpoint_writer(self, writer: CheckpointWriter, saved: Vec<SavedClaim>) -> Self {
         Self {
@@ -95,20 +95,20 @@ impl Hub {
         }
     }
 
-    /// What anyone claims to be unwell, now and later.
+    /// The subjects of all claims, now and later.
     pub fn claimed(&self) -> watch::Receiver<BTreeSet<Subject>> {
         self.claimed.subscribe()
     }
 
-    /// Has the kernel's log wait for what a monitor's probes say; see [`Incidents::expect`].
+    /// Holds kernel text until a monitor's probes say whether they are attached; see [`Incidents::expect`].
     pub fn expect(&mut self, probes: &[Watched], now: Instant) {
         for watched in probes {
             self.incidents.expect(*watched, now);
         }
     }
 
-    /// Makes a monitor's conditions and metrics known before it runs. Exporters are told what is
-    /// known of them from before.
+    /// Adds a monitor's conditions and metrics before it runs. Sends exporters what is known of the
+    /// conditions from an earlier agent.
     pub fn declare(&mut self, declaration: &Declaration, now: Timestamp) {
         let Declaration {
             monitor,
@@ -147,14 +147,14 @@ impl Hub {
         }
     }
 
-    /// Every monitor is declared: publishes the conditions that wait for nobody.
+    /// Called when every monitor is declared. Publishes the conditions that wait for no observer.
     pub fn begin(&mut self, now: Timestamp) {
         let outcomes = self.ledger.begin(now);
         self.publish_all(&Arc::from(SELF), outcomes);
         self.show_unseen();
     }
 
-    /// Takes in what `monitor` claimed of `problem` before the agent was started.
+    /// Restores what `monitor` of an earlier agent claimed about `problem`.
     fn restore(&mut self, monitor: &Arc<str>, problem: &Problem) -> Option<Condition> {
         let r#type = problem.condition.as_ref()?;
         let of_this = |saved: &mut SavedClaim| {
@@ -191,7 +191,7 @@ impl Hub {
         }
     }
 
-    /// Takes one report in.
+    /// Handles one report.
     pub fn take(&mut self, report: Report, now: Instant) {
         match report {
             Report::Finding(finding) => {
@@ -258,7 +258,7 @@ impl Hub {
         self.released(released);
     }
 
-    /// Takes in what waits for no text any more.
+    /// Handles reports that no longer wait for held texts.
     fn released(&mut self, released: Released) {
         for (monitor, observer) in released.looked {
             self.looked(&monitor, &observer);
@@ -311,7 +311,7 @@ impl Hub {
         }
     }
 
-    /// Tells what came of withdrawing claims, and of having looked.
+    /// Publishes the outcomes of withdrawn claims and of first checks.
     fn withdrawn(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
         self.publish_all(source, outcomes);
         self.show_unseen();
@@ -329,13 +329,13 @@ impl Hub {
         }
     }
 
-    /// Shows which conditions are not known yet.
+    /// Shows on the status page which conditions are not known yet.
     fn show_unseen(&self) {
         let unseen = unseen(&self.ledger);
         self.status_page.update(|shown| shown.unseen = unseen);
     }
 
-    /// Tells the checkpoint, and the probes, what is claimed now.
+    /// Sends the present claims to the checkpoint and to the probes.
     fn keep_claims(&mut self) {
         self.claimed.send_replace(self.ledger.subjects());
         if let Some(writer) = &mut self.writer {

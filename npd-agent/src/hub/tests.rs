@@ -1,4 +1,4 @@
-//! What becomes of reports: what exporters are told, what is counted, what a checkpoint may say.
+//! The effects of reports: updates to exporters, metrics, and what a checkpoint may contain.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::node;
 use crate::problem::ConditionStatus::{self, False, True, Unknown};
 use crate::problem::{Healthy, Observer, Witness};
 
-/// Notes what it is told.
+/// Records the updates that it gets.
 #[derive(Clone, Default)]
 struct Notebook(Arc<Mutex<String>>);
 
@@ -39,7 +39,7 @@ impl Exporter for Notebook {
     }
 }
 
-/// A hub with nothing behind it but a notebook.
+/// A hub with only a recording exporter.
 struct Bench {
     hub: Hub,
     notebook: Notebook,
@@ -174,8 +174,8 @@ fn a_plugins_condition_is_told_with_its_first_result() {
     assert!(bench.status_page.read().unseen.is_empty());
 }
 
-/// As recorded from NPD: the series of rules at once, those of healthy reasons with any result of
-/// the file.
+/// As recorded from NPD: the series of rules exist at once, those of healthy reasons after the first
+/// result of the file.
 #[test]
 fn a_plugins_gauges_appear_as_npds() {
     let rules = [("rules[0]", "Sick"), ("rules[1]", "Ill")];

@@ -1,9 +1,9 @@
-//! One incident, one report.
+//! Reports each incident once.
 //!
-//! The OOM probe and the kernel-log rule see the same kill. While a probe is attached it reports,
-//! and the text of the same incident only confirms. The text may come first, or the probe's record
-//! may be lost: so text is held for a moment, and reports by itself if no probe does.
-//! Pure: the caller brings the time.
+//! A probe and a rule for the kernel log may see the same incident, for example an OOM kill. While the
+//! probe is attached, the probe reports the incident, and the text only confirms it. But the text may come
+//! first, or the probe's record may be lost. So the text is held for a moment, and reported if the probe
+//! does not report the incident. This module is pure: the caller passes the time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use crate::problem::{ConditionStatus, Finding, Subject, Watched, Witness};
 
-/// How long text waits for the probe, and how long a probe's report answers for later text.
-/// The kernel prints within milliseconds; a flooded log reaches us seconds late.
+/// How long text waits for the probe, and how long a probe's report covers later text. The kernel prints
+/// within milliseconds, but in a flood the text is read seconds later.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the report of a kill answers for later text. A flood of lines keeps the log's reader
-/// busy for many seconds; a pid is not used again so soon.
+/// How long the report of a kill covers later text. In a flood, text is read many seconds later. A pid is
+/// not used again within this time.
 const ANSWERS: Duration = Duration::from_mins(1);
 
-/// How many incidents are remembered, and how many texts held. When there are more, the oldest
-/// is let go: a text is then reported by itself, so that a problem is told twice rather than never.
+/// How many incidents are remembered, and how many texts are held. With more, the oldest is removed: a
+/// held text is then reported, because reporting a problem twice is better than never.
 const MAX_INCIDENTS: usize = 4096;
 
 /// Which incidents the probes have reported, and which texts wait for them.
@@ -37,9 +37,9 @@ pub struct Incidents {
 struct ProbeClaim {
     /// Whether what it reports lasts until it recovers.
     lasts: bool,
-    /// Until when texts wait for the probe to say whether it is attached.
+    /// Texts wait until this time for the probe to say whether it is attached.
     expected: Option<Instant>,
-    /// The conditions that it answers for; `None` if it is not attached.
+    /// The conditions that it decides; `None` if it is not attached.
     answers_for: Option<BTreeSet<Arc<str>>>,
 }
 
@@ -47,26 +47,26 @@ struct ProbeClaim {
 #[derive(Debug, Default)]
 struct Reported {
     reasons: BTreeSet<Arc<str>>,
-    /// How long this answers for later texts; `None` until the subject recovers.
+    /// Until when this covers later texts; `None`: until the subject recovers.
     until: Option<Instant>,
 }
 
 /// What to do with a finding.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is news: hand it to the ledger.
+    /// It is new: apply it to the ledger.
     Report(Finding),
-    /// A probe has reported the incident under another reason: count the text's, no Event.
+    /// A probe has reported the incident with another reason: count the text's reason, without an Event.
     Count(Finding),
-    /// Nothing to do, now or ever.
+    /// A probe has reported it: do nothing.
     Known,
-    /// Ask again at [`Incidents::next_expiry`].
+    /// It waits for the probe, until [`Incidents::next_expiry`].
     Held,
 }
 
 impl Incidents {
-    /// A probe will soon [watch](Self::watch) or [not](Self::unwatch). Texts wait for that: what the
-    /// log tells at the start may be long over, and the probe knows.
+    /// A probe will soon [watch](Self::watch) or [not](Self::unwatch). Texts wait for this: an incident in
+    /// the log from before the start may be over, and the probe knows it.
     pub fn expect(&mut self, watched: Watched, now: Instant) {
         let claim = ProbeClaim {
             lasts: watched.lasts,
@@ -76,14 +76,14 @@ impl Incidents {
         self.probes.insert(watched.probe, claim);
     }
 
-    /// The probe now answers for its incidents and for `conditions`.
+    /// The probe now reports its incidents and decides `conditions`.
     pub fn watch(&mut self, probe: &'static str, conditions: BTreeSet<Arc<str>>) {
         let claim = self.probes.entry(probe).or_default();
         claim.expected = None;
         claim.answers_for = Some(conditions);
     }
 
-    /// The probe is gone: text reports again.
+    /// The probe is gone: text is reported again.
     pub fn unwatch(&mut self, probe: &'static str) {
         if let Some(claim) = self.probes.get_mut(probe) {
             claim.expected = None;
@@ -92,7 +92,7 @@ impl Incidents {
         self.reported.retain(|subject, _| subject.probe != probe);
     }
 
-    /// A probe reported the subject before the agent was started, for this reason, and it lasts.
+    /// A probe of an earlier agent has reported the subject with this reason, and it lasts.
     pub fn resume(&mut self, subject: Subject, reason: Arc<str>) {
         let reported = self.reported.entry(subject).or_default();
         reported.reasons.insert(reason);
@@ -116,24 +116,24 @@ impl Incidents {
         }
     }
 
-    /// The subject is well again; what is said of it later is a new incident.
+    /// The subject is well again; later text about it is a new incident.
     pub fn recover(&mut self, subject: &Subject, now: Instant) {
         if let Some(reported) = self.reported.get_mut(subject) {
             reported.until = Some(now + PATIENCE);
         }
     }
 
-    /// When the oldest held text has waited long enough.
+    /// When the oldest held text is reported.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.held.front().map(|(due, _)| *due)
     }
 
-    /// When every text that is held now will have waited long enough.
+    /// When all texts that are held now are reported.
     pub fn last_expiry(&self) -> Option<Instant> {
         self.held.back().map(|(due, _)| *due)
     }
 
-    /// Texts that no probe came for.
+    /// Removes the texts whose time is over, to report them.
     pub fn expire(&mut self, now: Instant) -> Vec<Finding> {
         self.reported.retain(|_, reported| reported.answers(now));
         let due = self.held.partition_point(|(due, _)| *due <= now);
@@ -148,14 +148,13 @@ impl Incidents {
         self.probes.get(&*subject.probe)
     }
 
-    /// Whether a probe sees what happens to `subject`, or may in a moment.
+    /// Whether a probe watches `subject`, or may do so in a moment.
     fn is_seen(&self, subject: &Subject, now: Instant) -> bool {
         let probe = self.probe(subject);
         probe.is_some_and(|probe| probe.answers_for.is_some() || probe.is_expected(now))
     }
 
-    /// Whether a probe answers for the condition of a text: it knows better, and knows when it is
-    /// over.
+    /// Whether a probe decides the condition of a text. The probe knows when it is over.
     fn is_answered(&self, text: &Finding) -> bool {
         let subject = text.subject.as_ref();
         let probe = subject.and_then(|subject| self.probe(subject));
@@ -199,7 +198,7 @@ impl Incidents {
             .map_or(Verdict::Held, |(_, oldest)| Verdict::Report(oldest))
     }
 
-    /// Lets go of the texts of events that `finding` explains.
+    /// Removes the held texts of the same incident as `finding`.
     fn confirm(&mut self, subject: &Subject, finding: &Finding) -> Vec<Verdict> {
         let reason = &finding.problem.reason;
         let mut verdicts = Vec::new();

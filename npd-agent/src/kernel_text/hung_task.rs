@@ -20,7 +20,7 @@ fn key(line: &str) -> Option<String> {
     Some(pid.to_string())
 }
 
-/// The kernel's line about a task that has not run for so long, without its `INFO: `.
+/// The kernel's line about a task that has not run for this long, without its `INFO: `.
 pub fn blocked(comm: &str, pid: u32, asleep: Duration) -> String {
     let seconds = asleep.as_secs();
     format!("task {comm}:{pid} blocked for more than {seconds} seconds")

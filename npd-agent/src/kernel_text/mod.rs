@@ -1,7 +1,7 @@
-//! How the kernel's log words what probes see too: what a line is about, and lines like the
-//! kernel's for our own messages. One file a subject, each with the source of its words.
+//! The kernel's texts about incidents that probes see too: finds the subject of a line, and writes lines
+//! like the kernel's for our own messages. One file per subject; each names the kernel's source file.
 //!
-//! Log rules ask [`subject`], so that a line and a probe's record of one incident are known as one.
+//! Log rules use [`subject`] to recognise that a line and a probe's record are about one incident.
 
 pub mod filesystem;
 pub mod hung_task;
@@ -15,7 +15,7 @@ use crate::problem::Subject;
 /// Every wording that is known.
 pub const WORDINGS: &[Wording] = &[oom_kill::WORDING, hung_task::WORDING, filesystem::WORDING];
 
-/// What `text`, one or more lines of the kernel's log, is about, if a probe watches such things.
+/// The subject of `text`, one or more lines of the kernel log, if there is a probe for such things.
 pub fn subject(text: &str) -> Option<Subject> {
     text.lines().find_map(|line| {
         let about = |wording: &Wording| Some(Subject::new(wording.probe, (wording.key)(line)?));

@@ -1,6 +1,6 @@
-//! What there is to know of each subject's words.
+//! The texts of one kind of subject.
 
-/// How the kernel's log words one kind of incident.
+/// The texts of the kernel log about one kind of incident.
 #[derive(Clone, Copy, Debug)]
 pub struct Wording {
     /// The name of the probe that sees the same incidents.

@@ -1,11 +1,11 @@
-//! What is true about the node now.
+//! The node's conditions, and the claims on them.
 //!
-//! Monitors *claim* that a problem is there. A condition is true while anyone claims so, unknown
-//! while nobody does but someone cannot tell, and false otherwise. The newest claim is the one
-//! shown. The ledger is pure: no clock, no I/O.
+//! Monitors *claim* that there is a problem. A condition is True while there is a claim that it is, Unknown
+//! while there are only claims that it is unknown, and False without claims. The newest claim is shown.
+//! The ledger is pure: no clock, no I/O.
 //!
-//! A condition is [published](observers) when it is known: at once if it is true, and otherwise not
-//! before everyone who may find it true has looked.
+//! A condition is [published](observers) when it is known: at once if it is True, and otherwise when all
+//! its observers have checked.
 
 mod observers;
 mod saved;
@@ -22,8 +22,8 @@ use crate::problem::{
     Condition, ConditionStatus, Event, Finding, Healthy, Severity, Subject, Update, bounded,
 };
 
-/// How many claims one condition keeps. A node with more hung tasks than this is sick enough:
-/// further claims are refused until one is withdrawn, and counted.
+/// How many claims a condition may have. Further claims (for example, of more hung tasks) are refused and
+/// counted, until one is withdrawn.
 const MAX_CLAIMS: usize = 1024;
 
 /// The node's conditions, and who claims them.
@@ -36,15 +36,15 @@ pub struct Ledger {
 struct ConditionEntry {
     shown: Condition,
     healthy: Healthy,
-    /// Whether it is known, so that others are shown it.
+    /// Whether it is known and so shown to others.
     published: bool,
-    /// Those who may find it true.
+    /// The observers that may find it True.
     observers: BTreeMap<ObserverName, FirstLook>,
-    /// In order of their beginning.
+    /// In the order in which they began.
     claims: Vec<Claim>,
 }
 
-/// One claimant's opinion that a condition is true or unknown.
+/// One claimant's statement that a condition is True or Unknown.
 #[derive(Debug, Clone)]
 struct Claim {
     monitor: Arc<str>,
@@ -54,16 +54,16 @@ struct Claim {
     reason: Arc<str>,
     message: String,
     since: Timestamp,
-    /// Whether it was made before the agent was started.
+    /// Whether an earlier agent made it.
     restored: bool,
 }
 
-/// What came of a finding.
+/// The effect of a finding.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The event to tell the world, if there is one.
+    /// The event to report, if any.
     pub event: Option<Event>,
-    /// The condition, if it is news.
+    /// The condition, if it has changed.
     pub condition: Option<Condition>,
     /// Whether the claim was refused because its condition has too many.
     pub refused: bool,
@@ -86,7 +86,7 @@ impl Ledger {
             .find(|shown| *shown.r#type == *r#type)
     }
 
-    /// Takes in what a monitor saw.
+    /// Applies a finding.
     ///
     /// A temporary problem makes an event each time. A lasting one makes an event when it changes
     /// the status or the reason of its condition; one whose condition was never declared is dropped,
@@ -119,13 +119,13 @@ impl Ledger {
         outcome
     }
 
-    /// What anyone claims to be unwell.
+    /// The subjects of all claims.
     pub fn subjects(&self) -> BTreeSet<Subject> {
         let claims = self.entries.iter().flat_map(|entry| &entry.claims);
         claims.filter_map(|claim| claim.subject.clone()).collect()
     }
 
-    /// Withdraws every claim about `subject`, whoever made it: the kernel says that it is well.
+    /// Withdraws all claims about `subject`, because the kernel shows that it is well.
     pub fn recover(&mut self, subject: &Subject, now: Timestamp) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for entry in &mut self.entries {
@@ -149,7 +149,7 @@ impl Ledger {
 }
 
 impl ConditionEntry {
-    /// Files or withdraws a claim. False if there are too many.
+    /// Adds or withdraws a claim. Returns false if there are too many.
     fn claim(&mut self, finding: Finding) -> bool {
         let Finding {
             monitor,
@@ -198,10 +198,10 @@ impl ConditionEntry {
         true
     }
 
-    /// Brings what is shown in line with the claims, and says what is news about it.
+    /// Derives the shown condition from the claims, and returns what has changed.
     ///
-    /// When the shown claim is withdrawn and an older one takes its place, that is told as good
-    /// news: the older problem was told when it began, and is not counted twice.
+    /// If the shown claim is withdrawn and an older one replaces it, the event has severity Info: the older
+    /// problem was reported when it began, and must not be counted twice.
     fn show(&mut self, now: Timestamp, message_is_news: bool, withdrawn: bool) -> Outcome {
         let newest = |status| {
             self.claims
@@ -226,7 +226,7 @@ impl ConditionEntry {
             return Outcome::default();
         }
         if same_state && !message_is_news {
-            // Another subject of the same problem: NPD keeps the first message while it lasts.
+            // Another subject of the same problem: NPD shows the first message while it lasts.
             if withdrawn {
                 shown.message = next.message;
                 return Outcome {
@@ -268,7 +268,7 @@ impl Healthy {
 }
 
 impl Condition {
-    /// The text of the event about a change, exactly as NPD words it.
+    /// The text of the event about a change, exactly NPD's.
     fn announcement(&self) -> String {
         let Self {
             r#type,
@@ -283,7 +283,7 @@ impl Condition {
 }
 
 impl Outcome {
-    /// What exporters are told, or `None` if nothing is news.
+    /// The update for exporters; `None` if nothing has changed.
     pub fn into_status(self, source: &Arc<str>) -> Option<Update> {
         let Self {
             event, condition, ..

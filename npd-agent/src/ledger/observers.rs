@@ -1,11 +1,10 @@
-//! When a condition is known.
+//! Decides when a condition is known.
 //!
-//! Whoever acts on conditions takes `False` for "somebody has looked, and the node is well". So a
-//! condition is not published before its observers have looked, and what an earlier agent has
-//! written stands until then. `True` does not wait: one who sees the problem is enough.
+//! For consumers, `False` means "this was checked, and the node is well". So a condition is not published
+//! before all its observers have checked. Until then, what an earlier agent has written stays. `True`
+//! does not wait: one observer that sees the problem is enough.
 //!
-//! `Unknown` waits as `False` does: what one observer cannot tell says nothing about the problem
-//! that another may be about to see again.
+//! `Unknown` waits too: if one observer cannot tell, another may be about to see the problem again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,21 +21,21 @@ pub(super) struct ObserverName {
     observer: Arc<str>,
 }
 
-/// What became of an observer's first look.
+/// The state of an observer's first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FirstLook {
     /// Nothing yet.
     Awaited,
-    /// It has looked.
+    /// It has checked.
     Done,
-    /// It cannot look.
+    /// It cannot check.
     Impossible,
 }
 
 impl Ledger {
-    /// Adds a condition of the file `monitor`. It is published when those of `observers` who may find
-    /// it true have looked, and those of every other file that declares it. The first to declare a
-    /// type words its healthy state.
+    /// Adds a condition of the file `monitor`. It is published when all `observers` that may find it True
+    /// have checked, and also those of every other file that declares it. The healthy reason and message
+    /// come from the first file that declares the type.
     pub fn declare(
         &mut self,
         monitor: &Arc<str>,
@@ -61,14 +60,14 @@ impl Ledger {
         }
     }
 
-    /// Every condition is declared: those that wait for nobody are published.
+    /// Called when every condition is declared. Publishes those that wait for no observer.
     pub fn begin(&mut self, now: Timestamp) -> Vec<Outcome> {
         let hidden = self.entries.iter_mut().filter(|entry| !entry.published);
         news(hidden.map(|entry| entry.update(now, false, false)))
     }
 
-    /// An observer has looked: what it has not claimed is not so. That includes what it claimed
-    /// before the agent was started, if its claims bear its name.
+    /// An observer has checked: what it has not claimed is not the case. This also withdraws restored claims
+    /// that have its name and that it has not repeated.
     pub fn looked(&mut self, monitor: &str, observer: &str, now: Timestamp) -> Vec<Outcome> {
         let own = |claimant: &str| {
             let rest = claimant.strip_prefix(observer);
@@ -89,8 +88,7 @@ impl Ledger {
         }))
     }
 
-    /// An observer cannot look, and leaves it to the others. A condition that has no others is not
-    /// published.
+    /// An observer cannot check. The other observers decide. A condition without others is not published.
     pub fn blind(&mut self, monitor: &str, observer: &str, now: Timestamp) -> Vec<Outcome> {
         let entries = self.entries.iter_mut();
         news(entries.map(|entry| {
@@ -102,7 +100,7 @@ impl Ledger {
         }))
     }
 
-    /// The types of the conditions that are not known yet, each with whom it waits for.
+    /// The types of the conditions that are not known yet, each with the observers that it waits for.
     pub fn unseen(&self) -> impl Iterator<Item = (&Arc<str>, Vec<String>)> {
         let hidden = self.entries.iter().filter(|entry| !entry.published);
         hidden.map(|entry| {
@@ -125,7 +123,7 @@ impl ConditionEntry {
         }
     }
 
-    /// True if that is news. One who has looked stays so.
+    /// Returns true if this is a change. An observer that has checked stays so.
     fn note(&mut self, monitor: &str, observer: &str, now: FirstLook) -> bool {
         let mut observers = self.observers.iter_mut();
         let known =
@@ -139,8 +137,8 @@ impl ConditionEntry {
         }
     }
 
-    /// Brings what is shown in line with the claims, if that is known, and says what is news. One
-    /// that was published as true stays so until it is known that it is not.
+    /// Derives the shown condition from the claims, if it is known, and returns what has changed. A
+    /// condition that was published as True stays True until it is known that it is not.
     pub(super) fn update(
         &mut self,
         now: Timestamp,
@@ -165,7 +163,7 @@ impl ConditionEntry {
             return true;
         }
         let mut looks = self.observers.values();
-        // If nobody looks for it, nobody will ever find it true.
+        // Without an observer, nothing will ever find it True.
         let seen = self.observers.is_empty() || looks.clone().any(|look| *look == FirstLook::Done);
         seen && looks.all(|look| *look != FirstLook::Awaited)
     }

@@ -1,7 +1,7 @@
-//! Claims that outlive the agent, but not the boot.
+//! Claims that are saved over a restart of the agent, but not over a reboot.
 //!
-//! What was read from a log is not read again, so that what was concluded from it has to be kept.
-//! What a probe saw stands until it has looked again: it repeats what lasts, and the rest is over.
+//! A log is not read again, so a claim from a log must be saved. A claim of a probe stays until the probe
+//! has checked again: it repeats what lasts, and the rest is over.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::{Claim, ConditionEntry, Ledger, Outcome};
 use crate::problem::{Condition, ConditionStatus, Subject};
 
-/// A claim that a condition is true, as a checkpoint keeps it.
+/// A claim in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedClaim {
     /// The condition's type.
     pub condition: Arc<str>,
-    /// The config file of who claims it.
+    /// The claimant's config file.
     pub monitor: Arc<str>,
-    /// The reason given.
+    /// The reason.
     pub reason: Arc<str>,
     pub(super) claimant: String,
     subject: Option<Subject>,
@@ -28,13 +28,13 @@ pub struct SavedClaim {
 }
 
 impl Ledger {
-    /// The claims to keep, each condition's in the order of their beginning.
+    /// The claims to save. Those of one condition are in the order in which they began.
     pub fn saved(&self) -> impl Iterator<Item = SavedClaim> {
         self.entries.iter().flat_map(ConditionEntry::saved)
     }
 
-    /// Takes in a claim that was made before the agent was started. Returns the condition, if that
-    /// was declared; nothing about it is news.
+    /// Restores a claim of an earlier agent. Returns the condition, if it was declared. This reports no
+    /// event.
     pub fn restore(&mut self, claim: SavedClaim) -> Option<Condition> {
         let entry = self.entry(&claim.condition)?;
         entry.claims.push(Claim {

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use nix::sys::stat::{major, minor};
 
-/// The number of a device, or the made-up one of a file system without a device.
+/// The number of a device, or the virtual one of a file system without a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockDevice {
     /// The driver; 0 for no device.
     pub major: u32,
-    /// Which of the driver's.
+    /// The device of this driver.
     pub minor: u32,
 }
 
@@ -24,7 +24,7 @@ impl BlockDevice {
         }
     }
 
-    /// Splits the `dev_t` of system calls; `None` for a number that no kernel has.
+    /// Splits the `dev_t` of system calls; `None` if it is out of range.
     pub fn from_stat(dev: u64) -> Option<Self> {
         Some(Self {
             major: major(dev).try_into().ok()?,
@@ -41,8 +41,8 @@ impl BlockDevice {
         })
     }
 
-    /// The kernel's name of the device, for example `dm-3`, also of one that is mounted nowhere in
-    /// sight. `sys` is `/sys` or the like.
+    /// The kernel's name of the device, for example `dm-3`. The device need not be mounted. `sys` is the
+    /// path of `/sys`.
     pub fn name(self, sys: &Path) -> Option<String> {
         let link = std::fs::read_link(sys.join("dev/block").join(self.to_string())).ok()?;
         Some(link.file_name()?.to_string_lossy().into_owned())

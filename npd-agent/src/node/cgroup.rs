@@ -1,4 +1,4 @@
-//! From a process to its cgroup, and from a cgroup's path to the pod, without asking anyone.
+//! Finds the cgroup of a process, and the pod of a cgroup's path, without any request.
 //!
 //! The kubelet and the container runtimes name cgroups after the pod's uid and the container's id.
 
@@ -10,17 +10,17 @@ use procfs::{ProcessCGroup, ProcessCGroups};
 
 use super::mountinfo::{each_mount, path};
 
-/// What a cgroup's path says.
+/// The pod in a cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InPod {
-    /// The pod's uid; of a static pod, the hash of its manifest.
+    /// The pod's uid; for a static pod, the hash of its manifest.
     pub uid: String,
     /// The container's id; `None` for the pod's own cgroup.
     pub container: Option<String>,
 }
 
-/// The pods that a path leads through, the outermost first. There is more than one if a cluster
-/// runs in a pod of another.
+/// The pods in a path, the outermost first. There are several if a cluster runs in a pod of another
+/// cluster.
 ///
 /// Forms, from the kubelet's two cgroup drivers and the runtimes' names of scopes:
 /// `kubepods/burstable/podUID/ID` and
@@ -47,8 +47,8 @@ pub fn pods(path: &str) -> Vec<InPod> {
     pods
 }
 
-/// A uid as the API server makes them, or the 32 digits of a static pod. systemd's names have `_`
-/// in the place of `-`, which means something else there.
+/// A uid from the API server, or the 32 digits of a static pod. systemd's names have `_` instead of `-`,
+/// because `-` has another meaning there.
 fn uid_of(name: &str) -> Option<String> {
     let digits = name.bytes().filter(u8::is_ascii_hexdigit).count();
     let dashes = name.bytes().filter(|byte| b"-_".contains(byte)).count();
@@ -68,7 +68,7 @@ fn container_of(name: &str) -> Option<String> {
     is_id.then(|| id.to_owned())
 }
 
-/// The cgroups that a process is in, one of each hierarchy. `process` is its id, or `self`.
+/// The cgroups of a process, one of each hierarchy. `process` is its id, or `self`.
 fn memberships(proc: &Path, process: &str) -> anyhow::Result<Vec<ProcessCGroup>> {
     let path = proc.join(process).join("cgroup");
     let read = ProcessCGroups::from_file(&path);
@@ -77,8 +77,8 @@ fn memberships(proc: &Path, process: &str) -> anyhow::Result<Vec<ProcessCGroup>>
         .0)
 }
 
-/// The cgroups that this very process is in, each with its folder. `proc` shows this process as
-/// `self`. Hierarchies that are not mounted are left out.
+/// The cgroups of the agent's own process, each with its folder. `proc` shows this process as `self`.
+/// Hierarchies that are not mounted are skipped.
 pub fn own_folders(proc: &Path) -> anyhow::Result<Vec<(ProcessCGroup, PathBuf)>> {
     let mut folders = Vec::new();
     let mut cgroups = memberships(proc, "self")?;
@@ -97,8 +97,8 @@ pub fn own_folders(proc: &Path) -> anyhow::Result<Vec<(ProcessCGroup, PathBuf)>>
     Ok(folders)
 }
 
-/// The path of a living process's cgroup: that of the memory controller, or else of cgroup v2.
-/// Empty if there is none.
+/// The path of a running process's cgroup: that of the memory controller, or else of cgroup v2. Empty if
+/// there is none.
 pub fn path_of(proc: &Path, pid: u32) -> String {
     let cgroups = memberships(proc, &pid.to_string()).unwrap_or_default();
     let of_memory = |cgroup: &ProcessCGroup| cgroup.controllers.iter().any(|one| one == "memory");

@@ -17,8 +17,8 @@ pub fn uptime() -> Duration {
     clock(ClockId::CLOCK_BOOTTIME)
 }
 
-/// When the kernel's clock stood at `stamp`, by the wall clock as it is set now. Computed anew for
-/// each record, because suspend and clock steps move the two apart (NPD's #479).
+/// Converts `stamp` of the kernel's clock to the wall clock as it is set now. This is computed for each
+/// record, because suspend and clock steps change the difference of the clocks (NPD's #479).
 pub fn wall_time(stamp: Duration) -> Timestamp {
     let ago = SignedDuration::try_from(monotonic().saturating_sub(stamp));
     let now = Timestamp::now();
@@ -27,18 +27,18 @@ pub fn wall_time(stamp: Duration) -> Timestamp {
         .unwrap_or(now)
 }
 
-/// The time from which on the kernel takes its clock for unsynchronised (`NTP_PHASE_LIMIT`).
+/// From this error on, the kernel considers its clock unsynchronised (`NTP_PHASE_LIMIT`).
 pub const CLOCK_LOST: Duration = Duration::from_secs(16);
 
-/// How far off the wall clock may be. The kernel lets this grow by 500 ppm until something sets the
-/// clock again, up to [`CLOCK_LOST`]: then nothing has set it for hours.
+/// How wrong the wall clock may be. The kernel increases this by 500 ppm until something sets the clock
+/// again, up to [`CLOCK_LOST`]; then nothing has set it for hours.
 ///
-/// Its flag `STA_UNSYNC` is not looked at: chronyd leaves it set when it does not write to the
-/// hardware clock, and systemd does not look at it either.
+/// The flag `STA_UNSYNC` is not used: chronyd leaves it set if it does not write to the hardware clock, and
+/// systemd does not use it either.
 ///
 /// # Errors
 ///
-/// If the kernel does not tell, as under a system call filter.
+/// If the system call fails, for example because of a system call filter.
 pub fn clock_error() -> io::Result<Duration> {
     let mut clock = Timex::default();
     adjtimex(&mut clock)?;

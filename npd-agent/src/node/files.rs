@@ -1,4 +1,4 @@
-//! Reads the kernel's small text files, whatever is in them.
+//! Reads the kernel's small text files, whatever they contain.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// What is read of a file at most; the largest known, the mount table of a node with 100,000
-/// mounts, has some twenty megabytes.
+/// How much of a file is read at most. The largest known file, the mount table of a node with 100,000
+/// mounts, has about twenty megabytes.
 const LIMIT: u64 = 64 << 20;
 
-/// Reads a whole file of the kernel's, one that is small on every machine.
+/// Reads a whole kernel file that is small on every machine.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let context = || format!("reading {}", path.display());
     let mut text = Vec::new();
@@ -23,7 +23,7 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
         .unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned()))
 }
 
-/// Reads a file of the kernel's line by line, in the memory of one line.
+/// Reads a kernel file line by line, with memory for one line.
 pub fn each_line(path: &Path, mut take: impl FnMut(&str)) -> anyhow::Result<()> {
     let context = || format!("reading {}", path.display());
     let mut reader = BufReader::new(File::open(path).with_context(context)?.take(LIMIT));

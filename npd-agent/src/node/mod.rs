@@ -1,6 +1,6 @@
-//! The machine that the agent looks at, and the one place where the kernel's files about it are read.
+//! The machine that the agent watches. All kernel files about it are read here.
 //!
-//! The crate `procfs` parses whatever it can. Where it cannot, the reason stands beside our parser.
+//! The crate `procfs` parses what it can. Where it cannot, the reason is next to our parser.
 
 pub mod roots;
 
@@ -19,12 +19,12 @@ use anyhow::Context;
 
 pub use self::roots::Roots;
 
-/// The machine that the agent looks at.
+/// The machine that the agent watches.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The name of its Node object.
     pub name: String,
-    /// Where its kernel's file systems are mounted.
+    /// Where its kernel file systems are mounted.
     pub roots: Roots,
     /// The kernel's random id of this boot; empty if it cannot be read.
     pub boot_id: String,

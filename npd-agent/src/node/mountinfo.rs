@@ -1,9 +1,9 @@
 //! The mount table, `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`).
 //!
-//! The kernel prints it from memory: reading it never waits for a disk. It may have 100,000 lines
-//! (`fs.mount-max`), and is read as often as something is mounted. `procfs` fails as a whole on one
-//! odd line or byte, leaves the kernel's escapes in the paths, and allocates some twenty strings a
-//! line; this reader borrows from one line at a time.
+//! The kernel prints it from memory, so reading it never waits for a disk. It may have 100,000 lines
+//! (`fs.mount-max`), and is read at every mount. `procfs` fails completely on one unexpected line or byte,
+//! does not decode the kernel's escapes in paths, and allocates about twenty strings per line. This reader
+//! borrows from one line at a time.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -21,11 +21,11 @@ use super::block::BlockDevice;
 use super::roots::Roots;
 use crate::fd;
 
-/// Longer lines are cut, and make no sense. The kernel's are bounded by a few paths of 4 KiB, each
-/// byte of which may be escaped in four.
+/// The longest line; longer ones are cut and then invalid. A line has a few paths of 4 KiB, and each byte
+/// may be escaped with four.
 const LONGEST_LINE: u64 = 64 * 1024;
 
-/// How many lines are read before others get their turn: 10,000 take the kernel 20 ms to print.
+/// How many lines are read before other tasks run. The kernel prints 10,000 lines in 20 ms.
 const LINES_AT_ONCE: usize = 256;
 
 /// One line of the table: a mount.
@@ -37,13 +37,13 @@ pub struct MountEntry<'a> {
     pub root: Cow<'a, [u8]>,
     /// Where it is mounted.
     pub mount_point: Cow<'a, [u8]>,
-    /// What this mount allows, separated by commas; the superblock may allow less.
+    /// The options of this mount, separated by commas. The superblock may allow less.
     pub options: &'a [u8],
     /// For example `ext4`.
     pub fs_type: &'a [u8],
     /// What was mounted, for example `/dev/sda1`.
     pub source: Cow<'a, [u8]>,
-    /// What the superblock allows.
+    /// The options of the superblock.
     pub super_options: &'a [u8],
 }
 
@@ -90,7 +90,7 @@ pub fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// Undoes the kernel's `\040`: blanks, backslashes and some others are written in octal
+/// Decodes the kernel's `\040`: blanks, backslashes and some others are written in octal
 /// (`mangle_path` in `fs/seq_file.c`).
 fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
     if !field.contains(&b'\\') {
@@ -117,12 +117,12 @@ fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// Reads up to `count` lines of a table, and returns whether there may be more. `take` gets `None`
-/// for a line that makes no sense.
+/// Reads up to `count` lines of a table, and returns whether there may be more. `take` gets `None` for an
+/// invalid line.
 ///
 /// # Errors
 ///
-/// If the table cannot be read on.
+/// If the table cannot be read.
 pub fn read_mounts(
     mut reader: impl BufRead,
     count: usize,
@@ -140,7 +140,7 @@ pub fn read_mounts(
     Ok(true)
 }
 
-/// Reads the whole table at `path`, except for lines that make no sense.
+/// Reads the whole table at `path`, except for invalid lines.
 pub fn each_mount(path: &Path, mut take: impl FnMut(MountEntry<'_>)) -> anyhow::Result<()> {
     let context = || format!("reading {}", path.display());
     let mut reader = BufReader::new(File::open(path).with_context(context)?);
@@ -149,15 +149,15 @@ pub fn each_mount(path: &Path, mut take: impl FnMut(MountEntry<'_>)) -> anyhow::
     Ok(())
 }
 
-/// The mount table of the node's first process, which is the node's own, to be watched.
+/// The mount table of process 1, which is the node's own, and can be watched.
 pub struct WatchedMountinfo {
     file: File,
-    /// The same file, if the kernel lets us wait for it.
+    /// The same file, if the runtime can wait for its changes.
     wakes: Option<AsyncFd<OwnedFd>>,
 }
 
 impl WatchedMountinfo {
-    /// Opens the table: the first process's, or our own where that one is out of sight.
+    /// Opens the table of process 1, or the agent's own if that one cannot be read.
     pub fn open(roots: &Roots) -> anyhow::Result<Self> {
         let path = roots.of_first_process("mountinfo");
         let file = File::open(path).context("opening the mount table")?;
@@ -166,8 +166,8 @@ impl WatchedMountinfo {
         Ok(Self { file, wakes })
     }
 
-    /// Waits until something is mounted, unmounted or remounted. What the kernel does by itself,
-    /// after an error, does not end the wait (`touch_mnt_namespace` in the kernel's `fs/namespace.c`).
+    /// Waits until something is mounted, unmounted or remounted. A change by the kernel itself, after an
+    /// error, does not end the wait (`touch_mnt_namespace` in the kernel's `fs/namespace.c`).
     pub async fn changed(&self) {
         let Some(wakes) = &self.wakes else {
             return std::future::pending().await;
@@ -179,8 +179,7 @@ impl WatchedMountinfo {
         }
     }
 
-    /// Reads the table, and lets others run meanwhile. `take` gets `None` for a line that makes no
-    /// sense.
+    /// Reads the table, and lets other tasks run meanwhile. `take` gets `None` for an invalid line.
     pub async fn read(
         &mut self,
         mut take: impl FnMut(Option<MountEntry<'_>>),

@@ -1,4 +1,4 @@
-//! The names of the node's pods, without asking anyone: the kubelet names a folder of logs after each.
+//! Finds the names of the node's pods, without any request: the kubelet has a log folder with each name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use tokio::time::timeout;
 use super::cgroup::pods;
 use crate::problem::{Pod, PodName};
 
-/// How long a report waits for a pod's name. The disk may be what hangs.
+/// How long a report waits for a pod's name. The disk may hang.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How many pods' names are remembered; the kubelet's own limit is a few hundred.
 const MAX_PODS: usize = 4096;
 
-/// Knows pods' names, from the folders `NAMESPACE_NAME_UID` that the kubelet makes for their logs.
+/// The names of pods, from the folders `NAMESPACE_NAME_UID` that the kubelet makes for their logs.
 #[derive(Debug)]
 pub struct PodNames {
     folder: PathBuf,
     known: BTreeMap<String, PodName>,
-    /// Still at it when the last reader gave up waiting.
+    /// A reader that was still running when nobody waited any more.
     reading: Option<JoinHandle<BTreeMap<String, PodName>>>,
 }
 
 impl PodNames {
-    /// Reads names from the `pods` folder in `log`, which is `/var/log` or the like.
+    /// Reads names from the folder `pods` in `log`, the path of `/var/log`.
     pub fn new(log: &Path) -> Self {
         Self {
             folder: log.join("pods"),
@@ -35,10 +35,10 @@ impl PodNames {
         }
     }
 
-    /// The pod of the cgroup at `path`. In a cluster within a cluster that is the innermost whose
-    /// logs are on this node, or the outermost if none's are.
+    /// The pod of the cgroup at `path`. If a cluster runs inside a pod of another, this is the innermost pod
+    /// that has logs on this node, or the outermost if none has.
     ///
-    /// Reads the folder if it meets a uid for the first time, in another thread and not for long.
+    /// Reads the folder when it sees a uid for the first time, on another thread, and waits only shortly.
     pub async fn pod(&mut self, path: &str) -> Option<Pod> {
         let pods = pods(path);
         let outermost = pods.first()?.uid.clone();

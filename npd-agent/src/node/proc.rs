@@ -1,8 +1,7 @@
-//! What `/proc` says of the whole machine. `proc` is where it is.
+//! Facts about the whole machine from `/proc`. The parameter `proc` is its path.
 //!
-//! `procfs::sys` reads `/proc/sys` of its own root only, and `KernelStats`, `Meminfo` and the like
-//! fail as a whole where a kernel leaves out one field: what is asked for here must be there, and
-//! nothing else.
+//! `procfs::sys` can only read `/proc/sys` itself, and `KernelStats`, `Meminfo` and others fail completely
+//! if a kernel omits one field. Functions here require only the fields that they return.
 
 use std::path::Path;
 
@@ -30,7 +29,7 @@ pub fn sysctl(proc: &Path, name: &str) -> Option<u64> {
     read_number(&proc.join("sys").join(name))
 }
 
-/// How many processes the kernel has killed to free memory; `None` before 4.13, which does not count
+/// How many processes the kernel has killed to free memory; `None` before Linux 4.13, which does not count
 /// them.
 ///
 /// # Errors
@@ -42,12 +41,12 @@ pub fn oom_kills(proc: &Path) -> anyhow::Result<Option<u64>> {
     Ok(kills.and_then(|kills| kills.try_into().ok()))
 }
 
-/// How often the kernel's detector has found a hung task; counted since 6.13.
+/// How many times khungtaskd has found a hung task; counted since Linux 6.13.
 pub fn hung_tasks(proc: &Path) -> Option<u64> {
     sysctl(proc, "kernel/hung_task_detect_count")
 }
 
-/// What `/proc/loadavg` says.
+/// The values of `/proc/loadavg`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
     /// The average number of tasks that run or wait uninterruptibly, in the last 1, 5 and 15
@@ -57,7 +56,7 @@ pub struct Load {
     pub tasks: u64,
 }
 
-/// Reads the load. `procfs::LoadAverage` has `f32`, in which 2.18 becomes 2.1800000667572.
+/// Reads the load. `procfs::LoadAverage` has `f32`, where 2.18 becomes 2.1800000667572.
 pub fn load(proc: &Path) -> anyhow::Result<Load> {
     let path = proc.join("loadavg");
     let text = read(&path)?;
@@ -76,18 +75,17 @@ fn parse_load(text: &str) -> Option<Load> {
     })
 }
 
-/// The most tasks that there can be: every thread has an id, and both limits hold.
+/// The maximum number of tasks. Every thread has an id, and both limits apply.
 pub fn task_limit(proc: &Path) -> Option<u64> {
     let limits = ["kernel/pid_max", "kernel/threads-max"].map(|name| sysctl(proc, name));
     limits.into_iter().flatten().min()
 }
 
-/// The connections that the kernel tracks, and the most that it can; `None` while the module that
-/// does so is not loaded.
+/// The number of connections that the kernel tracks, and the limit; `None` if the module is not loaded.
 ///
-/// Counted are those of the node's network namespace: the first column of the first row under the
-/// heading. The sysctl has those of the reader's own namespace, a pod's for example; the limit is
-/// one for all.
+/// The count is that of the node's network namespace: the first column of the first row under the heading.
+/// The sysctl has the count of the reader's own namespace, for example a pod's. The limit is the same for
+/// all.
 pub fn connections(roots: &Roots) -> Option<(u64, u64)> {
     let limit = sysctl(&roots.proc, "net/netfilter/nf_conntrack_max")?;
     let of_node = || {
@@ -99,7 +97,7 @@ pub fn connections(roots: &Roots) -> Option<(u64, u64)> {
     Some((of_node().or_else(of_reader)?, limit))
 }
 
-/// The files that are open, and the most that can be: `open unused limit`.
+/// The number of open files, and the limit. The file has `open unused limit`.
 pub fn open_files(proc: &Path) -> Option<(u64, u64)> {
     let text = read(&proc.join("sys/fs/file-nr")).ok()?;
     let mut numbers = text.split_whitespace().map(str::parse);

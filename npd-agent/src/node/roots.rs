@@ -1,9 +1,9 @@
-//! Where the host's trees are, as seen from here.
+//! The paths of the host's `/proc`, `/sys` and other folders.
 
 use std::fs::File;
 use std::path::PathBuf;
 
-/// The host's trees. In a container they may be mounted elsewhere.
+/// The paths of the host's folders. In a container they may be mounted elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
     /// `/proc`, or `$HOST_PROC`.
@@ -19,7 +19,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Reads the roots from the environment; the names are those that NPD's collectors honour.
+    /// Reads the roots from the environment; NPD's collectors use the same variables.
     pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Self {
         let root = |name, default: &str| {
             PathBuf::from(
@@ -37,8 +37,8 @@ impl Roots {
         }
     }
 
-    /// The path of a file of the node's first process, for example `mountinfo`: that process is in
-    /// the node's own namespaces. The agent's own file, where that process is out of sight.
+    /// The path of a file of process 1, for example `mountinfo`. Process 1 is in the node's own namespaces.
+    /// If it cannot be read, the path of the agent's own file.
     pub fn of_first_process(&self, name: &str) -> PathBuf {
         let path = self.proc.join("1").join(name);
         if File::open(&path).is_ok() {
@@ -48,7 +48,7 @@ impl Roots {
         }
     }
 
-    /// The path of a file of the node's, as its first process sees it: in a container, `/` is ours.
+    /// The path of a file of the node, as process 1 sees it. In a container, `/` is the container's root.
     pub fn of_node(&self, path: &str) -> PathBuf {
         self.proc.join("1/root").join(path)
     }

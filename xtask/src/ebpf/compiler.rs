@@ -1,4 +1,4 @@
-//! A compiler that can build for the BPF target.
+//! Finds a compiler for the BPF target.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub(super) struct Compiler {
     pub(super) rustc: PathBuf,
     /// The cargo to run it with.
     pub(super) cargo: PathBuf,
-    /// Whether the core library has to be built, too. That makes the same programs.
+    /// Whether the core library must be built too. The programs are the same in both cases.
     pub(super) builds_core: bool,
     /// The major version of its LLVM, which the linker must read.
     pub(super) llvm: u32,
@@ -24,7 +24,7 @@ pub(super) struct Compiler {
     pub(super) version: String,
 }
 
-/// A usable compiler. Installs one where none is and this process may.
+/// A usable compiler. Installs one if there is none and this process may.
 pub(super) fn find_or_install(shell: &Shell) -> anyhow::Result<Compiler> {
     if let Some(compiler) = find(shell) {
         return Ok(compiler);
@@ -49,7 +49,7 @@ pub(super) fn find_or_install(shell: &Shell) -> anyhow::Result<Compiler> {
     )
 }
 
-/// The clippy that belongs to `compiler`. Debian's is installed where it is missing, if that may be.
+/// The clippy of `compiler`. Installs Debian's if it is missing and this process may.
 pub(super) fn find_or_install_clippy(shell: &Shell, compiler: &Compiler) -> Option<PathBuf> {
     let clippy = compiler.rustc.with_file_name("clippy-driver");
     let is_debian = compiler.rustc.starts_with("/usr/bin") && debian::is_here(shell);
@@ -62,7 +62,7 @@ pub(super) fn find_or_install_clippy(shell: &Shell, compiler: &Compiler) -> Opti
     clippy.exists().then_some(clippy)
 }
 
-/// The first usable one: rustup's nightly, then the distribution's compiler.
+/// The first usable compiler: rustup's nightly, then the distribution's.
 fn find(shell: &Shell) -> Option<Compiler> {
     let nightly = cmd!(shell, "rustup which rustc --toolchain nightly")
         .env("RUSTUP_AUTO_INSTALL", "0")
@@ -78,7 +78,7 @@ fn find(shell: &Shell) -> Option<Compiler> {
         .find_map(|(cargo, rustc)| examine(shell, cargo, rustc))
 }
 
-/// The compiler at `rustc`, if it is new enough and has what it takes for the BPF target.
+/// The compiler at `rustc`, if it is new enough and can build for the BPF target.
 fn examine(shell: &Shell, cargo: PathBuf, rustc: PathBuf) -> Option<Compiler> {
     let ask = |question: &str| {
         let command = cmd!(shell, "{rustc} {question}").quiet().ignore_stderr();

@@ -1,4 +1,4 @@
-//! bpf-linker, which makes one object of the compiler's LLVM bitcode.
+//! Finds bpf-linker, which turns the compiler's LLVM bitcode into one object.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ use crate::workspace::{self, prepare, say};
 
 const VERSION: &str = "0.13.0";
 
-/// Where it is installed: not in the user's home.
+/// The folder to install it in, which is not in the user's home.
 const ROOT: &str = "target/tools";
 
-/// The LLVM versions for which this version of the linker has a feature.
+/// The LLVM versions that this version of the linker supports.
 const LLVM_VERSIONS: [u32; 3] = [21, 22, 23];
 
 /// A linker.
 pub(super) struct Linker {
     pub(super) path: PathBuf,
-    /// Its exact version, and whose LLVM it has.
+    /// Its exact version, and its LLVM.
     pub(super) version: String,
 }
 
-/// A linker that reads what `compiler` writes. Builds it where there is none.
+/// A linker for the bitcode of `compiler`. Builds it if there is none.
 pub(super) fn find_or_install(shell: &Shell, compiler: &Compiler) -> anyhow::Result<Linker> {
     let llvm = compiler.llvm;
     let root = shell.current_dir().join(ROOT);
@@ -48,8 +48,8 @@ pub(super) fn find_or_install(shell: &Shell, compiler: &Compiler) -> anyhow::Res
     })
 }
 
-/// Whether there is one of this version, built for this LLVM or, as published binaries are, with an
-/// LLVM of its own, which is the newest.
+/// Whether this version is installed, built for this LLVM, or with an LLVM of its own as published
+/// binaries are; that one is the newest.
 fn fits(shell: &Shell, llvm: u32) -> bool {
     let record = record(shell);
     shell.path_exists(Path::new(ROOT).join("bin/bpf-linker"))
@@ -63,7 +63,7 @@ fn record(shell: &Shell) -> String {
     record.unwrap_or_default()
 }
 
-/// How that record names what the linker was built for.
+/// What that record contains for a linker that was built for this LLVM.
 fn feature(llvm: u32) -> String {
     format!("\"llvm-{llvm}\"")
 }

@@ -1,9 +1,8 @@
 //! Builds the eBPF object that the agent embeds.
 //!
-//! It takes a compiler that knows the BPF target and has a core library for it, or that library's
-//! source ([`compiler`]), and a linker that reads that compiler's LLVM bitcode ([`linker`]). What is
-//! built lies in a folder of its own under `target`: building for the kernel and building for the
-//! host never invalidate each other.
+//! This needs a compiler for the BPF target with a core library, or with the source of its core library
+//! ([`compiler`]), and a linker for this compiler's LLVM bitcode ([`linker`]). The results are in a folder
+//! of their own under `target`, so builds for the kernel and for the host do not invalidate each other.
 //!
 //! The object is under version control ([`xtask::prebuilt`]), so most people never build it.
 
@@ -20,15 +19,15 @@ use self::compiler::Compiler;
 use self::linker::Linker;
 use crate::workspace::{prepare, say};
 
-/// The flag with which commands ask for programs that log.
+/// The flag that selects programs that log.
 pub(crate) const LOG_FLAG: &str = "--ebpf-log";
 
 /// How programs that log are compiled: with BTF, so that the verifier and bpftool quote source
 /// lines. Otherwise the linker strips all debug information, and the agent does not carry it.
 const LOG_FLAGS: &str = "-Cdebuginfo=2\x1f-Clink-arg=--btf";
 
-/// Sees to it that the object under version control is what the sources make, which it is unless
-/// somebody works on them. Otherwise builds it, and installs what that takes.
+/// Ensures that the object under version control is up to date. If the sources have changed, builds it,
+/// and installs what is needed for that.
 pub(crate) fn refresh(shell: &Shell) -> anyhow::Result<()> {
     if let Some(reason) = prebuilt::staleness(shell)? {
         say(format_args!("building {}: {reason}", prebuilt::OBJECT));
@@ -61,8 +60,8 @@ pub(crate) fn build_logging(shell: &Shell) -> anyhow::Result<PathBuf> {
     toolchain.build(shell, &["--features", "ebpf-log"], LOG_FLAGS)
 }
 
-/// Builds the object elsewhere, and compares it with the one under version control, byte by byte.
-/// Another toolchain makes other bytes of the same programs: then there is nothing to compare.
+/// Builds the object in another folder, and compares it with the one under version control, byte by byte.
+/// With another toolchain the bytes differ, so then nothing is compared.
 pub(crate) fn verify(shell: &Shell) -> anyhow::Result<()> {
     let toolchain = Toolchain::find_or_install(shell)?;
     let built = toolchain.build(shell, &[], "")?;
@@ -87,8 +86,8 @@ pub(crate) fn verify(shell: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lints the programs, which the host's clippy does not see, with the clippy that belongs to
-/// their compiler. Warnings are errors.
+/// Lints the programs with the clippy of their compiler; the host's clippy does not see them. Warnings are
+/// errors.
 pub(crate) fn clippy(shell: &Shell) -> anyhow::Result<()> {
     let compiler = compiler::find_or_install(shell)?;
     let Some(clippy) = compiler::find_or_install_clippy(shell, &compiler) else {
@@ -102,7 +101,7 @@ pub(crate) fn clippy(shell: &Shell) -> anyhow::Result<()> {
     prepare(check).context("linting the eBPF programs")
 }
 
-/// What builds an object.
+/// The tools that build an object.
 struct Toolchain {
     compiler: Compiler,
     linker: Linker,
@@ -115,7 +114,7 @@ impl Toolchain {
         Ok(Self { compiler, linker })
     }
 
-    /// What decides the object's bytes beside the sources.
+    /// What the object's bytes depend on, besides the sources.
     fn version(&self) -> String {
         format!("{}, {}", self.compiler.version, self.linker.version)
     }

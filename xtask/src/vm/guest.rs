@@ -9,18 +9,18 @@ use xshell::{Shell, cmd};
 use super::kernel::Kernel;
 use crate::workspace::prepare;
 
-/// What a guest needs to see the host's files.
+/// The modules that a guest needs to read the host's files.
 const MODULES: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 
-/// What its first process uses.
+/// The programs that its first process uses.
 const PROGRAMS: [&str; 8] = [
     "sh", "mount", "insmod", "cat", "mkdir", "cp", "chroot", "busybox",
 ];
 
-/// What a guest says whose tests have passed.
+/// A guest prints this when its tests have passed.
 const PASSED: &str = "npd-vm: exit code 0";
 
-/// Runs `tests` with `agent` under `kernel`. Whether they have passed.
+/// Runs `tests` with `agent` under `kernel`. Returns whether they have passed.
 pub(super) fn run(
     shell: &Shell,
     kernel: &Kernel,
@@ -31,7 +31,7 @@ pub(super) fn run(
     let archive = archive(shell, kernel)?;
     let mut words = vec!["--test-threads=1".to_owned(), "--color=never".to_owned()];
     words.extend(arguments.iter().map(|argument| (*argument).clone()));
-    // What the kernel does not know, it hands to the first process: variables without a dot.
+    // The kernel passes unknown parameters without a dot to the first process, as variables.
     let append = format!(
         "console=ttyS0 quiet panic=-1 rdinit=/init MODULES={} NPD_AGENT={} TESTS={tests} ARGUMENTS=\"{}\"",
         kernel.modules.display(),
@@ -55,7 +55,7 @@ pub(super) fn run(
     Ok(console.lines().any(|line| line.trim_end() == PASSED))
 }
 
-/// Makes the archive that a guest starts from.
+/// Makes the initramfs of a guest.
 fn archive(shell: &Shell, kernel: &Kernel) -> anyhow::Result<PathBuf> {
     let folder = tempfile::tempdir().context("making a folder")?;
     let root = folder.path();
@@ -91,7 +91,6 @@ fn archive(shell: &Shell, kernel: &Kernel) -> anyhow::Result<PathBuf> {
     let archive = kernel.folder.join("initramfs");
     let _in_root = shell.push_dir(root);
     let make = "find . | cpio --create --format=newc --quiet > \"$0\"";
-    prepare(cmd!(shell, "sh -c {make} {archive}"))
-        .context("making the archive that a guest starts from")?;
+    prepare(cmd!(shell, "sh -c {make} {archive}")).context("making the initramfs of a guest")?;
     Ok(archive)
 }

@@ -1,4 +1,4 @@
-//! Debian's kernels, unpacked and not installed.
+//! Fetches Debian's kernels and unpacks them, without installing them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use xshell::{Shell, cmd};
 
 use crate::workspace::{prepare, say};
 
-/// A kernel and its modules, somewhere under `target`.
+/// A kernel and its modules, in a folder under `target`.
 pub(super) struct Kernel {
-    /// As `uname -r` tells it.
+    /// Its release, as `uname -r` prints it.
     pub(super) release: String,
     /// The file to boot.
     pub(super) image: PathBuf,
@@ -20,7 +20,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Debian's newest kernel of a version, like `6.1`, fetched unless it is there.
+    /// Debian's newest kernel of a version, such as `6.1`. Fetches it unless it is there.
     pub(super) fn get(shell: &Shell, version: &str) -> anyhow::Result<Self> {
         let folder = shell.current_dir().join("target/vm").join(version);
         if !folder.is_dir() {
@@ -39,7 +39,7 @@ impl Kernel {
         })
     }
 
-    /// The files of these modules and of what they need, in the order in which they have to come.
+    /// The files of these modules and of the modules that they need, in the order of loading.
     pub(super) fn modules(&self, shell: &Shell, names: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
         let Self {
             folder, release, ..
@@ -85,7 +85,7 @@ fn fetch(shell: &Shell, version: &str, folder: &Path) -> anyhow::Result<()> {
     std::fs::rename(&new, folder).with_context(|| format!("making {}", folder.display()))
 }
 
-/// The package with that kernel: what one of Debian's packages for "the current one" asks for.
+/// The package with that kernel: a dependency of Debian's package for the current kernel.
 fn package(shell: &Shell, version: &str) -> anyhow::Result<String> {
     let metas = [
         format!("linux-image-{version}-amd64"),

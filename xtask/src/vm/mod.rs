@@ -1,9 +1,9 @@
 //! `cargo xtask vm`
 //!
-//! A guest has no disk: it starts from an archive with the few modules that it needs to see the
-//! host's files, and lays a file system in memory over them. So it runs the very binaries that the
-//! host has built, and leaves nothing behind. Without KVM, which is not asked for because it cannot
-//! be nested everywhere, it takes seconds to start and is some ten times slower than the host.
+//! A guest has no disk. It starts from an archive with the few modules that it needs to read the host's
+//! files, and puts a file system in memory over them. So it runs the binaries that the host has built,
+//! and changes nothing on the host. It does not use KVM, because KVM cannot be nested everywhere. It
+//! starts within seconds, and is about ten times slower than the host.
 
 mod guest;
 mod kernel;
@@ -19,12 +19,13 @@ use crate::{Command, agent};
 pub(crate) const COMMAND: Command = Command {
     name: "vm",
     args: "[VERSION…] [FILTER or FLAGS]",
-    help: "Runs the tests of kernel faults under Debian's kernels of these versions (6.1 6.12), in virtual\n\
-           machines that see this machine's files and cannot change them. Takes some minutes each.",
+    help: "Runs the kernel fault tests with Debian's kernels of these versions (default 6.1 6.12), in\n\
+           virtual machines. They can read this machine's files and cannot change them. Takes some minutes\n\
+           per version.",
     run,
 };
 
-/// What is run if nothing is asked for.
+/// The default versions.
 const VERSIONS: [&str; 2] = ["6.1", "6.12"];
 
 const PACKAGES: &[(&str, &str)] = &[
@@ -58,7 +59,7 @@ fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the tests of kernel faults, and returns their binary's path.
+/// Builds the kernel fault tests, and returns their binary's path.
 fn build_tests(shell: &Shell) -> anyhow::Result<String> {
     let cargo = workspace::cargo_path();
     let messages = cmd!(

@@ -10,6 +10,7 @@ mod prebuilt;
 mod rules;
 mod sources;
 mod status_page;
+mod words;
 
 use std::path::Path;
 

@@ -146,7 +146,7 @@ impl Notes {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        warn!(folder = %self.folder.display(), %error, "What is told is not noted: a restart may tell problems again");
+        warn!(folder = %self.folder.display(), %error, "Cannot note what was printed; after a restart, problems may be printed again");
         self.file = None;
     }
 }
