@@ -1,11 +1,11 @@
-//! How long to wait after a failure, and how to keep nodes out of step.
+//! How long to wait after a failure, with random parts that keep nodes out of step.
 
 use std::time::Duration;
 
 /// The pause after the first failure; doubled after each further one.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// The longest pause. A fleet that has lost its API server comes back spread over this long.
+/// The longest pause. After an outage of the API server, a fleet comes back spread over this time.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The longest pause that a server's Retry-After can ask for.
@@ -26,7 +26,7 @@ impl Backoff {
             .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         let own = full.mul_f64(0.5 + random / 2.0);
-        // All clients are asked to wait equally long: so wait a little longer than asked.
+        // All clients are asked to wait for the same time, so wait a little longer.
         let asked = asked.map(|asked| asked.min(LONGEST_ASKED).mul_f64(1.0 + random / 5.0));
         own.max(asked.unwrap_or_default())
     }

@@ -1,5 +1,4 @@
-//! Keeps the Node's conditions at the API server in line with the [`Pending`], and learns the Node's
-//! uid on the way.
+//! Writes the conditions of [`Pending`] to the Node at the API server, and reads the Node's uid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,51 +17,51 @@ use super::rate_limit::RateLimit;
 use super::request_health::RequestHealth;
 use crate::problem::Forever;
 
-/// How long a start waits, at most, while nothing is wrong: a fleet that starts at once spreads its
-/// first requests over this long.
+/// The longest wait at the start while nothing is wrong. A fleet that starts at once spreads its first
+/// requests over this time.
 const START_SPREAD: Duration = Duration::from_secs(5);
 
-/// The shortest time between two writes. What changes meanwhile goes with the next.
+/// The shortest time between two writes. Changes meanwhile are in the next write.
 const GAP: Duration = Duration::from_millis(250);
 
-/// A condition that keeps changing is written ten times at that pace, and then once a second.
+/// If conditions keep changing, there are ten writes at this pace, and then one write per second.
 const CHANGES_A_SECOND: f64 = 1.0;
 const CHANGES_AT_ONCE: f64 = 10.0;
 
-/// How often to ask for the Node's uid when there is no heartbeat that would tell it.
+/// How often to read the Node's uid if there is no heartbeat, whose answer contains it.
 const CHECK: Duration = Duration::from_mins(5);
 
-/// After how many heartbeats without a word an agent is not there any more.
-const WORDLESS: u32 = 3;
+/// After how many missed heartbeats another agent counts as gone.
+const MISSED_HEARTBEATS: u32 = 3;
 
-/// The shortest time between two questions for the Node at the start.
+/// The shortest time between two reads of the Node at the start.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is known of the Node's uid.
+/// What is known about the Node's uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NodeUid {
-    /// The API server is being asked.
+    /// The first request is not yet answered.
     Asked,
-    /// It does not tell, for now.
+    /// It could not be read.
     Unknown,
     /// The uid.
     Known(Arc<str>),
 }
 
-/// How the task is to behave.
+/// The settings of the task.
 #[derive(Clone, Debug)]
-pub(super) struct Manners {
+pub(super) struct ConditionTaskConfig {
     /// The Node's name.
     pub node: Arc<str>,
     /// Whether to write conditions at all.
     pub write: bool,
-    /// `--k8s-exporter-heartbeat-period`, if there is to be a heartbeat.
+    /// `--k8s-exporter-heartbeat-period`; `None` for no heartbeat.
     pub heartbeat: Option<Duration>,
     /// `--apiserver-wait-timeout`.
     pub wait_timeout: Duration,
     /// `--apiserver-wait-interval`.
     pub wait_interval: Duration,
-    /// Draws numbers from 0 to 1.
+    /// Returns random numbers from 0 to 1.
     pub random: fn() -> f64,
 }
 
@@ -70,34 +69,34 @@ pub(super) struct Manners {
 pub(super) struct ConditionTask {
     /// The API server.
     pub api: Arc<Api>,
-    /// What is to stand there.
+    /// The conditions to write.
     pub pending: Arc<Pending>,
-    /// How to go about it.
-    pub manners: Manners,
-    /// Where to tell the Node's uid.
+    /// The settings.
+    pub config: ConditionTaskConfig,
+    /// Publishes the Node's uid.
     pub uid: watch::Sender<NodeUid>,
-    /// Where to tell what goes wrong.
+    /// Reports failed requests.
     pub health: RequestHealth,
 }
 
-/// When to write next, and when to ask.
-struct Diary {
-    /// Paces writes of changes.
+/// When to write next, and when to read.
+struct WriteSchedule {
+    /// Limits the writes of changes.
     changes: RateLimit,
-    /// No write before then: the shortest gap, or a pause after a failure.
+    /// No write before this: the shortest gap, or a pause after a failure.
     hold: Instant,
-    /// The next heartbeat, or the next question for the uid.
+    /// The next heartbeat, or the next read of the uid.
     tick: Instant,
-    /// When to look again at conditions that may be leftovers.
+    /// When to examine the conditions that may have to be removed.
     examine: Option<Instant>,
 }
 
 enum Work {
     /// Write all conditions.
     Write,
-    /// Look whether it is still the same Node, with our conditions.
+    /// Check that it is still the same Node, with our conditions.
     Check,
-    /// Look whether leftovers are abandoned.
+    /// Check whether suspected conditions must be removed.
     Examine,
 }
 
@@ -105,41 +104,41 @@ impl ConditionTask {
     /// Runs for ever.
     pub(super) async fn run(mut self) -> Forever {
         self.settle().await;
-        let node = self.meet(self.manners.wait_timeout).await;
+        let node = self.read_node(self.config.wait_timeout).await;
         let now = Instant::now();
-        let mut diary = Diary {
+        let mut schedule = WriteSchedule {
             changes: RateLimit::new(CHANGES_A_SECOND, CHANGES_AT_ONCE, now.into_std()),
             hold: now,
             tick: now + self.first_tick(node.as_ref()),
             examine: self.when_to_examine(),
         };
         loop {
-            let (due, work) = self.next(&diary);
+            let (due, work) = self.next(&schedule);
             tokio::select! {
                 () = self.pending.conditions_changed.notified() => continue,
                 () = sleep_until(due) => {}
             }
             let done = match work {
-                Work::Write => self.write(&mut diary).await,
-                Work::Check => self.check(&mut diary).await,
-                Work::Examine => self.examine(&mut diary).await,
+                Work::Write => self.write(&mut schedule).await,
+                Work::Check => self.check(&mut schedule).await,
+                Work::Examine => self.examine(&mut schedule).await,
             };
             if let Err((right, failure)) = done {
                 let pause = self.health.failed(right, &failure);
                 if failure.cause == Cause::Missing {
                     sleep(pause).await;
-                    self.meet(Duration::ZERO).await;
-                    diary.examine = self.when_to_examine();
+                    self.read_node(Duration::ZERO).await;
+                    schedule.examine = self.when_to_examine();
                 } else {
-                    diary.hold = Instant::now() + pause;
+                    schedule.hold = Instant::now() + pause;
                 }
             }
         }
     }
 
-    /// Waits a random while, but not when something is wrong.
+    /// Waits for a random time, unless something is wrong.
     async fn settle(&self) {
-        let spread = START_SPREAD.mul_f64((self.manners.random)());
+        let spread = START_SPREAD.mul_f64((self.config.random)());
         let end = Instant::now() + spread;
         while !self.pending.is_urgent() {
             tokio::select! {
@@ -149,29 +148,29 @@ impl ConditionTask {
         }
     }
 
-    /// Reads the Node, however long that takes. Nothing is written before, for the server has to
-    /// answer anyway. `None` if reading is forbidden.
-    async fn meet(&mut self, wait: Duration) -> Option<NodeObject> {
+    /// Reads the Node, and tries until that succeeds. Nothing is written before. `None` if reading is
+    /// forbidden.
+    async fn read_node(&mut self, wait: Duration) -> Option<NodeObject> {
         let deadline = Instant::now() + wait;
         loop {
-            let failure = match self.api.call::<NodeObject>(&get(&self.manners.node)).await {
+            let failure = match self.api.call::<NodeObject>(&get(&self.config.node)).await {
                 Ok(node) => {
                     self.health.over();
                     lock(&self.pending.conditions).learn(&node);
-                    self.tell_uid(&node);
+                    self.set_uid(&node);
                     return Some(node);
                 }
                 Err(failure) => failure,
             };
             let pause = self.health.failed(Permission::GetNode, &failure);
-            if failure.cause == Cause::Forbidden && !self.health.doubts(&failure) {
+            if failure.cause == Cause::Forbidden && !self.health.may_be_starting(&failure) {
                 self.uid.send_replace(NodeUid::Unknown);
                 lock(&self.pending.conditions).forget();
                 return None;
             }
             if Instant::now() < deadline {
-                let interval = self.manners.wait_interval.max(SHORTEST_INTERVAL);
-                let interval = jittered(interval, (self.manners.random)());
+                let interval = self.config.wait_interval.max(SHORTEST_INTERVAL);
+                let interval = jittered(interval, (self.config.random)());
                 let asked = failure.retry_after.map_or(Duration::ZERO, |_| pause);
                 sleep(interval.max(asked)).await;
             } else {
@@ -185,11 +184,11 @@ impl ConditionTask {
         }
     }
 
-    /// When the first heartbeat is due: as if this process had written what stands there, so that
-    /// a fleet that restarts together is out of step as before.
+    /// The time until the first heartbeat. It continues the heartbeat of the agent before, so a fleet that
+    /// restarts at once stays out of step.
     fn first_tick(&self, node: Option<&NodeObject>) -> Duration {
         let period = self.period();
-        let random = (self.manners.random)();
+        let random = (self.config.random)();
         let heard = node.and_then(|node| lock(&self.pending.conditions).oldest_heartbeat(node));
         let Some(heard) = heard else {
             return period.mul_f64(random);
@@ -201,69 +200,69 @@ impl ConditionTask {
     }
 
     fn period(&self) -> Duration {
-        self.manners.heartbeat.unwrap_or(CHECK)
+        self.config.heartbeat.unwrap_or(CHECK)
     }
 
     fn when_to_examine(&self) -> Option<Instant> {
-        let worth = self.manners.write && lock(&self.pending.conditions).has_suspects();
-        worth.then(|| Instant::now() + self.period() * WORDLESS)
+        let worth = self.config.write && lock(&self.pending.conditions).has_suspects();
+        worth.then(|| Instant::now() + self.period() * MISSED_HEARTBEATS)
     }
 
-    fn next(&self, diary: &Diary) -> (Instant, Work) {
+    fn next(&self, schedule: &WriteSchedule) -> (Instant, Work) {
         let conditions = lock(&self.pending.conditions);
-        if self.manners.write && conditions.is_dirty() {
-            let ready = diary.changes.ready_at(Instant::now().into_std());
-            return (Instant::from_std(ready).max(diary.hold), Work::Write);
+        if self.config.write && conditions.is_dirty() {
+            let ready = schedule.changes.ready_at(Instant::now().into_std());
+            return (Instant::from_std(ready).max(schedule.hold), Work::Write);
         }
-        let beats = self.manners.write && self.manners.heartbeat.is_some();
+        let beats = self.config.write && self.config.heartbeat.is_some();
         let work = if beats && !conditions.is_empty() {
             Work::Write
         } else {
             Work::Check
         };
-        let (due, work) = match diary.examine {
-            Some(examine) if examine < diary.tick => (examine, Work::Examine),
-            _ => (diary.tick, work),
+        let (due, work) = match schedule.examine {
+            Some(examine) if examine < schedule.tick => (examine, Work::Examine),
+            _ => (schedule.tick, work),
         };
-        (due.max(diary.hold), work)
+        (due.max(schedule.hold), work)
     }
 
-    async fn write(&mut self, diary: &mut Diary) -> Result<(), (Permission, Failure)> {
+    async fn write(&mut self, schedule: &mut WriteSchedule) -> Result<(), (Permission, Failure)> {
         let start = Instant::now();
         let patch = {
             let conditions = lock(&self.pending.conditions);
             if conditions.is_dirty() {
-                diary.changes.take(start.into_std());
+                schedule.changes.take(start.into_std());
             }
             conditions.patch(Timestamp::now())
         };
-        diary.hold = start + GAP;
-        let call = patch_status(&self.manners.node, patch.body.clone());
+        schedule.hold = start + GAP;
+        let call = patch_status(&self.config.node, patch.body.clone());
         let node: NodeObject = self.call(&call).await?;
         self.health.well();
         lock(&self.pending.conditions).wrote(&patch);
         self.pending.written.notify_one();
-        self.tell_uid(&node);
-        diary.tick = Instant::now() + jittered(self.period(), (self.manners.random)());
+        self.set_uid(&node);
+        schedule.tick = Instant::now() + jittered(self.period(), (self.config.random)());
         Ok(())
     }
 
-    async fn check(&mut self, diary: &mut Diary) -> Result<(), (Permission, Failure)> {
-        let node = self.call(&check(&self.manners.node)).await?;
+    async fn check(&mut self, schedule: &mut WriteSchedule) -> Result<(), (Permission, Failure)> {
+        let node = self.call(&check(&self.config.node)).await?;
         self.health.over();
-        let another = self.tell_uid(&node);
+        let another = self.set_uid(&node);
         let mut conditions = lock(&self.pending.conditions);
-        if another || (self.manners.write && conditions.are_lost(&node)) {
+        if another || (self.config.write && conditions.are_lost(&node)) {
             conditions.forget();
         }
-        diary.tick = Instant::now() + jittered(self.period(), (self.manners.random)());
+        schedule.tick = Instant::now() + jittered(self.period(), (self.config.random)());
         Ok(())
     }
 
-    async fn examine(&mut self, diary: &mut Diary) -> Result<(), (Permission, Failure)> {
-        let node = self.call(&get(&self.manners.node)).await?;
+    async fn examine(&mut self, schedule: &mut WriteSchedule) -> Result<(), (Permission, Failure)> {
+        let node = self.call(&get(&self.config.node)).await?;
         self.health.over();
-        diary.examine = None;
+        schedule.examine = None;
         lock(&self.pending.conditions).examine(&node);
         Ok(())
     }
@@ -273,8 +272,8 @@ impl ConditionTask {
         answer.map_err(|failure| (call.right, failure))
     }
 
-    /// True if it is another Node than before.
-    fn tell_uid(&self, node: &NodeObject) -> bool {
+    /// Returns true if it is another Node object than before.
+    fn set_uid(&self, node: &NodeObject) -> bool {
         let uid = &*node.metadata.uid;
         if uid.is_empty() {
             return false;
@@ -289,7 +288,7 @@ impl ConditionTask {
             changed
         });
         if another {
-            info!(uid, "The Node object was deleted and created anew");
+            info!(uid, "The Node object was deleted and created again");
         }
         another
     }
@@ -308,7 +307,7 @@ pub(super) async fn remove_conditions(api: &Api, node: &str) -> Result<Vec<Strin
     Ok(ours.into_iter().collect())
 }
 
-/// Reads the Node as it is now. The server's cache may be behind what our predecessor wrote.
+/// Reads the present Node. The server's cache may not yet contain what the agent before wrote.
 fn get(node: &str) -> Call {
     Call {
         right: Permission::GetNode,
@@ -318,7 +317,7 @@ fn get(node: &str) -> Call {
     }
 }
 
-/// Reads the Node's metadata from the server's cache, which costs its database nothing.
+/// Reads the Node's metadata from the server's cache, without a read of its database.
 fn check(node: &str) -> Call {
     Call {
         right: Permission::GetNode,

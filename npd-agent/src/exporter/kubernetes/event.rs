@@ -1,4 +1,4 @@
-//! A core/v1 Event as the API server wants it.
+//! Writes core/v1 Events in the form that the API server requires.
 
 use std::sync::Arc;
 
@@ -26,18 +26,18 @@ pub(super) enum InvolvedObject {
     },
 }
 
-/// An Event as it is to stand at the API server.
+/// An Event for the API server.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct KubernetesEvent {
     /// Its own name.
     pub name: String,
     /// What it is about.
     pub object: InvolvedObject,
-    /// Who says so.
+    /// The reporting component.
     pub source: Arc<str>,
     /// One word.
     pub reason: Arc<str>,
-    /// Whether it is bad news.
+    /// Whether its type is `Warning`.
     pub warning: bool,
     /// What happened, the last time.
     pub message: String,
@@ -45,11 +45,11 @@ pub(super) struct KubernetesEvent {
     pub first: Timestamp,
     /// When it last happened.
     pub last: Timestamp,
-    /// How often.
+    /// How many times it happened.
     pub count: u64,
 }
 
-/// What every Event of this agent has in common.
+/// The values that all Events of this agent share.
 #[derive(Clone, Debug)]
 pub(super) struct EventWriter {
     /// The Node's name.
@@ -77,8 +77,8 @@ impl InvolvedObject {
         }
     }
 
-    /// The name of an Event about it, which differs for each `nanosecond`. NPD, too, has another name
-    /// for an Event about what no object can be called.
+    /// The name of an Event about it, different for each `nanosecond`. Like NPD, uses another name if the
+    /// object's name is invalid.
     pub(super) fn event_name(&self, nanosecond: i128) -> String {
         let suffix = format!(".{nanosecond:x}");
         let name = Some(self.name()).filter(|name| is_name(name));
@@ -99,8 +99,8 @@ impl EventWriter {
                 kind: Some("Node".to_owned()),
                 name: Some(name.to_string()),
                 uid: self.node_uid.as_ref().map(ToString::to_string),
-                // A Node has no namespace, but what the flag names must be repeated here: the
-                // server wants the two to agree, and takes none for `default`.
+                // A Node has no namespace. But the server requires that this one and the Event's own agree,
+                // and takes an empty one as `default`.
                 namespace: Some(self.namespace.clone()).filter(|ns| !ns.is_empty()),
                 ..Default::default()
             },
@@ -170,7 +170,7 @@ impl EventWriter {
         }
     }
 
-    /// Where the Event lives.
+    /// The Event's namespace.
     pub(super) fn namespace_of<'a>(&'a self, event: &'a KubernetesEvent) -> &'a str {
         match &event.object {
             InvolvedObject::Node(_) if self.namespace.is_empty() => "default",

@@ -1,4 +1,4 @@
-//! Writes Events, one after the other.
+//! Writes Events, one at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::problem::Forever;
 pub(super) struct EventTask {
     /// The API server.
     pub api: Arc<Api>,
-    /// What is to be written.
+    /// The Events to write.
     pub pending: Arc<Pending>,
-    /// What all Events have in common.
+    /// The values that all Events share.
     pub writer: EventWriter,
-    /// What is known of the Node's uid. Nothing is written while it is being asked for.
+    /// What is known about the Node's uid. Nothing is written before the first answer.
     pub uid: watch::Receiver<NodeUid>,
-    /// Where to tell what goes wrong.
+    /// Reports failed requests.
     pub health: RequestHealth,
-    /// Counts occurrences that the server will never know of.
+    /// Counts occurrences that cannot be written.
     pub dropped: IntCounter,
 }
 
@@ -73,7 +73,7 @@ impl EventTask {
         }
     }
 
-    /// Writes one Event. Returns how long to pause if the server did not take it.
+    /// Writes one Event. Returns how long to pause if this failed.
     async fn write(&mut self, delivery: &Delivery) -> Option<Duration> {
         let call = if delivery.create {
             self.writer.create(&delivery.event)
@@ -91,16 +91,16 @@ impl EventTask {
             self.health.well();
             return None;
         };
-        // A pod's namespace may be gone, or closed to us; that says nothing about other Events.
+        // A pod's namespace may be gone or forbidden. Other Events do not depend on it.
         let is_pods = !delivery.event.object.is_node() && failure.from_api_server;
         match failure.cause {
             Cause::Conflict if delivery.create => {
                 events.exists(delivery, now);
-                return Some(self.health.stumbled());
+                return Some(self.health.failed_harmlessly());
             }
             Cause::Missing if !delivery.create => {
                 events.missing(delivery, now);
-                return Some(self.health.stumbled());
+                return Some(self.health.failed_harmlessly());
             }
             Cause::Missing if is_pods => {
                 self.dropped.inc_by(events.refused(delivery));
@@ -109,7 +109,8 @@ impl EventTask {
             Cause::Forbidden if is_pods => {
                 let pause = self.health.failed(call.right, &failure);
                 let successes = self.health.successes();
-                if self.health.doubts(&failure) && events.doubted(delivery, successes, now) {
+                if self.health.may_be_starting(&failure) && events.doubted(delivery, successes, now)
+                {
                     return Some(pause);
                 }
                 self.dropped.inc_by(events.refused(delivery));

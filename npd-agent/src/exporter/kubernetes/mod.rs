@@ -1,9 +1,9 @@
 //! The Kubernetes exporter: conditions into the Node's status, events into core/v1 Events.
 //!
-//! The hub leaves updates in [`pending`] and goes on. Two tasks write, each one request at a
-//! time: [`condition_task`] the newest condition of each type, [`event_task`] what the correlator
-//! in [`events`] makes of events. Whatever fails is tried again; what is pending is always
-//! the latest, so the server ends up with it however long it was away.
+//! The hub puts updates into [`pending`] and does not wait. Two tasks write, each one request at a time:
+//! [`condition_task`] writes the newest condition of each type, [`event_task`] the Events that the
+//! correlator in [`events`] makes. A failed request is tried again. What is pending is always the latest,
+//! so after any outage the server gets the present state.
 
 mod access;
 mod api;
@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use self::access::Access;
 use self::api::Api;
 use self::api::Connect;
-use self::condition_task::{ConditionTask, Manners, NodeUid};
+use self::condition_task::{ConditionTask, ConditionTaskConfig, NodeUid};
 use self::conditions::Conditions;
 use self::event::{EventWriter, is_name};
 use self::event_task::EventTask;
@@ -48,7 +48,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
         return Ok(None);
     }
     if !context.cluster {
-        info!("No cluster to report to; it takes a pod or --apiserver-override");
+        info!("No cluster to report to: this is not a pod, and --apiserver-override is not set");
         return Ok(None);
     }
     let (write_conditions, write_events) = (
@@ -56,7 +56,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
         options.k8s_exporter_write_events,
     );
     if !write_conditions && !write_events {
-        info!("Neither conditions nor Events are to be written to the cluster");
+        info!("Nothing is reported to the cluster: neither conditions nor Events are enabled");
         return Ok(None);
     }
     // As NPD, which asks the server.
@@ -81,7 +81,7 @@ pub async fn remove_conditions(
         .context("removing the agent's conditions from the Node")
 }
 
-/// Puts inbox and tasks together.
+/// Connects the queue and the tasks.
 fn start(
     context: &BuildContext<'_>,
     connect: Connect,
@@ -112,7 +112,7 @@ fn start(
     let conditions = ConditionTask {
         api: Arc::clone(&api),
         pending: Arc::clone(&pending),
-        manners: manners(options, &node, random),
+        config: config(options, &node, random),
         uid,
         health: RequestHealth::new(context.status_page.clone(), "kubernetes conditions", random),
     };
@@ -159,10 +159,10 @@ fn requests() -> prometheus::Result<IntCounterVec> {
     )
 }
 
-fn manners(options: &Options, node: &Arc<str>, random: fn() -> f64) -> Manners {
+fn config(options: &Options, node: &Arc<str>, random: fn() -> f64) -> ConditionTaskConfig {
     let positive =
         |duration: crate::go::duration::GoDuration| duration.to_std().unwrap_or_default();
-    Manners {
+    ConditionTaskConfig {
         node: Arc::clone(node),
         write: options.k8s_exporter_update_node_conditions,
         heartbeat: Some(positive(options.k8s_exporter_heartbeat_period))

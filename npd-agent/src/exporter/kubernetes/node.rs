@@ -1,4 +1,4 @@
-//! The Node object, as much of it as the exporter reads.
+//! The parts of the Node object that the exporter reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// Who we are in `metadata.managedFields`: it tells which conditions we wrote.
+/// Our name in `metadata.managedFields`, which shows the conditions that we wrote.
 pub(super) const FIELD_MANAGER: &str = "npd-agent";
 
 /// The Node object.
@@ -22,12 +22,12 @@ pub(super) struct NodeObject {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Metadata {
-    /// Changes when the object is deleted and created anew.
+    /// Changes when the object is deleted and created again.
     pub uid: String,
     managed_fields: Vec<ManagedFields>,
 }
 
-/// What one manager owns, because it was the last to write it.
+/// The fields that one manager owns, because it was the last to write them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ManagedFields {
@@ -89,8 +89,8 @@ impl NodeObject {
             .find(|condition| condition.r#type == r#type)
     }
 
-    /// The types of the conditions whose last writer we are: we own their `lastHeartbeatTime`,
-    /// and the server gives a field to whoever changes it. `metadata` alone tells.
+    /// The types of the conditions that npd-agent was the last to write: it owns their `lastHeartbeatTime`,
+    /// because the server makes the last writer of a field its owner. Needs only `metadata`.
     pub(super) fn written_by_us(&self) -> BTreeSet<String> {
         self.metadata
             .managed_fields

@@ -1,4 +1,4 @@
-//! Where the hub leaves what the tasks are to write. Nobody waits here.
+//! What the tasks must write. The hub puts it here and never waits.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -16,30 +16,30 @@ use crate::checkpoint::Acknowledged;
 use crate::exporter::Exporter;
 use crate::problem::{Event, Update};
 
-/// What is to be written.
+/// What must be written.
 pub(super) struct Pending {
     /// The conditions.
     pub conditions: Mutex<Conditions>,
-    /// Rung when they change.
+    /// Notified when they change.
     pub conditions_changed: Notify,
-    /// Rung when there is anything at all; a start waits for it.
+    /// Notified when there is anything to write; the start waits for this.
     pub(super) anything_came: Notify,
     /// The Events.
     pub events: Mutex<Correlator>,
-    /// Rung when there is one.
+    /// Notified when there is a new event.
     pub events_came: Notify,
-    /// Rung when the server has taken something.
+    /// Notified after a successful write.
     pub written: Notify,
-    /// The number of the last status.
+    /// The number of the last update.
     given: AtomicU64,
     acknowledged: watch::Sender<u64>,
     /// How many Events wait.
     waiting: IntGauge,
 }
 
-/// The hub's end of the [`Pending`].
+/// Puts the hub's updates into [`Pending`].
 pub(super) struct KubernetesExporter {
-    /// The other end.
+    /// What must be written.
     pub pending: Arc<Pending>,
     /// The Node's name.
     pub node: Arc<str>,
@@ -52,7 +52,7 @@ pub(super) struct KubernetesExporter {
 }
 
 impl Pending {
-    /// Empty, but for what is known of `conditions`.
+    /// Nothing to write yet, except for `conditions`.
     pub(super) fn new(conditions: Conditions, waiting: IntGauge) -> Self {
         Self {
             conditions: Mutex::new(conditions),
@@ -67,7 +67,7 @@ impl Pending {
         }
     }
 
-    /// The number of the last status whose Event the server has, as have all before.
+    /// The number of the last update for which, and for all before, the server has the Event.
     pub(super) fn acknowledged(&self) -> Acknowledged {
         self.acknowledged.subscribe()
     }
@@ -82,14 +82,14 @@ impl Pending {
         }
     }
 
-    /// Whether there is something that should not wait for a start's jitter.
+    /// Whether there is something that must not wait for the random time at the start.
     pub(super) fn is_urgent(&self) -> bool {
         lock(&self.conditions).is_sick() || !lock(&self.events).is_settled()
     }
 
-    /// Ends when the server has everything. Counts wait for their pace no longer.
+    /// Ends when the server has everything. Counts are written at once.
     pub(super) async fn finish(self: Arc<Self>) {
-        lock(&self.events).hurry(tokio::time::Instant::now().into_std());
+        lock(&self.events).write_all_now(tokio::time::Instant::now().into_std());
         self.events_came.notify_one();
         while lock(&self.conditions).is_dirty() || !lock(&self.events).is_settled() {
             self.written.notified().await;
@@ -102,7 +102,7 @@ impl KubernetesExporter {
         let node = InvolvedObject::Node(Arc::clone(&self.node));
         let pod = event.pod.as_ref().and_then(|pod| {
             let name = pod.name.as_ref()?;
-            // They become parts of a path.
+            // Both become parts of a URL.
             (is_name(&name.namespace) && is_name(&name.name)).then(|| InvolvedObject::Pod {
                 namespace: name.namespace.clone(),
                 name: name.name.clone(),

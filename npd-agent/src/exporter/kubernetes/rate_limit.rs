@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Lets `burst` through at once, and then `rate` a second.
+/// Allows `burst` requests at once, and then `rate` per second.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     rate: f64,
     burst: f64,
-    /// What is left; below zero when somebody already waits.
+    /// The number of tokens; negative if somebody already waits.
     tokens: f64,
     filled: Instant,
 }
@@ -31,7 +31,7 @@ impl RateLimit {
         (rate > 0.0).then(|| Self::new(rate, burst, now))
     }
 
-    /// When a token will be there; does not take it.
+    /// When a token will be available. Does not take it.
     pub(super) fn ready_at(&self, now: Instant) -> Instant {
         let tokens = self.tokens_at(now);
         if tokens >= 1.0 {
@@ -43,7 +43,7 @@ impl RateLimit {
             .min(Duration::from_hours(1))
     }
 
-    /// Takes a token, and returns when the taker may go on.
+    /// Takes a token, and returns when the caller may continue.
     pub(super) fn take(&mut self, now: Instant) -> Instant {
         let ready = self.ready_at(now);
         self.tokens = self.tokens_at(now) - 1.0;

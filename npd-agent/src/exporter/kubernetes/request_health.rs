@@ -1,4 +1,4 @@
-//! What is told about requests that fail, and how long to wait before the next.
+//! Reports failed requests, and decides how long to wait before the next.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use super::api::{Cause, Failure, Permission};
 use super::backoff::{Backoff, jittered};
 use crate::status_page::StatusPage;
 
-/// The pause when only somebody's action can help: a permission, a valid name.
+/// The pause if someone must act: grant a permission, correct a name.
 const SLOW: Duration = Duration::from_mins(1);
 
-/// The pause while there is no Node object or no namespace: somebody may be about to create it.
+/// The pause while the Node object or the namespace does not exist. It may be created soon.
 const MISSING: Duration = Duration::from_secs(20);
 
-/// How long a 403 is taken for the answer of an API server that has just started, and whose
-/// authorizer is not ready yet.
-const DOUBT: Duration = Duration::from_secs(30);
+/// For how long a 403 may come from an API server that has just started, and whose authorizer is not ready
+/// yet.
+const STARTING: Duration = Duration::from_secs(30);
 
-/// The longest pause meanwhile.
-const DOUBTING: Duration = Duration::from_secs(5);
+/// The longest pause during that time.
+const STARTING_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long the same complaint is not repeated in the log.
+/// How long the same warning is not repeated in the log.
 const SILENCE: Duration = Duration::from_mins(10);
 
-/// What goes wrong in one line of work, and since when.
+/// The failures of one task, and since when.
 #[derive(Debug)]
 pub(super) struct RequestHealth {
     status_page: StatusPage,
-    /// The line of work, as `/status` names it.
+    /// The task's name in `/status`.
     name: &'static str,
     random: fn() -> f64,
     backoff: Backoff,
@@ -39,8 +39,8 @@ pub(super) struct RequestHealth {
     forbidden_since: Option<Instant>,
     /// How many requests have succeeded.
     successes: u64,
-    complained: bool,
-    complaints: Vec<(Permission, Cause, Instant)>,
+    has_warned: bool,
+    warnings: Vec<(Permission, Cause, Instant)>,
 }
 
 impl RequestHealth {
@@ -54,8 +54,8 @@ impl RequestHealth {
             since: None,
             forbidden_since: None,
             successes: 0,
-            complained: false,
-            complaints: Vec::new(),
+            has_warned: false,
+            warnings: Vec::new(),
         };
         health.show("nothing written yet".to_owned());
         health
@@ -70,32 +70,32 @@ impl RequestHealth {
         } else {
             self.forbidden_since = None;
         }
-        let cause = if self.doubts(failure) {
+        let cause = if self.may_be_starting(failure) {
             Cause::Busy
         } else {
             failure.cause
         };
-        self.complain(right, cause, failure);
+        self.warn_once(right, cause, failure);
         let random = (self.random)();
         let pause = self.backoff.pause(failure.retry_after, random);
         match cause {
-            _ if self.doubts(failure) => pause.min(jittered(DOUBTING, random)),
+            _ if self.may_be_starting(failure) => pause.min(jittered(STARTING_PAUSE, random)),
             Cause::Forbidden | Cause::Refused => pause.max(jittered(SLOW, random)),
             Cause::Missing => pause.max(jittered(MISSING, random)),
             _ => pause,
         }
     }
 
-    /// A request has failed as it may when all is well: an Event is there already, or has expired.
-    /// Returns how long to wait before the next.
-    pub(super) fn stumbled(&mut self) -> Duration {
+    /// A request has failed for a harmless reason: the Event already exists, or has expired. Returns how long
+    /// to wait before the next.
+    pub(super) fn failed_harmlessly(&mut self) -> Duration {
         self.backoff.pause(None, (self.random)())
     }
 
-    /// Whether a permission that is said to be missing may be there a moment later.
-    pub(super) fn doubts(&self, failure: &Failure) -> bool {
+    /// Whether a 403 may come from an API server that is just starting.
+    pub(super) fn may_be_starting(&self, failure: &Failure) -> bool {
         let since = self.forbidden_since;
-        failure.cause == Cause::Forbidden && since.is_some_and(|since| since.elapsed() < DOUBT)
+        failure.cause == Cause::Forbidden && since.is_some_and(|since| since.elapsed() < STARTING)
     }
 
     /// How many requests have succeeded.
@@ -109,28 +109,27 @@ impl RequestHealth {
         self.forbidden_since = None;
         self.successes += 1;
         if let Some(since) = self.since.take() {
-            if std::mem::take(&mut self.complained) {
-                info!(what = self.name, %since, "The API server takes what the agent writes again");
+            if std::mem::take(&mut self.has_warned) {
+                info!(what = self.name, %since, "The API server accepts requests again");
             }
             self.show("well".to_owned());
         }
     }
 
-    /// All is well for the first time.
+    /// A write has succeeded.
     pub(super) fn well(&mut self) {
         self.over();
         self.show("well".to_owned());
     }
 
-    fn complain(&mut self, right: Permission, cause: Cause, failure: &Failure) {
-        self.complaints
-            .retain(|(.., when)| when.elapsed() < SILENCE);
+    fn warn_once(&mut self, right: Permission, cause: Cause, failure: &Failure) {
+        self.warnings.retain(|(.., when)| when.elapsed() < SILENCE);
         let known = |(r, c, _): &(Permission, Cause, Instant)| (*r, *c) == (right, cause);
-        if self.complaints.iter().any(known) {
+        if self.warnings.iter().any(known) {
             return;
         }
-        self.complaints.push((right, cause, Instant::now()));
-        self.complained = true;
+        self.warnings.push((right, cause, Instant::now()));
+        self.has_warned = true;
         let (verb, resource) = right.names();
         match (cause, right) {
             (Cause::Forbidden, _) => warn!(
@@ -139,19 +138,19 @@ impl RequestHealth {
             ),
             (Cause::Missing, Permission::GetNode | Permission::PatchNodeStatus) => warn!(
                 error = %failure,
-                "The API server has no Node of this name; is it NODE_NAME or --hostname-override"
+                "The API server has no Node with this name; check NODE_NAME and --hostname-override"
             ),
             (Cause::Missing, _) => warn!(
                 verb, resource, error = %failure,
-                "The API server has no such namespace; keeping Events until it has"
+                "The API server does not have this namespace; storing Events until it does"
             ),
             (Cause::Refused, _) => warn!(
                 verb, resource, error = %failure,
-                "The API server refuses what the agent writes"
+                "The API server rejects what the agent writes"
             ),
             _ => warn!(
                 verb, resource, error = %failure,
-                "The API server does not answer as it should; keeping everything and trying again"
+                "The API server does not answer correctly; storing everything and trying again"
             ),
         }
     }

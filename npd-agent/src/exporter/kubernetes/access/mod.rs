@@ -16,11 +16,11 @@ use tracing::warn;
 
 use crate::go::boolean::parse_bool;
 
-/// Where a pod finds its token and its certificate authority.
+/// The folder with a pod's token and certificate authority.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where the API server is, and who we are to it. Everything it names is read anew for each
-/// client, so that rotated tokens, certificates and kubeconfigs are picked up.
+/// The address of the API server and our credentials. Files are read again for each client, so rotated
+/// tokens, certificates and kubeconfigs work.
 #[derive(Clone, Debug)]
 pub(super) struct Access {
     wanted: Override,
@@ -34,18 +34,18 @@ pub(super) struct Access {
 struct Override {
     /// Scheme and host; a path is ignored.
     server: Option<String>,
-    /// Whether to take what a pod is given.
+    /// Whether to use a pod's address and credentials.
     in_cluster: bool,
-    /// Whether to believe any server.
+    /// Whether to skip the verification of the server's certificate.
     insecure: bool,
-    /// A kubeconfig; only without `in_cluster`, and then the server is the kubeconfig's.
+    /// The path of a kubeconfig, which also names the server; only without `in_cluster`.
     auth: Option<PathBuf>,
-    /// Whether to show the pod's token if there is one.
+    /// Whether to use the pod's token if there is one.
     use_service_account: bool,
 }
 
 impl Access {
-    /// Understands the flag and the environment. Nothing is read yet.
+    /// Parses the flag and the environment. Reads no files.
     pub(super) fn new(flag: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let wanted: Override = flag
             .parse()
@@ -67,20 +67,20 @@ impl Access {
         })
     }
 
-    /// Reads what is needed and checks it, without connecting.
+    /// Reads and checks the files, without connecting.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         self.prepare().map(drop)
     }
 
-    /// A client that has not connected yet. Needs a runtime around it.
+    /// A client that has not connected yet. Needs a runtime.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         self.prepare().map(|build| build())
     }
 
     /// All but the last step, which needs a runtime.
     ///
-    /// kube's own stack leaves Nagle's algorithm on, which costs each new connection 40 ms, and
-    /// repeats requests; retries, their pace and their metrics are ours (see `api`, `backoff`).
+    /// kube's own stack is not used: it leaves Nagle's algorithm on, which costs each new connection 40 ms,
+    /// and it retries requests. Retries, their pauses and their metrics are in `api` and `backoff`.
     fn prepare(&self) -> anyhow::Result<impl FnOnce() -> Client + use<>> {
         let mut config = self.config()?;
         ensure!(
@@ -144,8 +144,8 @@ impl Access {
         Ok(config)
     }
 
-    /// What kube's own `Config::incluster` does, from a folder that tests can name. Token and
-    /// certificate authority are read again every minute.
+    /// Like kube's `Config::incluster`, but the folder is a parameter for tests. Token and certificate
+    /// authority are read again every minute.
     fn pod(&self) -> anyhow::Result<Config> {
         let Some(given) = &self.in_cluster else {
             bail!(
@@ -159,8 +159,8 @@ impl Access {
             .with_context(|| format!("reading the service account's token {}", token.display()))?;
         config.auth_info.token_file = Some(token.display().to_string());
         config.accept_invalid_certs = self.wanted.insecure;
-        // The roots of `root_cert_file` take the place of these; without these, the image's own
-        // would be loaded first, and a minimal image has none.
+        // `root_cert_file` replaces this empty list. Without the list, the image's certificates would be
+        // loaded first, and a minimal image has none.
         config.root_cert = Some(Vec::new());
         if !self.wanted.insecure {
             config.root_cert_file = Some(self.service_account.join("ca.crt"));
@@ -170,12 +170,12 @@ impl Access {
 }
 
 fn kubeconfig(path: &Path) -> anyhow::Result<Config> {
-    // kube's errors tell their cause in their text, so they must not tell it again as a source.
+    // The text of kube's errors contains the cause, so it must not be repeated as a source.
     Kubeconfig::read_from(path)
         .and_then(Config::try_from)
         .map_err(|error| match error {
             KubeconfigError::ReadConfig(error, _) => anyhow!(error),
-            // A YAML error goes on with a picture of where it is.
+            // The further lines of a YAML error show the place in the file.
             error => anyhow!("{}", error.to_string().lines().next().unwrap_or_default()),
         })
         .with_context(|| format!("reading the kubeconfig {}", path.display()))
@@ -184,7 +184,7 @@ fn kubeconfig(path: &Path) -> anyhow::Result<Config> {
 fn uri(server: &str) -> anyhow::Result<Uri> {
     server
         .parse()
-        .with_context(|| format!("understanding the API server's address {server}"))
+        .with_context(|| format!("parsing the API server's address {server}"))
 }
 
 impl FromStr for Override {

@@ -66,7 +66,7 @@ fn a_bad_override_is_explained() {
     );
     check(
         "https://a b",
-        &expect!["understanding the API server's address https://a b: invalid uri character"],
+        &expect!["parsing the API server's address https://a b: invalid uri character"],
     );
     check(
         "?insecure=yes",

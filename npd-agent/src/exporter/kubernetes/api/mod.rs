@@ -1,4 +1,4 @@
-//! One request to the API server: its deadline, its pace, its metrics, and what its failure means.
+//! One request to the API server: its deadline, its rate limit, its metrics, and the meaning of a failure.
 
 use std::error::Error;
 use std::fmt;
@@ -19,11 +19,11 @@ use tracing::debug;
 
 use super::rate_limit::RateLimit;
 
-/// How long one request may take, from connecting to the last byte. A server that is well answers
-/// in milliseconds; a connection that a router has forgotten never does.
+/// How long one request may take, from connecting to the last byte. A healthy server answers in
+/// milliseconds. A connection that a router has dropped never answers.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many requests a second are made, by all tasks together, while they fail.
+/// How many requests per second all tasks together make while requests fail.
 const FAILURES_A_SECOND: f64 = 2.0;
 
 /// The longest answer that is read. A Node with thousands of images stays below 1 MiB.
@@ -39,25 +39,25 @@ pub(super) type Connect = Arc<dyn Fn() -> anyhow::Result<Client> + Send + Sync>;
 pub(super) struct Api {
     connect: Connect,
     client: Mutex<Option<Client>>,
-    /// Held while a client is made, so that a hanging attempt is not joined by others.
+    /// Held while a client is made, so that only one attempt can hang.
     connecting: Arc<tokio::sync::Mutex<()>>,
     rate_limit: Mutex<Option<RateLimit>>,
-    /// Holds whatever goes wrong, and for whatever reason, to [`FAILURES_A_SECOND`].
+    /// Limits failed requests to [`FAILURES_A_SECOND`], whatever the reason.
     failing: Mutex<Option<RateLimit>>,
     requests: IntCounterVec,
     deadline: Duration,
 }
 
-/// A request that is to be made.
+/// A request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
-    /// What is done to what, in RBAC's words.
+    /// The permission that it needs.
     pub right: Permission,
     /// Path and query.
     pub path: String,
     /// The body, if it has one.
     pub body: Option<serde_json::Value>,
-    /// Whether the answer may be the object's metadata alone, which saves most of what it weighs.
+    /// Whether the answer may contain only the object's metadata, which makes it much smaller.
     pub metadata_only: bool,
 }
 
@@ -70,40 +70,40 @@ pub(super) enum Permission {
     PatchNodeStatus,
     /// To create an Event.
     CreateEvent,
-    /// To count on in an Event.
+    /// To write an Event's count.
     PatchEvent,
 }
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub cause: Cause,
-    /// In words.
+    /// The message for people.
     pub message: String,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// Whether the API server itself has said so.
+    /// Whether the API server itself sent this answer.
     pub from_api_server: bool,
 }
 
-/// The kinds of failure that call for different reactions.
+/// The kinds of failures that are handled differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// No whole answer: refused, reset, timed out, not trusted, not understood.
+    /// No complete answer: refused, reset, timed out, untrusted, or invalid.
     Unreachable,
-    /// 401: the token or certificate is not accepted. The next request reads it anew.
+    /// 401: the token or certificate is not accepted. The next request reads it again.
     Unauthorized,
     /// 403: the permission is missing.
     Forbidden,
-    /// 404 or 410: what was asked for is not there (any more).
+    /// 404 or 410: the object does not exist.
     Missing,
-    /// 409: it exists, or somebody else changes it.
+    /// 409: the object already exists, or somebody else has changed it.
     Conflict,
-    /// The server cannot now, or it was not the API server that answered: 408, 429, 5xx, and all
-    /// that an API server does not say of a request like ours, such as a load balancer's redirects.
+    /// The server is overloaded, or something other than the API server answered: 408, 429, 5xx, and every
+    /// answer that an API server does not give to such a request, for example a load balancer's redirect.
     Busy,
-    /// The API server says that the request is wrong; it will be again.
+    /// The API server rejects the request, and will always do so.
     Refused,
 }
 
@@ -134,21 +134,20 @@ impl fmt::Display for Permission {
     }
 }
 
-/// What is written otherwise in a path: everything but RFC 3986's "unreserved".
+/// The characters that are escaped in a path: all but RFC 3986's "unreserved".
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A name as a part of [`Call::path`], also one that no object can have.
+/// Escapes a name for [`Call::path`], also one that no object can have.
 pub(super) fn path_segment(name: &str) -> impl fmt::Display {
     utf8_percent_encode(name, RESERVED)
 }
 
 impl Api {
-    /// Talks through the clients that `connect` makes. `requests` has the labels verb, resource and
-    /// code.
+    /// Uses the clients that `connect` makes. `requests` has the labels verb, resource and code.
     pub(super) fn new(
         connect: Connect,
         rate_limit: Option<RateLimit>,
@@ -215,8 +214,8 @@ impl Api {
         Ok((head.status, head.headers, body.to_bytes().to_vec()))
     }
 
-    /// The client, made anew if there is none. On a thread of its own: it reads files, and a
-    /// kubeconfig may name a program that fetches a token.
+    /// The client. If there is none, makes one on a thread of its own: this reads files, and a kubeconfig may
+    /// name a program that gets a token.
     async fn client(&self) -> Result<Client, Failure> {
         let known = || lock(&self.client).clone();
         if let Some(client) = known() {
@@ -249,7 +248,7 @@ async fn wait_for_token(rate_limit: &Mutex<Option<RateLimit>>) {
     }
 }
 
-/// A poisoned lock guards a whole value all the same: nothing is left half-changed under it.
+/// Locks a mutex, also after a panic: no value is ever left half-changed under a lock.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -278,7 +277,7 @@ fn request(call: &Call) -> anyhow::Result<Request<Body>> {
     Ok(request.body(body)?)
 }
 
-/// `meta/v1` Status, as much of it as is of use.
+/// The used parts of a `meta/v1` Status.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ApiStatus {
@@ -318,7 +317,7 @@ fn understand<T: DeserializeOwned>(
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let in_body = Some(details.retry_after_seconds).filter(|seconds| *seconds > 0);
-    // A namespace on its way out forbids what RBAC allows, and will not come back.
+    // A namespace that is being deleted forbids what RBAC allows, and does not come back.
     let terminating = details
         .causes
         .iter()
@@ -362,7 +361,7 @@ fn unreachable(error: &(impl fmt::Display + ?Sized)) -> Failure {
     }
 }
 
-/// The innermost cause is the one that says something: "Connection refused".
+/// Uses the innermost cause, which is the useful one: "Connection refused".
 fn unreachable_because(error: &(dyn Error + 'static)) -> Failure {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -18,7 +18,7 @@ pub(super) struct Conditions {
     /// Every type that a monitor may report, now or later.
     declared: BTreeSet<Arc<str>>,
     current: BTreeMap<Arc<str>, Condition>,
-    /// What the server has of declared types that have not been reported yet.
+    /// The server's conditions of declared types that were not reported yet.
     standing: BTreeMap<String, NodeCondition>,
     /// Types that npd-agent wrote last, but that this process does not report, and their last heartbeat.
     /// They are from an earlier config, or from another agent on this node that has another config.

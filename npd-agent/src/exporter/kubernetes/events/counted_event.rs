@@ -1,4 +1,4 @@
-//! One Event: what it counts, what the server knows of it, and how often it may be written.
+//! One Event: its count, what the server has of it, and how often it may be written.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use super::super::event::{InvolvedObject, KubernetesEvent};
 use crate::problem::{Event, bounded};
 
-/// The pause between two writes of one Event's count: this at first, doubled up to the second.
+/// The first and the longest pause between two writes of one Event's count. It doubles each time.
 const FIRST_PACE: Duration = Duration::from_secs(1);
 const WIDEST_PACE: Duration = Duration::from_mins(1);
 
-/// What one remembered Event costs beside its texts, in bytes.
+/// The memory of one Event without its texts, in bytes.
 const OVERHEAD: usize = 512;
 
-/// What is counted together.
+/// Events that are counted together.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct EventGroup {
     pub(super) source: Arc<str>,
@@ -35,11 +35,11 @@ pub(super) struct CountedEvent {
     first: Timestamp,
     last: Timestamp,
     pub(super) count: u64,
-    /// How many of them the server knows of.
+    /// How many of them the server has.
     pub(super) acknowledged: u64,
-    /// Whether the server has an Event of this name.
+    /// Whether the server has an Event with this name.
     pub(super) created: bool,
-    pub(super) place: WriteStage,
+    pub(super) stage: WriteStage,
     /// How many requests had succeeded when it was first forbidden.
     pub(super) forbidden_after: Option<u64>,
     pace: Duration,
@@ -48,28 +48,28 @@ pub(super) struct CountedEvent {
     pub(super) seen: Instant,
 }
 
-/// Where a [`CountedEvent`] is on its way.
+/// The state of a [`CountedEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteStage {
-    /// The server knows all.
+    /// The server has everything.
     Settled,
-    /// Among those to be created.
+    /// It must be created.
     Fresh,
-    /// Among those to be counted on, from then on.
+    /// Its count must be written, at this time or later.
     Repeated(Instant),
-    /// With the one who writes.
+    /// It is being written.
     InFlight,
 }
 
 impl EventGroup {
-    /// What an Event of this kind costs to remember, in bytes.
+    /// The memory of an Event of this kind, in bytes.
     pub(super) fn weight(&self, message: &str) -> usize {
         OVERHEAD + self.reason.len() + self.object.name().len() + message.len()
     }
 }
 
 impl CountedEvent {
-    /// Something that has happened once and is to be told.
+    /// An Event that has happened once and must be created.
     pub(super) fn new(
         kind: Arc<EventGroup>,
         combined: bool,
@@ -87,7 +87,7 @@ impl CountedEvent {
             count: 1,
             acknowledged: 0,
             created: false,
-            place: WriteStage::Fresh,
+            stage: WriteStage::Fresh,
             forbidden_after: None,
             pace: FIRST_PACE,
             written: None,
@@ -95,12 +95,12 @@ impl CountedEvent {
         }
     }
 
-    /// What it costs to remember, in bytes.
+    /// Its memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.kind.weight(&self.message)
     }
 
-    /// It has happened again.
+    /// Counts another occurrence.
     pub(super) fn repeat(&mut self, event: &Event, now: Instant) {
         self.count += 1;
         self.first = self.first.min(event.timestamp);
@@ -111,7 +111,7 @@ impl CountedEvent {
         }
     }
 
-    /// The server knows of `count`. Its pace widens while it keeps happening.
+    /// The server has `count`. The pause grows while the Event keeps happening.
     pub(super) fn delivered(&mut self, count: u64, now: Instant) {
         self.created = true;
         self.forbidden_after = None;
@@ -133,10 +133,10 @@ impl CountedEvent {
             .map_or(now, |written| now.max(written + self.pace))
     }
 
-    /// How it is to stand at the server.
+    /// The Event to write.
     pub(super) fn to_kubernetes_event(&self) -> KubernetesEvent {
         let message = if self.combined {
-            // client-go's words.
+            // client-go's text.
             bounded(format!("(combined from similar events): {}", self.message))
         } else {
             self.message.clone()

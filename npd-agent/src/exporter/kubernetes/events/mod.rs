@@ -1,8 +1,8 @@
-//! Which Events are to be created, and which are to be counted on. Pure: no clock, no network.
+//! Decides which Events to create, and which counts to write. Pure: no clock, no network.
 //!
-//! client-go drops what comes too often, and counts what it drops nowhere. Here the first
-//! occurrence of everything goes out at once, and repeats are counted on the same Event, written
-//! at a widening pace: 10,000 OOM kills cost some tens of writes and end with the exact count.
+//! client-go drops Events that come too often, and does not count them. Here the first occurrence of
+//! everything is written at once. Repeats increase the count of the same Event, which is written less and
+//! less often. So 10,000 OOM kills cost some tens of writes, and the count is exact.
 
 mod counted_event;
 
@@ -16,36 +16,35 @@ use self::counted_event::{CountedEvent, EventGroup, WriteStage};
 use super::event::{InvolvedObject, KubernetesEvent};
 use crate::problem::{Event, Severity};
 
-/// How many different messages about one object with one reason become Events of their own; the
-/// others share one. client-go aggregates from the tenth on.
+/// How many different messages about one object with one reason become separate Events. Further messages
+/// share one Event. client-go combines from the tenth on.
 const OWN_MESSAGES: usize = 9;
 
-/// When nothing of a kind has come for so long, its next messages become Events of their own
-/// again, as in client-go.
+/// After this long without messages, a kind gets separate Events again, as in client-go.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// Events live an hour in the API server if nobody touches them, so an older one is not counted on.
+/// The API server deletes an Event one hour after its last write, so an older one is not continued.
 const LIFETIME: Duration = Duration::from_hours(1);
 
-/// How many bytes of Events are remembered, those that wait among them: thousands of usual size.
+/// How many bytes of Events are stored, with those that wait. This is enough for thousands.
 const MEMORY: usize = 2 << 20;
 
-/// What came in, folded into Events.
+/// Combines events into Kubernetes Events.
 #[derive(Debug)]
 pub(super) struct Correlator {
     kinds: HashMap<Arc<EventGroup>, EventSeries>,
-    folds: HashMap<Id, CountedEvent>,
-    /// Those that the server does not have, in the order of their coming.
+    events: HashMap<Id, CountedEvent>,
+    /// Events that must be created, in order.
     fresh: VecDeque<Id>,
-    /// Those whose count is to be written, by the time from which on that may be done.
+    /// Events whose count must be written, by the earliest time to do so.
     repeated: BTreeSet<(Instant, Id)>,
-    /// How many are with the one who writes.
+    /// How many are being written.
     in_flight: usize,
     /// Whether counts are written without a pause.
-    hurried: bool,
+    stopping: bool,
     bytes: usize,
     last_id: Id,
-    /// The nanosecond that last went into a name.
+    /// The nanosecond in the last name.
     last_name: i128,
 }
 
@@ -59,21 +58,21 @@ struct EventSeries {
     seen: Option<Instant>,
 }
 
-/// What to do next.
+/// The next write.
 #[derive(Debug, PartialEq)]
 pub(super) enum NextWrite {
     /// Create or patch this Event.
     Write(Delivery),
-    /// Nothing before then.
+    /// Nothing before this time.
     At(Instant),
     /// Nothing.
     Nothing,
 }
 
-/// An Event on its way to the server.
+/// A write of an Event.
 #[derive(Debug, PartialEq)]
 pub(super) struct Delivery {
-    /// Whether the server does not have it yet.
+    /// Whether to create the Event or only to write its count.
     pub create: bool,
     /// The Event.
     pub event: KubernetesEvent,
@@ -81,37 +80,37 @@ pub(super) struct Delivery {
 }
 
 impl Correlator {
-    /// Remembers nothing yet.
+    /// Without any Events.
     pub(super) fn new() -> Self {
         Self {
             kinds: HashMap::new(),
-            folds: HashMap::new(),
+            events: HashMap::new(),
             fresh: VecDeque::new(),
             repeated: BTreeSet::new(),
             in_flight: 0,
-            hurried: false,
+            stopping: false,
             bytes: 0,
             last_id: 0,
             last_name: 0,
         }
     }
 
-    /// How many Events wait to be created or counted on.
+    /// How many Events must be created or have a count that must be written.
     pub(super) fn waiting(&self) -> usize {
         self.fresh.len() + self.repeated.len() + self.in_flight
     }
 
-    /// Whether the server knows everything.
+    /// Whether the server has everything.
     pub(super) fn is_settled(&self) -> bool {
         self.waiting() == 0
     }
 
-    /// Whether the server has every Event, if not all of their counts.
+    /// Whether the server has every Event, though perhaps not all counts.
     pub(super) fn is_created(&self) -> bool {
         self.fresh.is_empty() && self.in_flight == 0
     }
 
-    /// Takes an event in. False if there was no room for it.
+    /// Adds an event. Returns false if there is no room for it.
     pub(super) fn add(
         &mut self,
         source: &Arc<str>,
@@ -138,20 +137,20 @@ impl Correlator {
         true
     }
 
-    /// The Event to count on, if there is one, and otherwise whether the new one is to be shared.
+    /// The Event to continue, if there is one, and otherwise whether the new one is a combined one.
     fn find(&mut self, kind: &Arc<EventGroup>, message: &str, now: Instant) -> (Option<Id>, bool) {
         let Some(series) = self.kinds.get_mut(kind) else {
             return (None, false);
         };
         let quiet = series.seen.is_none_or(|seen| now - seen > QUIET);
         series.seen = Some(now);
-        let folds = &self.folds;
-        let fold = |id: &Id| folds.get(id).filter(|fold| now - fold.seen <= LIFETIME);
-        let same = |id: &Id| fold(id).is_some_and(|fold| fold.message == message);
+        let events = &self.events;
+        let entry = |id: &Id| events.get(id).filter(|entry| now - entry.seen <= LIFETIME);
+        let same = |id: &Id| entry(id).is_some_and(|entry| entry.message == message);
         if let Some(id) = series.own.iter().find(|id| same(id)) {
             return (Some(*id), false);
         }
-        let over = |id: &mut Id| quiet || fold(id).is_none();
+        let over = |id: &mut Id| quiet || entry(id).is_none();
         let mut released: Vec<Id> = series.own.extract_if(.., over).collect();
         released.extend(series.combined.take_if(over));
         let found = (series.combined, series.own.len() == OWN_MESSAGES);
@@ -175,9 +174,9 @@ impl Correlator {
         self.last_id += 1;
         let id = self.last_id;
         let name = self.name(&kind.object, clock);
-        let fold = CountedEvent::new(Arc::clone(&kind), combined, name, event, now);
-        self.bytes += fold.weight();
-        self.folds.insert(id, fold);
+        let entry = CountedEvent::new(Arc::clone(&kind), combined, name, event, now);
+        self.bytes += entry.weight();
+        self.events.insert(id, entry);
         self.fresh.push_back(id);
         let series = self.kinds.entry(kind).or_default();
         series.seen = Some(now);
@@ -189,35 +188,35 @@ impl Correlator {
     }
 
     fn repeat(&mut self, id: Id, event: &Event, now: Instant) {
-        let Some(fold) = self.folds.get_mut(&id) else {
+        let Some(entry) = self.events.get_mut(&id) else {
             return;
         };
-        self.bytes -= fold.weight();
-        fold.repeat(event, now);
-        self.bytes += fold.weight();
-        if fold.place == WriteStage::Settled {
+        self.bytes -= entry.weight();
+        entry.repeat(event, now);
+        self.bytes += entry.weight();
+        if entry.stage == WriteStage::Settled {
             self.enqueue(id, now);
         }
     }
 
-    /// Puts what the server does not know yet where it belongs.
+    /// Queues an Event again if the server does not have all of it.
     fn enqueue(&mut self, id: Id, now: Instant) {
-        let Some(fold) = self.folds.get_mut(&id) else {
+        let Some(entry) = self.events.get_mut(&id) else {
             return;
         };
-        if !fold.created {
-            fold.place = WriteStage::Fresh;
+        if !entry.created {
+            entry.stage = WriteStage::Fresh;
             self.fresh.push_back(id);
-        } else if fold.count > fold.acknowledged {
-            let due = if self.hurried { now } else { fold.due(now) };
-            fold.place = WriteStage::Repeated(due);
+        } else if entry.count > entry.acknowledged {
+            let due = if self.stopping { now } else { entry.due(now) };
+            entry.stage = WriteStage::Repeated(due);
             self.repeated.insert((due, id));
         } else {
-            fold.place = WriteStage::Settled;
+            entry.stage = WriteStage::Settled;
         }
     }
 
-    /// What to write now, or when to ask again. New Events go before counts.
+    /// What to write now, or when to ask again. New Events come before counts.
     pub(super) fn next(&mut self, now: Instant) -> NextWrite {
         loop {
             let id = match (self.fresh.pop_front(), self.repeated.first().copied()) {
@@ -229,40 +228,40 @@ impl Correlator {
                     first.1
                 }
             };
-            if let Some(fold) = self.folds.get_mut(&id) {
-                fold.place = WriteStage::InFlight;
+            if let Some(entry) = self.events.get_mut(&id) {
+                entry.stage = WriteStage::InFlight;
                 self.in_flight += 1;
                 return NextWrite::Write(Delivery {
-                    create: !fold.created,
-                    event: fold.to_kubernetes_event(),
+                    create: !entry.created,
+                    event: entry.to_kubernetes_event(),
                     id,
                 });
             }
         }
     }
 
-    /// The server has taken it.
+    /// The write has succeeded.
     pub(super) fn delivered(&mut self, delivery: &Delivery, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(fold) = self.folds.get_mut(&delivery.id) else {
+        let Some(entry) = self.events.get_mut(&delivery.id) else {
             return;
         };
-        fold.delivered(delivery.event.count, now);
+        entry.delivered(delivery.event.count, now);
         self.enqueue(delivery.id, now);
         self.forget_if_over(delivery.id);
     }
 
-    /// It did not come through: to be tried again, after the others.
+    /// The write has failed, and must be tried again after the others.
     pub(super) fn failed(&mut self, delivery: &Delivery, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.enqueue(delivery.id, now);
     }
 
-    /// The server forbids it, and perhaps not for long: to be tried again, unless one of the
-    /// `successes` has come since it was first forbidden.
+    /// The server forbids the Event, perhaps only for a moment. Returns true if it is tried again: this is so
+    /// if no request has succeeded (`successes`) since it was first forbidden.
     pub(super) fn doubted(&mut self, delivery: &Delivery, successes: u64, now: Instant) -> bool {
-        let fold = self.folds.get_mut(&delivery.id);
-        let first = fold.map(|fold| *fold.forbidden_after.get_or_insert(successes));
+        let entry = self.events.get_mut(&delivery.id);
+        let first = entry.map(|entry| *entry.forbidden_after.get_or_insert(successes));
         let doubted = first == Some(successes);
         if doubted {
             self.failed(delivery, now);
@@ -270,85 +269,86 @@ impl Correlator {
         doubted
     }
 
-    /// The server has it already: an earlier try came through and its answer did not. Its count is
-    /// to be written, for it may have grown.
+    /// The server already has the Event, and the answer was lost. Its count may have grown since.
     pub(super) fn exists(&mut self, delivery: &Delivery, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(fold) = self.folds.get_mut(&delivery.id) {
-            fold.created = true;
-            fold.acknowledged = 0;
+        if let Some(entry) = self.events.get_mut(&delivery.id) {
+            entry.created = true;
+            entry.acknowledged = 0;
         }
         self.enqueue(delivery.id, now);
     }
 
-    /// The server does not have it any more: to be created anew, with all of its count.
+    /// The server no longer has the Event. It must be created again, with its whole count.
     pub(super) fn missing(&mut self, delivery: &Delivery, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(fold) = self.folds.get_mut(&delivery.id) {
-            fold.created = false;
+        if let Some(entry) = self.events.get_mut(&delivery.id) {
+            entry.created = false;
         }
         self.enqueue(delivery.id, now);
     }
 
-    /// The server will never take it. Returns how many occurrences are lost with it.
+    /// The server never accepts the Event. Returns how many occurrences are lost.
     pub(super) fn refused(&mut self, delivery: &Delivery) -> u64 {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(fold) = self.folds.get(&delivery.id) else {
+        let Some(entry) = self.events.get(&delivery.id) else {
             return 0;
         };
-        let lost = fold.count - fold.acknowledged;
+        let lost = entry.count - entry.acknowledged;
         self.remove(delivery.id);
         lost
     }
 
-    /// The Node object is another one: its Events are to be created anew when they come again.
+    /// There is a new Node object. Its Events must be created again when they repeat.
     pub(super) fn node_replaced(&mut self, clock: Timestamp) {
         let ids: Vec<Id> = self
-            .folds
+            .events
             .iter()
-            .filter(|(_, fold)| fold.kind.object.is_node() && fold.created)
+            .filter(|(_, entry)| entry.kind.object.is_node() && entry.created)
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            let name = self.name(&self.folds[&id].kind.object.clone(), clock);
-            let Some(fold) = self.folds.get_mut(&id) else {
+            let name = self.name(&self.events[&id].kind.object.clone(), clock);
+            let Some(entry) = self.events.get_mut(&id) else {
                 continue;
             };
-            fold.created = false;
-            fold.name = name;
-            if let WriteStage::Repeated(due) = fold.place {
-                fold.place = WriteStage::Fresh;
+            entry.created = false;
+            entry.name = name;
+            if let WriteStage::Repeated(due) = entry.stage {
+                entry.stage = WriteStage::Fresh;
                 self.repeated.remove(&(due, id));
                 self.fresh.push_back(id);
             }
         }
     }
 
-    /// Everything that waits for its pace is due now: the agent is about to stop.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        self.hurried = true;
+    /// The agent is about to stop: all counts are due now.
+    pub(super) fn write_all_now(&mut self, now: Instant) {
+        self.stopping = true;
         for (_, id) in std::mem::take(&mut self.repeated) {
-            if let Some(fold) = self.folds.get_mut(&id) {
-                fold.place = WriteStage::Repeated(now);
+            if let Some(entry) = self.events.get_mut(&id) {
+                entry.stage = WriteStage::Repeated(now);
                 self.repeated.insert((now, id));
             }
         }
     }
 
-    /// A name that no other Event of this object has: `<object>.<hex of the nanosecond>`.
+    /// A unique name for an Event of this object: `<object>.<hex of the nanosecond>`.
     fn name(&mut self, object: &InvolvedObject, clock: Timestamp) -> String {
         self.last_name = clock.as_nanosecond().max(self.last_name + 1);
         object.event_name(self.last_name)
     }
 
-    /// Forgets settled Events, the longest unseen first, until `needed` bytes are free.
+    /// Removes Events that the server has, the oldest first, until `needed` bytes are free.
     fn make_room(&mut self, needed: usize) -> bool {
         while self.bytes + needed > MEMORY {
             let settled = self
-                .folds
+                .events
                 .iter()
-                .filter(|(_, fold)| fold.place == WriteStage::Settled);
-            let oldest = settled.min_by_key(|(_, fold)| fold.seen).map(|(id, _)| *id);
+                .filter(|(_, entry)| entry.stage == WriteStage::Settled);
+            let oldest = settled
+                .min_by_key(|(_, entry)| entry.seen)
+                .map(|(id, _)| *id);
             match oldest {
                 Some(id) => self.remove(id),
                 None => return false,
@@ -357,35 +357,35 @@ impl Correlator {
         true
     }
 
-    /// An Event that is counted on no more goes as soon as the server knows all of it.
+    /// Removes an Event that is not continued, if the server has all of it.
     fn forget_if_over(&mut self, id: Id) {
-        let Some(fold) = self.folds.get(&id) else {
+        let Some(entry) = self.events.get(&id) else {
             return;
         };
         let counted_on = self
             .kinds
-            .get(&fold.kind)
+            .get(&entry.kind)
             .is_some_and(|series| series.has(id));
-        if fold.place == WriteStage::Settled && !counted_on {
+        if entry.stage == WriteStage::Settled && !counted_on {
             self.remove(id);
         }
     }
 
     fn remove(&mut self, id: Id) {
-        let Some(fold) = self.folds.remove(&id) else {
+        let Some(entry) = self.events.remove(&id) else {
             return;
         };
-        self.bytes -= fold.weight();
-        if let WriteStage::Repeated(due) = fold.place {
+        self.bytes -= entry.weight();
+        if let WriteStage::Repeated(due) = entry.stage {
             self.repeated.remove(&(due, id));
         }
-        let Some(series) = self.kinds.get_mut(&fold.kind) else {
+        let Some(series) = self.kinds.get_mut(&entry.kind) else {
             return;
         };
         series.own.retain(|own| *own != id);
         series.combined = series.combined.filter(|combined| *combined != id);
         if series.own.is_empty() && series.combined.is_none() {
-            self.kinds.remove(&fold.kind);
+            self.kinds.remove(&entry.kind);
         }
     }
 }

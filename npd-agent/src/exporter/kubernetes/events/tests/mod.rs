@@ -110,7 +110,7 @@ fn an_event_that_the_server_has_let_expire_is_not_counted_on() {
     desk.deliver();
     assert_eq!(desk.server.len(), 2);
     assert_eq!(desk.server[1].count, 1);
-    assert_eq!(desk.correlator.folds.len(), 1, "and is forgotten");
+    assert_eq!(desk.correlator.events.len(), 1, "and is forgotten");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn stopping_does_not_wait_for_the_pace() {
         desk.deliver();
     }
     assert!(!desk.correlator.is_settled());
-    desk.correlator.hurry(desk.now);
+    desk.correlator.write_all_now(desk.now);
     desk.deliver();
     assert!(desk.correlator.is_settled());
     desk.add("R", "m");
@@ -301,7 +301,7 @@ proptest! {
         } else {
             prop_assert_eq!(desk.total(), happened);
         }
-        let weights: usize = desk.correlator.folds.values().map(super::counted_event::CountedEvent::weight).sum();
+        let weights: usize = desk.correlator.events.values().map(super::counted_event::CountedEvent::weight).sum();
         prop_assert_eq!(desk.correlator.bytes, weights);
     }
 }
