@@ -1,8 +1,10 @@
-//! File descriptors that the runtime waits on.
+//! File descriptors: those that the runtime waits on, and those that a thread writes to.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -24,4 +26,25 @@ fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
                   the new constructor is unsafe, and unsafe code is forbidden here"
     )]
     AsyncFd::with_interest(fd, interest)
+}
+
+/// Writes some of `bytes`, which are not none, to a descriptor that may be a pipe which nobody
+/// reads: waits as long as that takes, also if somebody has set `O_NONBLOCK` on what it shares with
+/// others. For threads that may wait.
+pub fn write(fd: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match nix::unistd::write(fd, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => return Ok(written),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut fds, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

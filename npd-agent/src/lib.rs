@@ -18,6 +18,7 @@ pub mod ledger;
 
 pub mod kernel_text;
 
+pub mod bounded_queue;
 pub mod checkpoint;
 pub mod exec;
 pub mod fd;

@@ -1,36 +1,42 @@
 //! `--exporter.terminal`: one line a problem on standard output, for people or for `jq`.
+//!
+//! Standard output can be a pipe that nobody reads, or a file on a full disk. A thread of its own
+//! writes, and tries again until it succeeds; lines wait for it up to a bound. What is not written
+//! is counted as dropped: written and dropped lines are all there were.
 
 mod notes;
+mod output;
 
-use std::io::Write as _;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use prometheus::IntCounter;
 use serde::Serialize;
 use tokio::sync::watch;
+use tracing::error;
 
 use self::notes::{Known, Note, Notes, note};
+use self::output::Output;
 use super::{BuildContext, Built, Exporter};
+use crate::bounded_queue::BoundedQueue;
 use crate::flags::TerminalFormat;
 use crate::problem::{Condition, Event, Severity, Update};
 
 /// How many bytes of lines may wait for a slow reader of our standard output.
-const QUEUED: usize = 4 << 20;
+const WAITING: usize = 4 << 20;
 
 /// How many bytes are written at once. A pipe takes so many as a whole or not at all (`PIPE_BUF`),
 /// so that an agent that is killed has not told half of them.
 const AT_ONCE: usize = 4096;
 
-/// Writes lines from a thread of its own: standard output may be a pipe that nobody reads.
+/// Puts lines into a queue.
 struct Terminal {
     format: TerminalFormat,
     zone: TimeZone,
-    lines: Sender<QueuedLine>,
-    queue: Arc<Queue>,
+    lines: Arc<LineQueue>,
     known: Known,
     dropped: IntCounter,
 }
@@ -42,12 +48,16 @@ struct QueuedLine {
     note: Option<Note>,
 }
 
-#[derive(Default)]
-struct Queue {
-    /// How many bytes of lines there are in it.
-    bytes: AtomicUsize,
+struct LineQueue {
+    lines: BoundedQueue<QueuedLine>,
     /// The number of the last status that was put into it, or dropped.
     given: AtomicU64,
+}
+
+/// Counts the lines that are not written when it is dropped, because the agent ends.
+struct Unwritten {
+    queue: Arc<LineQueue>,
+    dropped: IntCounter,
 }
 
 /// Builds the exporter if it is asked for, or if there is no cluster to report to.
@@ -61,44 +71,69 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
     if format == TerminalFormat::Off {
         return Ok(None);
     }
-    let (sender, lines) = channel();
     let (tell, acknowledged) = watch::channel(0);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(LineQueue {
+        lines: BoundedQueue::new(WAITING),
+        given: AtomicU64::new(0),
+    });
     let (notes, known) = context.state.map(Notes::open).unzip();
-    let queued = Arc::clone(&queue);
+    let written = Arc::clone(&queue);
+    let output = Output::new(std::io::stdout(), context.status_page.clone());
     std::thread::Builder::new()
         .name("terminal".to_owned())
-        .spawn(move || write_lines(&lines, &queued, notes, &tell))
+        .spawn(move || write_lines(&written, output, notes, &tell))
         .context("starting the thread that writes to standard output")?;
+    let dropped = context
+        .metrics
+        .exporter_dropped
+        .with_label_values(&["terminal"]);
+    let unwritten = Unwritten {
+        queue: Arc::clone(&queue),
+        dropped: dropped.clone(),
+    };
     let terminal = Terminal {
         format,
         zone: TimeZone::system(),
-        lines: sender,
-        queue,
+        lines: queue,
         known: known.unwrap_or_default(),
-        dropped: context
-            .metrics
-            .exporter_dropped
-            .with_label_values(&["terminal"]),
+        dropped,
     };
     Ok(Some(Built {
         exporter: Box::new(terminal),
+        finish: Some(Box::pin(finish(unwritten, acknowledged.clone()))),
         acknowledged: Some(acknowledged),
         task: None,
-        finish: None,
     }))
 }
 
-/// Writes lines, and notes that they are told, until nobody reads them any more.
+/// Ends when everything is written.
+async fn finish(unwritten: Unwritten, mut acknowledged: watch::Receiver<u64>) {
+    let given = unwritten.queue.given.load(SeqCst);
+    // It fails if the thread has ended: then there is nothing to wait for.
+    drop(acknowledged.wait_for(|number| *number >= given).await);
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        let lines = self.queue.lines.close() as u64;
+        if lines > 0 {
+            self.dropped.inc_by(lines);
+            error!(
+                lines,
+                "Stopping before everything is written to standard output"
+            );
+        }
+    }
+}
+
+/// Writes lines, and notes that they are told, until the queue is closed.
 fn write_lines(
-    lines: &Receiver<QueuedLine>,
-    queue: &Queue,
+    queue: &LineQueue,
+    mut output: Output<impl AsFd>,
     mut notes: Option<Notes>,
     acknowledged: &watch::Sender<u64>,
 ) {
-    let mut out = std::io::stdout().lock();
-    let mut waiting = None;
-    while let Some(line) = waiting.take().or_else(|| lines.recv().ok()) {
+    while let Some(line) = queue.lines.pop() {
         let QueuedLine {
             mut number,
             mut text,
@@ -106,29 +141,17 @@ fn write_lines(
         } = line;
         let mut to_note = Vec::from_iter(note);
         let given = queue.given.load(SeqCst);
-        let drained = loop {
-            match lines.try_recv() {
-                Ok(next) if text.len() + next.text.len() <= AT_ONCE => {
-                    text.push_str(&next.text);
-                    to_note.extend(next.note);
-                    number = next.number;
-                }
-                Ok(next) => {
-                    waiting = Some(next);
-                    break false;
-                }
-                Err(_empty) => break true,
-            }
-        };
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        // A reader that has gone is no reason to stop watching the node.
-        if written.is_err() {
-            return;
+        let fits = |next: &QueuedLine, length| length + next.text.len() <= AT_ONCE;
+        while let Some(next) = queue.lines.pop_if(|next| fits(next, text.len())) {
+            text.push_str(&next.text);
+            to_note.extend(next.note);
+            number = next.number;
         }
+        let drained = queue.lines.is_empty();
+        output.write(text.as_bytes());
         if let Some(notes) = &mut notes {
             notes.add(&to_note);
         }
-        queue.bytes.fetch_sub(text.len(), SeqCst);
         // What was dropped after it is settled, too.
         acknowledged.send_replace(if drained { number.max(given) } else { number });
     }
@@ -149,14 +172,10 @@ impl Exporter for Terminal {
             note: note(status).filter(|_| !text.is_empty()),
             text,
         };
-        let length = line.text.len();
-        if self.queue.bytes.fetch_add(length, SeqCst) + length > QUEUED
-            || self.lines.send(line).is_err()
-        {
-            self.queue.bytes.fetch_sub(length, SeqCst);
+        if !self.lines.lines.push(line.text.len(), line) {
             self.dropped.inc();
         }
-        self.queue.given.store(status.number, SeqCst);
+        self.lines.given.store(status.number, SeqCst);
     }
 }
 
