@@ -8,6 +8,8 @@
 //! * what runs other programs ([`exec`]);
 //! * what starts and supervises it all ([`agent`]).
 #![forbid(unsafe_code)]
+// Standard error may be broken, and then these macros panic.
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
 
 pub mod problem;
 
@@ -43,6 +45,7 @@ pub mod config;
 pub mod flags;
 pub mod listen;
 pub mod logging;
+pub mod signals;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -1,5 +1,7 @@
 //! The node problem detector: flags, config, build, run.
 #![forbid(unsafe_code)]
+// Standard error may be broken, and then these macros panic.
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,12 +14,13 @@ use npd_agent::checkpoint::StateDir;
 use npd_agent::exporter::{BuildContext, EXPORTERS};
 use npd_agent::flags::{BadFlag, CommandLine, Flags, Options};
 use npd_agent::listen;
+use npd_agent::logging::Log;
 use npd_agent::metrics::Metrics;
 use npd_agent::monitor;
 use npd_agent::node::Node;
 use npd_agent::server::Pages;
 use npd_agent::status_page::StatusPage;
-use npd_agent::{config, logging, tools};
+use npd_agent::{config, signals, tools};
 use tracing::warn;
 
 /// NPD's exit code for a command line that it refuses or cannot use.
@@ -30,42 +33,59 @@ fn main() -> ExitCode {
     if let Some((tool, line)) = tools::called(std::env::args_os()) {
         return (tool.run)(line);
     }
-    let flags = match CommandLine::parse(std::env::args_os().skip(1)) {
-        Ok(CommandLine::Run(flags)) => flags,
+    let Ok(log) = Log::to_stderr() else {
+        return ExitCode::from(FATAL);
+    };
+    let code = match CommandLine::parse(std::env::args_os().skip(1)) {
+        Ok(CommandLine::Run(flags)) => start(&flags, &log),
         Ok(CommandLine::Print(text)) => {
             let printed = write!(std::io::stdout(), "{text}");
-            return ExitCode::from(u8::from(printed.is_err()));
+            u8::from(printed.is_err())
         }
         Err(error) => {
-            eprintln!("npd-agent: {error:#}; see npd-agent --help");
-            return ExitCode::from(BAD_COMMAND_LINE);
+            log.line(format_args!("npd-agent: {error:#}; see npd-agent --help"));
+            BAD_COMMAND_LINE
         }
     };
-    logging::start(flags.options.verbosity);
+    log.flush();
+    ExitCode::from(code)
+}
+
+/// Runs the agent, and returns its exit code.
+fn start(flags: &Flags, log: &Log) -> u8 {
+    let options = &flags.options;
+    log.start(options.log_format(var), options.verbosity);
     flags.warn();
-    match run(&flags) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(flags, log) {
+        Ok(()) => 0,
         Err(error) => {
-            eprintln!("npd-agent: {error:#}");
-            let is_bad_flag = error.is::<BadFlag>();
-            ExitCode::from(if is_bad_flag { BAD_COMMAND_LINE } else { FATAL })
+            log.fatal(&error);
+            if error.is::<BadFlag>() {
+                BAD_COMMAND_LINE
+            } else {
+                FATAL
+            }
         }
     }
 }
 
-fn run(flags: &Flags) -> anyhow::Result<()> {
-    let agent = build(flags)?;
+fn run(flags: &Flags, log: &Log) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
+    {
+        let _runtime = runtime.enter();
+        signals::survive().context("preparing for signals")?;
+    }
+    let agent = build(flags, log)?;
     let result = runtime.block_on(agent.run());
     // Do not wait for threads that a dying disk holds.
     runtime.shutdown_background();
     result
 }
 
-fn build(flags: &Flags) -> anyhow::Result<Agent> {
+fn build(flags: &Flags, log: &Log) -> anyhow::Result<Agent> {
     let Flags {
         options, configs, ..
     } = flags;
@@ -73,6 +93,8 @@ fn build(flags: &Flags) -> anyhow::Result<Agent> {
     let loaded = config::load(configs)?;
     let node = Arc::new(Node::new(&options.hostname_override, var)?);
     let metrics = Metrics::new().context("registering the metrics")?;
+    log.register(&metrics.registry)
+        .context("registering the log's metric")?;
     let status_page = StatusPage::new(node.name.clone(), Timestamp::now());
     loaded.report(&metrics, &status_page);
     let monitors = loaded.monitors;

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::go::duration::GoDuration;
 use crate::go::pflag::{ParsedLine, Words};
+use crate::logging::LogFormat;
 use crate::monitor::KINDS;
 
 /// What a command line asks for.
@@ -58,6 +59,7 @@ pub struct Options {
     pub prometheus_address: String,
     pub state_dir: Option<PathBuf>,
     pub verbosity: i32,
+    pub log_format: Option<LogFormat>,
     pub vmodule: String,
     pub logtostderr: bool,
     version: bool,
@@ -176,10 +178,24 @@ impl Options {
         Ok(())
     }
 
-    /// Whether there is a cluster to report to: one is named, or the agent runs in a pod.
+    /// Whether there is a cluster to report to.
     pub fn has_cluster(&self, var: impl Fn(&str) -> Option<String>) -> bool {
+        self.enable_k8s_exporter && self.is_in_cluster(var)
+    }
+
+    /// How the log looks. In a cluster programs read it, and they have read NPD's before.
+    pub fn log_format(&self, var: impl Fn(&str) -> Option<String>) -> LogFormat {
+        self.log_format.unwrap_or(if self.is_in_cluster(var) {
+            LogFormat::Klog
+        } else {
+            LogFormat::Text
+        })
+    }
+
+    /// Whether there is a cluster: one is named, or the agent runs in a pod.
+    fn is_in_cluster(&self, var: impl Fn(&str) -> Option<String>) -> bool {
         let in_pod = var("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
-        self.enable_k8s_exporter && (in_pod || !self.apiserver_override.is_empty())
+        in_pod || !self.apiserver_override.is_empty()
     }
 }
 

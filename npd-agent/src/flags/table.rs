@@ -207,6 +207,13 @@ const OTHERS: &[Flag<Options>] = &[
     )
     .letter('v'),
     Flag::new(
+        "--log-format",
+        "FORMAT",
+        "",
+        "Log as text (for people), klog (as NPD does) or json (a line each) [default: klog if there is a cluster, else text]",
+        |options, _, value| choice(&mut options.log_format, value),
+    ),
+    Flag::new(
         "--vmodule",
         "LEVELS",
         "",

@@ -135,6 +135,7 @@ fn defaults_are_npd_s() {
         "--config.ebpf-monitor",
         "--exporter.terminal",
         "--state-dir",
+        "--log-format",
     ];
     let program = table::program();
     let known = program.flags().map(|flag| flag.name);
@@ -198,4 +199,23 @@ fn a_pod_or_a_named_server_is_a_cluster() {
     check(&[], true, true);
     check(&[named], false, true);
     check(&["--enable-k8s-exporter=false", named], true, false);
+}
+
+#[test]
+fn a_cluster_s_log_is_klog_s_unless_the_flag_says_otherwise() {
+    #[track_caller]
+    fn check(line: &[&str], in_pod: bool, expect: LogFormat) {
+        let var = |name: &str| {
+            let is_it = in_pod && name == "KUBERNETES_SERVICE_HOST";
+            is_it.then(|| "10.0.0.1".to_owned())
+        };
+        assert_eq!(Options::parse(line).unwrap().log_format(var), expect);
+    }
+    check(&[], false, LogFormat::Text);
+    check(&[], true, LogFormat::Klog);
+    check(&["--apiserver-override=http://h"], false, LogFormat::Klog);
+    check(&["--enable-k8s-exporter=false"], true, LogFormat::Klog);
+    check(&["--log-format=json"], true, LogFormat::Json);
+    check(&["--log-format=text"], true, LogFormat::Text);
+    assert!(Options::parse(&["--log-format=logfmt"]).is_err());
 }
