@@ -37,6 +37,11 @@ const TESTS: &[Test] = &[
         needs: &[Need::Agent],
         run: a_port_in_use_is_fatal_where_it_is_in_npd,
     },
+    Test {
+        name: "the_log_has_the_format_that_is_asked_for",
+        needs: &[Need::Agent],
+        run: the_log_has_the_format_that_is_asked_for,
+    },
 ];
 
 /// Of the lines with which NPD runs, every so many-th is run here; all are read in a unit test.
@@ -242,5 +247,37 @@ fn a_port_in_use_is_fatal_where_it_is_in_npd() -> anyhow::Result<()> {
     agent.metrics_text()?;
     ensure!(agent.stop()?.success(), "{}", agent.log());
     drop(listener);
+    Ok(())
+}
+
+fn the_log_has_the_format_that_is_asked_for() -> anyhow::Result<()> {
+    let folder = fixtures()?;
+    let config = "--config.system-log-monitor=log.json";
+    let header =
+        regex::Regex::new(r#"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} [ \d]{6}\d [a-z_]+\.rs:\d+\] ""#)?;
+    for format in ["klog", "json", "text"] {
+        let flag = format!("--log-format={format}");
+        let words = [config, &flag, "word"];
+        let mut agent = Agent::start_as(command(folder.path())?, folder.path(), &words)?;
+        agent.metrics_text()?;
+        ensure!(agent.stop()?.success(), "{}", agent.log());
+        let log = agent.log();
+        ensure!(log.contains("Stopping on SIGTERM"), "{log}");
+        for line in log.lines() {
+            let is_as_asked = match format {
+                "klog" => header.is_match(line),
+                "json" => serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                _ => line.contains(" INFO ") || line.contains(" WARN "),
+            };
+            ensure!(is_as_asked, "{format}: {line}");
+        }
+    }
+    let words = [config, "--config.system-log-monitor=missing.json"].map(str::to_owned);
+    let words = [words.as_slice(), &["--log-format=klog".to_owned()]].concat();
+    let output = end(folder.path(), &words)?;
+    let log = String::from_utf8(output.stderr)?;
+    let last = log.lines().last().context("it says nothing")?;
+    ensure!(last.starts_with('F') && header.is_match(last), "{log}");
+    ensure!(last.contains("missing.json"), "{log}");
     Ok(())
 }
