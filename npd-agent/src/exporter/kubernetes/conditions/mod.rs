@@ -54,7 +54,7 @@ impl Conditions {
         let known = self.current.get(&condition.r#type);
         if let Some(known) = known.filter(|known| known.same_state(&condition)) {
             // The server's transition time, from `learn`, may be before the start of this process.
-            condition.transition = condition.transition.min(known.transition);
+            condition.transition = known.transition;
             if *known == condition {
                 return false;
             }
@@ -208,7 +208,7 @@ impl Condition {
     fn keep_transition_of(&mut self, shown: &NodeCondition) {
         let unchanged = shown.status == self.status.to_string() && shown.reason == *self.reason;
         if let Some(began) = shown.last_transition_time.filter(|_| unchanged) {
-            self.transition = self.transition.min(began);
+            self.transition = began;
         }
     }
 

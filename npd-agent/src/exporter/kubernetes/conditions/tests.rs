@@ -198,6 +198,15 @@ fn what_is_reported_after_the_server_was_asked_keeps_its_transition_too() {
 }
 
 #[test]
+fn a_claim_that_is_older_than_what_stands_changes_nothing() {
+    let mut conditions = declared();
+    conditions.set(&deadlock(true, 3));
+    conditions.learn(&node(&["KernelDeadlock True TaskHung 7 npd-agent"]));
+    assert!(!conditions.is_dirty());
+    assert!(!conditions.set(&deadlock(true, 3)));
+}
+
+#[test]
 fn a_restart_writes_what_differs() {
     let mut conditions = declared();
     conditions.set(&deadlock(false, 500));
