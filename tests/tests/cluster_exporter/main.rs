@@ -74,6 +74,9 @@ fn main() -> ExitCode {
 /// How long what the agent knows may take to show at the API server.
 const SOON: Duration = Duration::from_secs(10);
 
+/// How long it may take until the agent believes that it lacks permissions.
+const BELIEVED: Duration = Duration::from_mins(3);
+
 fn conditions_and_events_reach_the_node() -> anyhow::Result<()> {
     let dir = TempDir::new()?;
     let (admin, _server) = cluster::connect(dir.path())?;
@@ -275,9 +278,13 @@ fn a_missing_permission_is_named_once() -> anyhow::Result<()> {
         "AppSick is Burnt",
         "oops 0 it happened",
     ])?;
-    agent.wait_until("a refusal", SOON, || {
-        Ok((requests(&agent, "patch", "nodes/status", 403) > 0).then_some(()))
+    // A server that has just started refuses for a moment: each refusal is believed after half a
+    // minute, and conditions are written when that of reading the Node is.
+    let named = |log: &str| log.matches("Permission is missing").count();
+    agent.wait_until("three refusals", BELIEVED, || {
+        Ok((named(&agent.log()) == 3).then_some(()))
     })?;
+    ensure!(requests(&agent, "patch", "nodes/status", 403) > 0);
     sleep(Duration::from_secs(2));
     let log = agent.log();
     let warnings: Vec<&str> = log
