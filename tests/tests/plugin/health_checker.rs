@@ -128,6 +128,6 @@ pub(crate) fn a_unit_s_state_is_systemd_s_answer() -> anyhow::Result<()> {
     check(
         "unix:path=/no/such/bus",
         2,
-        "reaching systemd: connecting to /no/such/bus: No such file or directory (os error 2)",
+        "connecting to systemd: connecting to /no/such/bus: No such file or directory (os error 2)",
     )
 }
