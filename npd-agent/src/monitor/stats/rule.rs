@@ -195,7 +195,9 @@ impl StatsRule {
     /// A series that is out of bounds, but not for long enough to be told, may have been so before
     /// the agent was started: until it is told or is over, it is not known whether all is well.
     fn note_result(&mut self, sample: &Sample, seen: usize) {
-        if sample.error.is_some() || self.state.values().any(|(_, reported)| !reported) {
+        // A metric without labels has one series: what else failed in its section hides nothing.
+        let is_whole = sample.error.is_none() || (self.metric.labels.is_empty() && seen > 0);
+        if !is_whole || self.state.values().any(|(_, reported)| !reported) {
             return;
         }
         self.first_result = match self.first_result {
