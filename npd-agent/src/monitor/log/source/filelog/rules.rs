@@ -16,7 +16,7 @@ pub(super) struct FileRules {
     translator: LineTranslator,
     /// Lines count from this time on. Set at the first read.
     start: Option<Timestamp>,
-    /// The offsets of literals in the lines, see [`crate::logs::Matcher::find_literals`].
+    /// The offsets of literals in the lines, see [`crate::logs::matcher::Matcher::find_literals`].
     offsets: Vec<usize>,
     /// How many parsed lines had no time or no message.
     pub(super) untranslated: u64,
