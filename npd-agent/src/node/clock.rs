@@ -7,6 +7,26 @@ use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 use rtime_clock::adjtime::{Timex, adjtimex};
 
+/// One moment by two clocks: the wall clock, to show it, and the monotonic clock, to measure how long
+/// something takes. Anyone may set the wall clock, also back.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockReading {
+    /// By the wall clock.
+    pub wall: Timestamp,
+    /// By the monotonic clock.
+    pub monotonic: Duration,
+}
+
+impl ClockReading {
+    /// What the clocks show now.
+    pub fn now() -> Self {
+        Self {
+            wall: Timestamp::now(),
+            monotonic: monotonic(),
+        }
+    }
+}
+
 /// The time since boot without suspend: the clock of the kernel's log.
 pub fn monotonic() -> Duration {
     clock(ClockId::CLOCK_MONOTONIC)

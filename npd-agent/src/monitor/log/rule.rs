@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel_text;
 use crate::logs::buffer::Matched;
+use crate::node::clock::ClockReading;
 use crate::problem::{ConditionStatus, Problem, Subject, Witness};
 
 /// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims
@@ -26,7 +28,7 @@ pub(super) struct LogRule {
     /// How many matches it takes.
     pub(super) threshold: Option<Threshold>,
     /// How long after the last match the condition is over.
-    pub(super) clear_after: Option<SignedDuration>,
+    pub(super) clear_after: Option<Duration>,
     /// Tells the rule from others of the file after a restart.
     pub(super) pattern: String,
     pub(super) memory: RuleMemory,
@@ -36,14 +38,15 @@ pub(super) struct LogRule {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Threshold {
     pub(super) count: usize,
-    pub(super) window: SignedDuration,
+    pub(super) window: Duration,
 }
 
-/// What a rule remembers.
+/// What a rule remembers. Its times are those of the monotonic clock: a restarted agent reads this only
+/// on the same boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RuleMemory {
     /// The times of the matches that have not yet reached the threshold.
-    recent: VecDeque<Timestamp>,
+    recent: VecDeque<Duration>,
     /// About what the rule has claimed its condition, and when it last matched.
     claimed: Claimed,
 }
@@ -51,10 +54,10 @@ pub(super) struct RuleMemory {
 /// Kept as pairs, for JSON has no such keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
-    from = "Vec<(Option<Subject>, Timestamp)>",
-    into = "Vec<(Option<Subject>, Timestamp)>"
+    from = "Vec<(Option<Subject>, Duration)>",
+    into = "Vec<(Option<Subject>, Duration)>"
 )]
-struct Claimed(BTreeMap<Option<Subject>, Timestamp>);
+struct Claimed(BTreeMap<Option<Subject>, Duration>);
 
 /// What a rule has to say.
 #[derive(Debug)]
@@ -73,10 +76,10 @@ impl RuleMemory {
 
 impl Threshold {
     /// Adds a match; whether there are enough of them. Then they are counted anew.
-    fn reached(self, recent: &mut VecDeque<Timestamp>, now: Timestamp) -> bool {
+    fn reached(self, recent: &mut VecDeque<Duration>, now: Duration) -> bool {
         recent.push_back(now);
-        // Times may jump, also back.
-        recent.retain(|then| now.duration_since(*then).abs() <= self.window);
+        // The entries of two files may come in any order.
+        recent.retain(|then| now.abs_diff(*then) <= self.window);
         let reached = recent.len() >= self.count;
         if reached {
             recent.clear();
@@ -91,8 +94,13 @@ impl LogRule {
         !self.claimant.is_empty()
     }
 
-    /// The pattern has matched.
-    pub(super) fn matched(&mut self, matched: Matched, witness: Witness) -> Option<RuleResult> {
+    /// The pattern has matched, when the newest entry was written.
+    pub(super) fn matched(
+        &mut self,
+        matched: Matched,
+        now: Duration,
+        witness: Witness,
+    ) -> Option<RuleResult> {
         let Matched {
             timestamp,
             text: mut message,
@@ -101,13 +109,13 @@ impl LogRule {
         // What has been claimed is claimed by any further match.
         let known = self.memory.claimed.0.contains_key(&subject);
         if let Some(threshold) = self.threshold
-            && !threshold.reached(&mut self.memory.recent, timestamp)
+            && !threshold.reached(&mut self.memory.recent, now)
             && !known
         {
             return None;
         }
         if self.clears() && (known || self.memory.claimed.0.len() < MAX_CLAIMED) {
-            self.memory.claimed.0.insert(subject.clone(), timestamp);
+            self.memory.claimed.0.insert(subject.clone(), now);
         }
         if !self.suffix.is_empty() {
             message.push_str("; ");
@@ -127,27 +135,29 @@ impl LogRule {
         self.memory.recent.clear();
         let subject = about(&matched.text, witness);
         let over =
-            |claimed: &Option<Subject>, _: &Timestamp| subject.is_none() || *claimed == subject;
+            |claimed: &Option<Subject>, _: &Duration| subject.is_none() || *claimed == subject;
         self.end(over, matched.timestamp)
     }
 
     /// The condition is over where the rule has not matched for long enough.
-    pub(super) fn expired(&mut self, now: Timestamp) -> Vec<RuleResult> {
+    pub(super) fn expired(&mut self, now: ClockReading) -> Vec<RuleResult> {
+        let ClockReading { wall, monotonic } = now;
         match self.clear_after {
-            Some(patience) => self.end(|_, last| now.duration_since(*last) >= patience, now),
+            Some(patience) => self.end(|_, last| monotonic.saturating_sub(*last) >= patience, wall),
             None => Vec::new(),
         }
     }
 
-    /// When [`LogRule::expired`] will have something to say, if the rule does not match before.
-    pub(super) fn expiry(&self) -> Option<Timestamp> {
+    /// When [`LogRule::expired`] will have something to say, if the rule does not match before: by the
+    /// monotonic clock.
+    pub(super) fn expiry(&self) -> Option<Duration> {
         let last = self.memory.claimed.0.values().min()?;
-        last.checked_add(self.clear_after?).ok()
+        last.checked_add(self.clear_after?)
     }
 
     fn end(
         &mut self,
-        mut over: impl FnMut(&Option<Subject>, &Timestamp) -> bool,
+        mut over: impl FnMut(&Option<Subject>, &Duration) -> bool,
         timestamp: Timestamp,
     ) -> Vec<RuleResult> {
         let claimed = &mut self.memory.claimed.0;
@@ -170,13 +180,13 @@ fn about(text: &str, witness: Witness) -> Option<Subject> {
     }
 }
 
-impl From<Vec<(Option<Subject>, Timestamp)>> for Claimed {
-    fn from(pairs: Vec<(Option<Subject>, Timestamp)>) -> Self {
+impl From<Vec<(Option<Subject>, Duration)>> for Claimed {
+    fn from(pairs: Vec<(Option<Subject>, Duration)>) -> Self {
         Self(pairs.into_iter().collect())
     }
 }
 
-impl From<Claimed> for Vec<(Option<Subject>, Timestamp)> {
+impl From<Claimed> for Vec<(Option<Subject>, Duration)> {
     fn from(Claimed(claimed): Claimed) -> Self {
         claimed.into_iter().collect()
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 
@@ -108,7 +107,7 @@ impl LogRuleConfig {
                     String::new()
                 },
                 threshold,
-                clear_after: clear_after.and_then(|after| SignedDuration::try_from(after.0).ok()),
+                clear_after: clear_after.map(|after| after.0),
                 pattern: pattern.written,
                 memory: RuleMemory::default(),
             },
@@ -141,7 +140,7 @@ fn threshold(
         }
         (Some(count), Some(window)) => Some(Threshold {
             count: usize::try_from(count.0).unwrap_or(usize::MAX),
-            window: SignedDuration::try_from(window.0).unwrap_or(SignedDuration::MAX),
+            window: window.0,
         }),
     }
 }

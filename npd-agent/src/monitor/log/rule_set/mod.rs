@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::rule::{LogRule, RuleMemory, RuleResult};
 use crate::logs::matcher::Matcher;
 use crate::logs::window::ReadWindow;
 use crate::monitor::Declaration;
+use crate::node::clock::ClockReading;
 use crate::problem::{Finding, Healthy, Observer, Witness};
 
 /// What rules remember, by their patterns.
@@ -85,14 +86,17 @@ impl RuleSet {
     /// matches, in the order of the config, and then for each that it ends.
     pub(super) fn take(
         &mut self,
-        timestamp: Timestamp,
+        written: ClockReading,
         text: &str,
         witness: Witness,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (index, matched) in self.matcher.push(timestamp, text) {
+        for (index, matched) in self.matcher.push(written.wall, text) {
             let (index, results) = if let Some(rule) = self.rules.get_mut(index) {
-                (index, Vec::from_iter(rule.matched(matched, witness)))
+                (
+                    index,
+                    Vec::from_iter(rule.matched(matched, written.monotonic, witness)),
+                )
             } else {
                 let index = self.clears[index - self.rules.len()];
                 (index, self.rules[index].cleared(&matched, witness))
@@ -107,7 +111,7 @@ impl RuleSet {
     }
 
     /// What is over because nothing has come for long enough.
-    pub(super) fn expired(&mut self, now: Timestamp) -> Vec<Finding> {
+    pub(super) fn expired(&mut self, now: ClockReading) -> Vec<Finding> {
         let mut findings = Vec::new();
         for index in 0..self.rules.len() {
             let results = self.rules[index].expired(now).into_iter();
@@ -116,8 +120,8 @@ impl RuleSet {
         findings
     }
 
-    /// When [`RuleSet::expired`] may have something to say.
-    pub(super) fn expiry(&self) -> Option<Timestamp> {
+    /// When [`RuleSet::expired`] may have something to say, by the monotonic clock.
+    pub(super) fn expiry(&self) -> Option<Duration> {
         self.rules.iter().filter_map(LogRule::expiry).min()
     }
 

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
+use jiff::Timestamp;
 
 use super::*;
 use crate::monitor::ConfigFile;
@@ -20,8 +21,11 @@ fn set(rule: &str) -> RuleSet {
     config::parse(&file, &mut Vec::new()).unwrap().1
 }
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
+fn at(second: u64) -> ClockReading {
+    ClockReading {
+        wall: Timestamp::from_second(second.cast_signed()).unwrap(),
+        monotonic: Duration::from_secs(second),
+    }
 }
 
 fn tell(reported: &mut String, findings: Vec<Finding>) {
@@ -48,7 +52,7 @@ fn tell(reported: &mut String, findings: Vec<Finding>) {
 
 /// What a rule says to kernel messages, each at its second; an empty one lets the time pass.
 #[track_caller]
-fn check(rule: &str, messages: &[(i64, &str)], expect: &Expect) {
+fn check(rule: &str, messages: &[(u64, &str)], expect: &Expect) {
     let mut set = set(rule);
     let mut reported = String::new();
     for &(second, message) in messages {
@@ -184,6 +188,35 @@ fn a_threshold_is_so_many_matches_within_the_window() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_changes_no_duration() {
+    let mut set = set(
+        r#""type": "permanent", "condition": "Sick", "pattern": "bad.*", "threshold": 2, "window": "1m", "clearAfter": "1m""#,
+    );
+    let step = |wall: i64, monotonic| ClockReading {
+        wall: Timestamp::from_second(wall).unwrap(),
+        monotonic: Duration::from_secs(monotonic),
+    };
+    let mut reported = String::new();
+    let mut take = |set: &mut RuleSet, at, text| {
+        tell(&mut reported, set.expired(at));
+        tell(&mut reported, set.take(at, text, Witness::Other));
+    };
+    take(&mut set, step(10_000, 1), "bad 1");
+    take(&mut set, step(6_410, 11), "bad 2, an hour back");
+    take(&mut set, step(10_020, 21), "an hour forward");
+    take(
+        &mut set,
+        step(6_470, 71),
+        "an hour back, and a minute since the last",
+    );
+    expect![[r#"
+        6410 True by "rules[0]": bad 2, an hour back
+        6470 False by "rules[0]"
+    "#]]
+    .assert_eq(&reported);
+}
+
+#[test]
 fn what_a_rule_remembers_survives_a_restart() {
     let rule = r#""type": "permanent", "condition": "Sick", "pattern": "bad.*", "threshold": 2, "window": "1m", "clearAfter": "1m""#;
     let mut reported = String::new();
@@ -199,7 +232,7 @@ fn what_a_rule_remembers_survives_a_restart() {
     tell(&mut reported, set.take(at(2), "bad 2", Witness::Other));
     let mut set = restarted(&set);
     tell(&mut reported, set.expired(at(61)));
-    assert_eq!(set.expiry(), Some(at(62)));
+    assert_eq!(set.expiry(), Some(Duration::from_secs(62)));
     tell(&mut reported, set.expired(at(62)));
     expect![[r#"
         2 True by "rules[0]": bad 2

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::translate::LineTranslator;
+use crate::logs::entry_clock::{CountedFrom, EntryClock};
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
+use crate::node::clock::ClockReading;
 use crate::problem::{Finding, Witness};
 
 /// The rules of one config file, and how they read a line.
@@ -15,7 +17,7 @@ pub(super) struct FileRules {
     pub(super) set: RuleSet,
     translator: LineTranslator,
     /// Lines count from this time on. Set at the first read.
-    start: Option<Timestamp>,
+    start: Option<CountedFrom>,
     /// The offsets of literals in the lines, see [`crate::logs::matcher::Matcher::find_literals`].
     offsets: Vec<usize>,
     /// How many parsed lines had no time or no message.
@@ -24,8 +26,9 @@ pub(super) struct FileRules {
 
 /// The time at which lines are read, and the local time zone.
 pub(super) struct ReadContext {
-    pub(super) now: Timestamp,
+    pub(super) now: ClockReading,
     pub(super) uptime: Duration,
+    pub(super) clock: EntryClock,
     pub(super) zone: TimeZone,
 }
 
@@ -43,7 +46,9 @@ impl FileRules {
     /// Lines count from this time on.
     pub(super) fn start(&mut self, at: &ReadContext) -> Timestamp {
         let Self { set, start, .. } = self;
-        *start.get_or_insert_with(|| set.window.start_time(at.now, at.uptime))
+        start
+            .get_or_insert_with(|| CountedFrom::new(set.window, at.now, at.uptime))
+            .at(at.now)
     }
 
     /// Continues after a restart: all lines since the saved position count, however old.
@@ -68,7 +73,7 @@ impl FileRules {
     /// The time of a line.
     pub(super) fn time(&self, line: &[u8], at: &ReadContext) -> Option<Timestamp> {
         self.translator
-            .time(&String::from_utf8_lossy(bare(line)), &at.zone, at.now)
+            .time(&String::from_utf8_lossy(bare(line)), &at.zone, at.now.wall)
     }
 
     /// Matches whole lines.
@@ -125,14 +130,13 @@ impl FileRules {
     }
 
     /// The time and message of a line, if it counts.
-    fn entry<'l>(&self, line: &'l str, at: &ReadContext) -> Option<(Timestamp, &'l str)> {
+    fn entry<'l>(&mut self, line: &'l str, at: &ReadContext) -> Option<(Timestamp, &'l str)> {
         if self.set.skips(line) {
             return None;
         }
         let message = self.translator.message(line)?;
-        let time = self.translator.time(line, &at.zone, at.now)?;
-        let counts = self.start.is_none_or(|start| time >= start);
-        counts.then_some((time, message))
+        let time = self.translator.time(line, &at.zone, at.now.wall)?;
+        (time >= self.start(at)).then_some((time, message))
     }
 
     /// Counts a line in `untranslated` if its time or message is not found.
@@ -157,9 +161,10 @@ impl FileRules {
         if !self.set.matcher.needs(message) {
             return;
         }
-        match self.translator.time(&line, &at.zone, at.now) {
+        match self.translator.time(&line, &at.zone, at.now.wall) {
             Some(time) if time >= start => {
-                found.extend(self.set.take(time, message, Witness::Other));
+                let written = at.clock.written(time, at.now);
+                found.extend(self.set.take(written, message, Witness::Other));
             }
             Some(_) => {}
             None => self.untranslated += 1,

@@ -13,9 +13,11 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::rules::{FileRules, ReadContext};
+use crate::logs::entry_clock::EntryClock;
 use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::{config, load};
+use crate::node::clock::ClockReading;
 use crate::node::{Node, Roots};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::StatusPage;
@@ -164,6 +166,11 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
 
 /// What a config finds in lines, ten minutes after the agent's start an hour after boot.
 fn found(more: &str, lines: &str) -> String {
+    found_after_step(more, 0, lines)
+}
+
+/// The same, if the clock was set forward by so many minutes after the start.
+fn found_after_step(more: &str, step: i64, lines: &str) -> String {
     let file = config_file("one", &config(Path::new("/log"), more));
     let (Some(config::Source::File(_, translator)), set) =
         config::parse(&file, &mut Vec::new()).unwrap()
@@ -171,15 +178,19 @@ fn found(more: &str, lines: &str) -> String {
         panic!("it is a file");
     };
     let mut rules = FileRules::new(set, translator);
-    let at = |minutes| ReadContext {
-        now: "2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap()
-            + SignedDuration::from_mins(minutes),
+    let start = "2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap();
+    let at = |minutes: i64, step| ReadContext {
+        now: ClockReading {
+            wall: start + SignedDuration::from_mins(minutes + step),
+            monotonic: Duration::from_mins(60 + minutes.unsigned_abs()),
+        },
         uptime: Duration::from_mins(60 + minutes.unsigned_abs()),
+        clock: EntryClock::default(),
         zone: TimeZone::UTC,
     };
-    rules.start(&at(0));
+    rules.start(&at(0, 0));
     let mut findings = Vec::new();
-    rules.take(lines.as_bytes(), &at(10), &mut findings);
+    rules.take(lines.as_bytes(), &at(10, step), &mut findings);
     let mut shown = String::new();
     for finding in findings {
         let (time, reason, message) =
@@ -195,6 +206,17 @@ fn found(more: &str, lines: &str) -> String {
 #[track_caller]
 fn check(more: &str, lines: &str, expect: &Expect) {
     expect.assert_eq(&found(more, lines));
+}
+
+#[test]
+fn a_clock_that_is_set_back_hides_nothing() {
+    let config = BAD.replace("1h", "5m");
+    let lines =
+        "2026-11-24T10:09:00Z bad, an hour and more back\n2026-11-24T09:00:00Z bad long ago\n";
+    assert_eq!(
+        found_after_step(&config, -120, lines),
+        "2026-11-24T10:09:00Z Bad: \"bad, an hour and more back\"\n",
+    );
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,10 +15,12 @@ use super::lookback;
 use super::rules::{FileRules, ReadContext};
 use super::tail::{LogPositions, Sink, Tail};
 use super::translate::LineTranslator;
+use crate::logs::entry_clock::EntryClock;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{FollowStep, ReadBatch, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
-use crate::node::{Node, clock};
+use crate::node::Node;
+use crate::node::clock::{self, ClockReading};
 use crate::problem::Finding;
 
 /// How often the reading position is reported when nothing was found.
@@ -34,6 +35,7 @@ pub(crate) struct FileWorker {
     path: PathBuf,
     tail: Tail,
     rules: Vec<FileRules>,
+    clock: EntryClock,
     /// Whether the warning about lines that do not fit the config was logged.
     warned: bool,
     /// When the reading position was last reported, and which.
@@ -56,6 +58,7 @@ impl FileWorker {
             tail: Tail::new(path.clone(), LogPositions::default()),
             path,
             rules: rules.collect(),
+            clock: EntryClock::default(),
             warned: false,
             progress: (Instant::now(), FilePosition::default()),
         }
@@ -110,8 +113,9 @@ impl Worker for FileWorker {
         let mut reading = Reading {
             rules: &mut self.rules,
             at: ReadContext {
-                now: Timestamp::now(),
+                now: ClockReading::now(),
                 uptime: clock::uptime(),
+                clock: self.clock,
                 zone: TimeZone::system(),
             },
             findings: Vec::new(),
@@ -127,6 +131,9 @@ impl Worker for FileWorker {
                 .iter_mut()
                 .flat_map(|rules| rules.set.expired(now)),
         );
+        if let Ok(FollowStep::End) = step {
+            self.clock.catch_up(now);
+        }
         if let Ok(FollowStep::End | FollowStep::Absent) = step
             && let Some(watch) = watch
             && watch.renew(&watched(&self.path))

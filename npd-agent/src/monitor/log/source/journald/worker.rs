@@ -10,10 +10,12 @@ use serde_json::Value;
 use tracing::warn;
 
 use crate::journal::{EntryFilter, Journal, JournalEntry, JournalProgress};
+use crate::logs::entry_clock::{CountedFrom, EntryClock};
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{FollowStep, ReadBatch, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
-use crate::node::{Node, clock};
+use crate::node::Node;
+use crate::node::clock::{self, ClockReading};
 use crate::problem::{Finding, Witness};
 
 /// How many entries are read at a time.
@@ -27,8 +29,10 @@ pub(crate) struct JournalWorker {
     /// The folder that the config names; `None` for the node's own journal.
     folder: Option<PathBuf>,
     wanted: EntryFilter,
-    /// The rule sets, and the time from which on entries count for each.
-    sets: Vec<(RuleSet, Timestamp)>,
+    sets: Vec<RuleSet>,
+    /// From when on entries count for each of the sets. Set at the start.
+    starts: Vec<CountedFrom>,
+    clock: EntryClock,
     journal: Option<Journal>,
     /// When the reading position was last reported, and which.
     progress: (Instant, JournalPosition),
@@ -49,14 +53,16 @@ impl JournalWorker {
         Self {
             folder,
             wanted,
-            sets: sets.into_iter().map(|set| (set, Timestamp::MAX)).collect(),
+            sets,
+            starts: Vec::new(),
+            clock: EntryClock::default(),
             journal: None,
             progress: (Instant::now(), JournalPosition::default()),
             malformed: 0,
         }
     }
 
-    fn take(&mut self, entry: &JournalEntry, found: &mut Vec<Finding>) {
+    fn take(&mut self, entry: &JournalEntry, now: ClockReading, found: &mut Vec<Finding>) {
         let micros = i64::try_from(entry.realtime).ok();
         let Some(time) = micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()) else {
             self.malformed += 1;
@@ -69,14 +75,15 @@ impl JournalWorker {
         } else {
             Witness::Other
         };
-        for (set, start) in &mut self.sets {
-            if time < *start || set.skips(message) {
+        let written = self.clock.written(time, now);
+        for (set, start) in self.sets.iter_mut().zip(&mut self.starts) {
+            if time < start.at(now) || set.skips(message) {
                 continue;
             }
             if entry.again {
                 set.matcher.push_seen(time, message);
             } else {
-                found.extend(set.take(time, message, witness));
+                found.extend(set.take(written, message, witness));
             }
         }
     }
@@ -85,6 +92,7 @@ impl JournalWorker {
     fn step(
         &mut self,
         watch: Option<&mut FolderWatch>,
+        now: ClockReading,
         found: &mut Vec<Finding>,
     ) -> io::Result<FollowStep> {
         let Some(mut journal) = self.journal.take() else {
@@ -96,7 +104,7 @@ impl JournalWorker {
             && let Some(entry) = journal.next_entry()
         {
             entries += 1;
-            self.take(&entry, found);
+            self.take(&entry, now, found);
         }
         let settled = journal.settle();
         let journal = self.journal.insert(journal);
@@ -122,7 +130,7 @@ impl JournalWorker {
         *when = Instant::now();
         let position = JournalPosition {
             progress: self.journal.as_ref()?.progress().clone(),
-            rules: Remembered::of(self.sets.iter().map(|(set, _)| set)),
+            rules: Remembered::of(&self.sets),
         };
         if position == *progress {
             return None;
@@ -138,28 +146,28 @@ impl Worker for JournalWorker {
         if let Some(Err(error)) = &position {
             warn!(%error, "Ignoring a saved position in the journal that cannot be understood");
         }
-        let (now, uptime) = (Timestamp::now(), clock::uptime());
+        let (now, uptime) = (ClockReading::now(), clock::uptime());
         let resumed = position.and_then(Result::ok);
-        for (set, start) in &mut self.sets {
-            if let Some(position) = &resumed {
+        if let Some(position) = &resumed {
+            for set in &mut self.sets {
                 set.remember(&position.rules);
                 set.window = set.window.resumed();
             }
-            *start = set.window.start_time(now, uptime);
         }
-        let since = self.sets.iter().map(|(_, start)| start.as_microsecond());
-        let since = since.min().and_then(|since| u64::try_from(since).ok());
+        let starts = self.sets.iter();
+        self.starts = starts
+            .map(|set| CountedFrom::new(set.window, now, uptime))
+            .collect();
+        let starts = self.starts.iter_mut();
+        let since = starts.map(|start| start.at(now).as_microsecond()).min();
+        let since = since.and_then(|since| u64::try_from(since).ok());
         let (since, wanted) = (since.unwrap_or_default(), self.wanted.clone());
         let mut journal = match &self.folder {
             Some(folder) => Journal::in_folder(folder.clone(), wanted, since),
             None => Journal::of_node(&node.roots, wanted, since),
         };
         if let Some(position) = resumed {
-            let context = self
-                .sets
-                .iter()
-                .map(|(set, _)| set.matcher.context_size())
-                .max();
+            let context = self.sets.iter().map(|set| set.matcher.context_size()).max();
             journal = journal.resumed(position.progress, context.unwrap_or_default());
         }
         self.journal = Some(journal);
@@ -167,9 +175,12 @@ impl Worker for JournalWorker {
 
     fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {
         let mut findings = Vec::new();
-        let step = self.step(watch, &mut findings);
-        let now = Timestamp::now();
-        findings.extend(self.sets.iter_mut().flat_map(|(set, _)| set.expired(now)));
+        let now = ClockReading::now();
+        let step = self.step(watch, now, &mut findings);
+        findings.extend(self.sets.iter_mut().flat_map(|set| set.expired(now)));
+        if let Ok(FollowStep::End) = step {
+            self.clock.catch_up(now);
+        }
         let unread = self.journal.as_mut().map(Journal::take_malformed);
         ReadBatch {
             step,

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::task::coop::consume_budget;
@@ -26,7 +25,7 @@ use super::super::report::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::logs::kmsg::KmsgRecord;
 use crate::monitor::{Declaration, Monitor, Task};
-use crate::node::clock;
+use crate::node::clock::{self, ClockReading};
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
 
@@ -135,7 +134,7 @@ impl KernelLog {
                 self.read(device).await
             };
             let Some(read) = read else {
-                let now = Timestamp::now();
+                let now = ClockReading::now();
                 let over = self
                     .sets
                     .iter_mut()
@@ -210,7 +209,7 @@ impl KernelLog {
         let Some(expiry) = self.sets.iter().filter_map(RuleSet::expiry).min() else {
             return Some(read.await);
         };
-        let left = Duration::try_from(expiry.duration_since(Timestamp::now())).ok()?;
+        let left = expiry.saturating_sub(clock::monotonic());
         timeout(left, read).await.ok()
     }
 
@@ -236,7 +235,10 @@ impl KernelLog {
             return Vec::new();
         };
         *newest = record.stamp;
-        let timestamp = clock::wall_time(record.stamp);
+        let written = ClockReading {
+            wall: clock::wall_time(record.stamp),
+            monotonic: record.stamp,
+        };
         let concerned = sets
             .iter_mut()
             .zip(starts)
@@ -246,7 +248,7 @@ impl KernelLog {
         if record.sequence < expected {
             // The record was read before, by this agent or an earlier one.
             if *fills_buffers {
-                concerned.for_each(|set| set.matcher.push_seen(timestamp, &record.text));
+                concerned.for_each(|set| set.matcher.push_seen(written.wall, &record.text));
             }
             return Vec::new();
         }
@@ -263,7 +265,7 @@ impl KernelLog {
             Witness::Other
         };
         concerned
-            .flat_map(|set| set.take(timestamp, &record.text, witness))
+            .flat_map(|set| set.take(written, &record.text, witness))
             .collect()
     }
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sets;
 use crate::monitor::log::rule_set::RuleSet;
+use crate::node::clock::ClockReading;
 use crate::problem::Witness;
 
 /// NPD's rules that are built in, and ours, which report at once.
@@ -44,7 +44,7 @@ fn what_kernels_have_written_is_reported_once() {
             };
             let findings = sets
                 .iter_mut()
-                .flat_map(|set| set.take(Timestamp::UNIX_EPOCH, text.trim(), Witness::KernelText));
+                .flat_map(|set| set.take(ClockReading::now(), text.trim(), Witness::KernelText));
             let found: Vec<_> = findings
                 .map(|finding| finding.problem.reason.to_string())
                 .collect();
