@@ -178,10 +178,6 @@ impl PluginMetrics {
             "How long each run of a plugin took.",
         )
         .buckets(vec![0.01, 0.1, 1.0, 10.0, 100.0]);
-        let surviving = Opts::new(
-            "npd_plugin_abandoned",
-            "Runs of a plugin that survived SIGKILL and still exist.",
-        );
         Ok(Self {
             duration: registered(registry, HistogramVec::new(duration, labels)?)?,
             timeouts: counter(
@@ -192,7 +188,16 @@ impl PluginMetrics {
                 "npd_plugin_abandoned_total",
                 "Runs of a plugin that survived SIGKILL.",
             )?,
-            surviving: registered(registry, IntGaugeVec::new(surviving, labels)?)?,
+            surviving: registered(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "npd_plugin_abandoned",
+                        "Runs of a plugin that survived SIGKILL and still exist.",
+                    ),
+                    labels,
+                )?,
+            )?,
         })
     }
 }

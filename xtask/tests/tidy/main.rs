@@ -5,6 +5,8 @@ mod dependencies;
 mod deploy;
 mod docs;
 mod manifests;
+mod markdown;
+mod metrics;
 mod names;
 mod prebuilt;
 mod rules;

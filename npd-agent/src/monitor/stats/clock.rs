@@ -17,19 +17,16 @@ pub const METRICS: &[Metric] = &[
         "Whether something keeps the clock right: 1 if so, else 0",
     ),
     Metric::gauge(
-        MAX_ERROR,
+        "clock/max_error_seconds",
         &[],
         "How far off the clock may be, as the kernel says, in seconds",
     ),
     Metric::gauge(
-        SINCE_SYNC,
+        "clock/seconds_since_sync",
         &["daemon"],
         "Time since a time daemon left a mark that the clock is right, in seconds",
     ),
 ];
-
-const MAX_ERROR: &str = "clock/max_error_seconds";
-const SINCE_SYNC: &str = "clock/seconds_since_sync";
 
 /// The files that time daemons touch while they are synchronised: systemd-timesyncd at each answer of its
 /// server (`systemd-timesyncd.service(8)`, at most 34 minutes apart), the others when they save the drift
@@ -51,7 +48,7 @@ impl Collect for ClockCollector {
         let error = clock::clock_error().context("reading the state of the kernel's clock")?;
         let synchronized = error < clock::CLOCK_LOST;
         sample.count("clock/synchronized", [], synchronized.into());
-        sample.set(MAX_ERROR, [], error.as_secs_f64());
+        sample.set("clock/max_error_seconds", [], error.as_secs_f64());
         let now = SystemTime::now();
         let mut latest = BTreeMap::new();
         for (daemon, path) in MARKS {
@@ -65,7 +62,7 @@ impl Collect for ClockCollector {
         }
         for (daemon, age) in latest {
             let labels = [Label::from(daemon)];
-            sample.count(SINCE_SYNC, labels, age.as_secs());
+            sample.count("clock/seconds_since_sync", labels, age.as_secs());
         }
         Ok(())
     }

@@ -41,14 +41,11 @@ pub const METRICS: &[Metric] = &[
         "Inode usage in percentage of all inodes",
     ),
     Metric::gauge(
-        READ_ONLY,
+        "filesystem/read_only",
         &["device_name", "mount_point"],
         "1 if the file system cannot be written to, because of its mount options or of an error",
     ),
 ];
-
-/// The only metric that does not need a call on the file system.
-const READ_ONLY: &str = "filesystem/read_only";
 
 /// How long one file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -103,11 +100,12 @@ impl Collect for FilesystemCollector {
         for (device, mount) in &mounts {
             let point = Label::from(&*mount.point.to_string_lossy());
             let labels = [Label::from(&**device), point];
-            sample.count(READ_ONLY, labels, mount.read_only.into());
+            sample.count("filesystem/read_only", labels, mount.read_only.into());
         }
+        // Only this metric does not need a call on the file system.
         let read_only_alone = METRICS
             .iter()
-            .all(|metric| metric.id == READ_ONLY || !sample.wants(metric.id));
+            .all(|metric| metric.id == "filesystem/read_only" || !sample.wants(metric.id));
         if read_only_alone {
             return Ok(());
         }
