@@ -22,15 +22,18 @@ pub mod kernel_text;
 
 pub mod bounded_queue;
 pub mod checkpoint;
+pub mod checks;
 pub mod exec;
 pub mod fd;
 pub mod journal;
 mod logs;
 pub mod metrics;
 pub mod node;
+pub mod program;
 pub mod rendered;
 pub mod reporter;
 pub mod status_page;
+pub mod systemd;
 
 pub mod monitor;
 

@@ -10,23 +10,10 @@ pub mod log_counter;
 pub mod uninstall;
 
 use std::ffi::OsString;
-use std::fmt;
-use std::io::{Write as _, stderr, stdout};
 use std::path::Path;
-use std::process::ExitCode;
-
-use anyhow::Context;
 
 use crate::exec::enter;
-use crate::go::pflag::{ParsedLine, Program, Words};
-
-/// A program in the agent's file.
-pub struct Tool {
-    /// Its name.
-    pub name: &'static str,
-    /// Runs it with its command line; the first word is ignored.
-    pub run: fn(Vec<OsString>) -> ExitCode,
-}
+use crate::program::Tool;
 
 /// Every program in the agent's file.
 pub const TOOLS: &[Tool] = &[
@@ -36,9 +23,6 @@ pub const TOOLS: &[Tool] = &[
     uninstall::TOOL,
     ENTER,
 ];
-
-/// pflag's exit code for a command line that it refuses.
-const BAD_COMMAND_LINE: u8 = 2;
 
 /// The program that the agent runs to start a plugin in a cgroup.
 const ENTER: Tool = Tool {
@@ -60,49 +44,6 @@ pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool
     let tool = TOOLS.iter().find(|tool| *tool.name == **second)?;
     words.remove(0);
     Some((tool, words))
-}
-
-/// Reads a program's command line, whose first word is its name. If there is nothing to run, prints
-/// what there is to say, and gives the exit code.
-fn read<T: Default>(program: &Program<T>, line: Vec<OsString>) -> Result<(T, Words), ExitCode> {
-    match program.parse(line.into_iter().skip(1)) {
-        Ok(ParsedLine::Run(values, words)) => Ok((values, words)),
-        Ok(ParsedLine::Help(help)) => {
-            // If nobody reads the output, there is nobody to help.
-            drop(write!(stdout(), "{help}"));
-            Err(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            let name = program.name;
-            complain(name, format_args!("{error}; see {name} --help"));
-            Err(ExitCode::from(BAD_COMMAND_LINE))
-        }
-    }
-}
-
-/// Reads the command line of one of NPD's programs, which ignore words that are no flags.
-fn read_flags<T: Default>(program: &Program<T>, line: Vec<OsString>) -> Result<T, ExitCode> {
-    let (values, words) = read(program, line)?;
-    if let Some(ignored) = words.ignored() {
-        complain(program.name, ignored);
-    }
-    Ok(values)
-}
-
-/// Writes a line to standard error. If nobody reads it, the exit code is enough.
-fn complain(program: &str, what: impl fmt::Display) {
-    drop(writeln!(stderr(), "{program}: {what}"));
-}
-
-/// Runs a task to its end, and does not wait for threads that it leaves behind.
-fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    let result = runtime.block_on(task);
-    runtime.shutdown_background();
-    Ok(result)
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 
-use super::{Tool, block_on, complain, read};
 use crate::exporter::kubernetes::remove_conditions;
 use crate::go::pflag::{Flag, Program, string};
 use crate::node;
+use crate::program::{Tool, block_on, complain, read};
 
 /// The program.
 pub const TOOL: Tool = Tool { name: NAME, run };

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use super::Asked;
 use super::logs::Patterns;
+use crate::checks::component::Asked;
 use crate::go::duration::GoDuration;
 use crate::go::pflag::{Flag, Program, boolean, duration, string};
-use crate::tools::{klog, read_flags};
+use crate::program::read_flags;
+use crate::tools::klog;
 
 /// The values of the flags.
 #[derive(Debug, Default)]

@@ -4,19 +4,13 @@
 //! no other program and no shell. If it cannot ask a component (the socket is not mounted, the host name
 //! cannot be resolved), the result is unknown and not unhealthy, and nothing is repaired.
 
-mod cri;
-mod dbus;
 mod flags;
 mod grep;
-mod http;
 mod logs;
-mod socket;
-pub(super) mod systemd;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
@@ -24,18 +18,16 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use self::flags::{Component, HealthCheckerOptions};
-use self::systemd::{Systemd, unit};
-use super::{Tool, block_on, complain};
+use crate::checks::component::ask;
 use crate::node::Roots;
+use crate::program::{Tool, block_on, complain};
+use crate::systemd::{self, Systemd, unit};
 
 /// The program.
 pub const TOOL: Tool = Tool {
     name: "health-checker",
     run,
 };
-
-/// How long systemd may take to answer, as in NPD.
-pub(super) const SYSTEMD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Exit codes of a plugin.
 const UNHEALTHY: u8 = 1;
@@ -81,7 +73,7 @@ async fn check(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     };
     let healthy = !logs_too_much(options).await? && healthy;
     if !healthy && options.enable_repair {
-        let repaired = timeout(SYSTEMD_PATIENCE, repair(options)).await;
+        let repaired = timeout(systemd::PATIENCE, repair(options)).await;
         // As in NPD, a repair that fails does not change the result.
         if let Err(error) = repaired.unwrap_or_else(|elapsed| Err(elapsed.into())) {
             let service = options.service();
@@ -99,7 +91,7 @@ async fn logs_too_much(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     }
     let service = options.service().to_owned();
     let longest = options.loopback_time();
-    let counted = timeout(SYSTEMD_PATIENCE, async {
+    let counted = timeout(systemd::PATIENCE, async {
         let uptime = Systemd::connect().await?.uptime(&service).await?;
         let span = longest.map_or(uptime, |longest| longest.min(uptime));
         let count = move || {
@@ -110,34 +102,6 @@ async fn logs_too_much(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     });
     let counted = counted.await.context("reading the journal")?;
     counted.context("reading the journal")
-}
-
-/// Which component to ask, and how.
-#[derive(Clone, Debug)]
-pub(super) enum Asked {
-    /// The kubelet.
-    Kubelet,
-    /// kube-proxy.
-    KubeProxy,
-    /// Docker.
-    Docker,
-    /// The container runtime.
-    Cri {
-        /// Its socket.
-        socket: String,
-        /// How long each answer may take.
-        timeout: Duration,
-    },
-}
-
-/// Whether a component says that it is healthy.
-pub(super) async fn ask(whom: Asked) -> anyhow::Result<bool> {
-    match whom {
-        Asked::Kubelet => http::kubelet().await,
-        Asked::KubeProxy => http::kube_proxy().await,
-        Asked::Docker => http::docker().await,
-        Asked::Cri { socket, timeout } => cri::probe(&socket, timeout).await,
-    }
 }
 
 /// Ends the unit's main process. systemd starts it again if the unit is configured so.

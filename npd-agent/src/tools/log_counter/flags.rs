@@ -9,7 +9,8 @@ use anyhow::Context;
 use crate::go::duration::GoDuration;
 use crate::go::pflag::{Flag, Program, boolean, integer, string};
 use crate::logs::window::ReadWindow;
-use crate::tools::{klog, read_flags};
+use crate::program::read_flags;
+use crate::tools::klog;
 
 /// The values of the flags.
 #[derive(Debug, Default)]

@@ -14,12 +14,12 @@ use anyhow::{Context, ensure};
 use jiff::Timestamp;
 
 use self::flags::LogCounterOptions;
-use super::{Tool, complain};
 use crate::go::regex::compile_anchored;
 use crate::journal::{EntryFilter, Journal, Term};
 use crate::logs::matcher::Matcher;
 use crate::logs::window::ReadWindow;
 use crate::node::{Roots, clock};
+use crate::program::{Tool, complain};
 
 /// The program.
 pub const TOOL: Tool = Tool {

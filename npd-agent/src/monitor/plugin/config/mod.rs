@@ -17,9 +17,9 @@ use crate::monitor::config_file::{
 };
 use crate::monitor::{ConfigFile, Declaration, FileCheck};
 use crate::problem::{Healthy, Problem};
-use crate::tools::builtin;
 
 use super::threshold::Thresholds;
+use crate::checks;
 use crate::exec::ExternalProgram;
 
 /// A rule without `jitter` is moved by at most this part of its interval.
@@ -219,8 +219,8 @@ fn check_paths(check: &FileCheck<'_>, rules: &[PluginRuleConfig]) -> Result<(), 
     let error =
         |index: usize, message: String| Err(check.error(&format!("rules[{index}].path"), message));
     for (index, rule) in rules.iter().enumerate() {
-        if let Some(name) = rule.path.strip_prefix(builtin::PREFIX)
-            && !builtin::exists(name)
+        if let Some(name) = rule.path.strip_prefix(checks::PREFIX)
+            && !checks::exists(name)
         {
             return error(index, format!("there is no built-in plugin {name:?}"));
         }
@@ -238,7 +238,7 @@ fn missing(paths: Vec<String>) -> Option<(usize, String)> {
     let (sender, answer) = mpsc::channel();
     let looked = std::thread::Builder::new().spawn(move || {
         let missing = paths.into_iter().enumerate().find(|(_, path)| {
-            !path.starts_with(builtin::PREFIX)
+            !path.starts_with(checks::PREFIX)
                 && std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
         });
         // Nobody waits any more.
@@ -312,10 +312,10 @@ pub(super) fn rule_name(index: usize) -> Arc<str> {
 
 /// What is run for a path: a built-in check is the agent itself.
 fn program(path: &str, args: Vec<String>) -> ExternalProgram {
-    match path.strip_prefix(builtin::PREFIX) {
+    match path.strip_prefix(checks::PREFIX) {
         Some(name) => ExternalProgram {
             path: "/proc/self/exe".to_owned(),
-            args: [builtin::TOOL.name, name]
+            args: [checks::PROGRAM, name]
                 .map(str::to_owned)
                 .into_iter()
                 .chain(args)

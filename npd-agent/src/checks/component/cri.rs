@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::timeout;
 
 use super::socket;
-use crate::tools::complain;
+use crate::program::complain;
 
 /// The longest answer that is read. These answers have a few hundred bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -40,7 +40,7 @@ pub(super) async fn probe(path: &str, limit: Duration) -> anyhow::Result<bool> {
     match ready {
         Ok(ready) => Ok(ready),
         Err(error) => {
-            complain(super::TOOL.name, format_args!("asking {path}: {error:#}"));
+            complain("cri", format_args!("asking {path}: {error:#}"));
             Ok(false)
         }
     }

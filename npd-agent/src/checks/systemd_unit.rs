@@ -4,12 +4,11 @@ use anyhow::Context as _;
 use tokio::time::timeout;
 
 use super::CheckResult;
-use crate::tools::health_checker::SYSTEMD_PATIENCE;
-use crate::tools::health_checker::systemd::{Systemd, UnitState, unit};
+use crate::systemd::{PATIENCE, Systemd, UnitState, unit};
 
 pub(super) async fn check(name: &str) -> anyhow::Result<CheckResult> {
     let asked = async { Systemd::connect().await?.state(name).await };
-    let state = timeout(SYSTEMD_PATIENCE, asked).await;
+    let state = timeout(PATIENCE, asked).await;
     let state = state.context("asking systemd")??;
     Ok(judge(&unit(name), &state))
 }

@@ -1,40 +1,46 @@
 //! Asks systemd about a unit, and sends it signals, over D-Bus.
 
+mod dbus;
+
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 
-use super::dbus::{Connection, MessageWriter, Method, Reader};
+use self::dbus::{Connection, MessageWriter, Method, Reader};
 use crate::node::clock;
+
+/// How long systemd may take to answer, as in NPD.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 
 /// systemd.
 #[derive(Debug)]
-pub(in crate::tools) struct Systemd(Connection);
+pub struct Systemd(Connection);
 
 /// The state of a unit, as `systemctl show` prints it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::tools) struct UnitState {
+pub struct UnitState {
     /// `LoadState`: `loaded`, `not-found`, `masked`, …
-    pub(in crate::tools) load: String,
+    pub load: String,
     /// `ActiveState`: `active`, `inactive`, `failed`, `activating`, …
-    pub(in crate::tools) active: String,
+    pub active: String,
     /// `SubState`: `running`, `dead`, `auto-restart`, …
-    pub(in crate::tools) sub: String,
+    pub sub: String,
 }
 
 impl Systemd {
-    pub(in crate::tools) async fn connect() -> anyhow::Result<Self> {
+    /// Connects to the bus, on which systemd answers.
+    pub async fn connect() -> anyhow::Result<Self> {
         Ok(Self(
             Connection::open().await.context("connecting to systemd")?,
         ))
     }
 
     /// How long the unit has been active. Unlike in NPD, this does not depend on the wall clock.
-    pub(super) async fn uptime(&mut self, service: &str) -> anyhow::Result<Duration> {
+    pub async fn uptime(&mut self, service: &str) -> anyhow::Result<Duration> {
         let path = self.load(service).await?;
         let started = "InactiveExitTimestampMonotonic";
         let mut answer = self.property(&path, started, "t").await?;
@@ -48,7 +54,7 @@ impl Systemd {
     }
 
     /// The state of a unit, which need not exist.
-    pub(in crate::tools) async fn state(&mut self, service: &str) -> anyhow::Result<UnitState> {
+    pub async fn state(&mut self, service: &str) -> anyhow::Result<UnitState> {
         let path = self.load(service).await?;
         let path = path.as_str();
         Ok(UnitState {
@@ -89,7 +95,7 @@ impl Systemd {
     }
 
     /// Sends a signal to the unit's main process.
-    pub(super) async fn kill_main(&mut self, service: &str, signal: Signal) -> anyhow::Result<()> {
+    pub async fn kill_main(&mut self, service: &str, signal: Signal) -> anyhow::Result<()> {
         let mut arguments = MessageWriter::default();
         arguments.string(&unit(service))?;
         arguments.string("main")?;
@@ -109,7 +115,7 @@ fn manager<'a>(member: &'a str, signature: &'a str) -> Method<'a> {
 }
 
 /// The unit's full name. A name without a type is a service, as for `systemctl`.
-pub(in crate::tools) fn unit(service: &str) -> String {
+pub fn unit(service: &str) -> String {
     if service.contains('.') {
         service.to_owned()
     } else {

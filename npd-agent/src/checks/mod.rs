@@ -1,52 +1,50 @@
-//! `builtin`: common checks of a node, for images without a shell.
+//! Common checks of a node, for images without a shell.
 //!
 //! A rule names one as its path, `"path": "builtin:disk"`, with its flags as `args`. The agent then
-//! runs itself as any other plugin: a check that hangs on a dead disk is killed or given up like one.
+//! runs itself as any other plugin, with [`PROGRAM`] as the first word: so a check that hangs on a
+//! dead disk is killed or given up like any plugin.
 
 mod clock;
+pub mod component;
 mod conntrack;
 mod disk;
 mod dns;
 mod pids;
 mod systemd_unit;
 
-use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use super::health_checker::{self, Asked};
-use super::{BAD_COMMAND_LINE, Tool, block_on, complain, read, read_flags};
+use self::component::{Asked, ask};
 use crate::go::duration::GoDuration;
 use crate::go::number::parse_int;
 use crate::go::pflag::{Flag, Program, duration, string};
 use crate::node::Roots;
+use crate::program::block_on;
 
-/// The program.
-pub const TOOL: Tool = Tool {
-    name: "builtin",
-    run,
-};
+/// The name of the program that runs one.
+pub const PROGRAM: &str = "builtin";
 
 /// What a rule's path begins with when it names a check.
 pub const PREFIX: &str = "builtin:";
 
 /// A check of the node.
-struct Check {
-    name: &'static str,
+pub struct Check {
+    /// Its name, without [`PREFIX`].
+    pub name: &'static str,
     /// What it looks at, in one line.
-    about: &'static str,
+    pub about: &'static str,
     /// What it takes besides flags, for the help.
-    words: &'static str,
+    pub words: &'static str,
     flags: &'static [Flag<CheckOptions>],
-    run: fn(&CheckOptions, &Roots) -> anyhow::Result<CheckResult>,
+    /// Looks. An error means that it cannot tell.
+    pub run: fn(&CheckOptions, &Roots) -> anyhow::Result<CheckResult>,
 }
 
 /// The values of the flags of all checks.
 #[derive(Debug, Default)]
-struct CheckOptions {
+pub struct CheckOptions {
     max_error: GoDuration,
     above: u8,
     paths: Vec<PathBuf>,
@@ -54,7 +52,7 @@ struct CheckOptions {
     socket: String,
     timeout: GoDuration,
     /// The words that are no flags.
-    words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 const ABOVE: Flag<CheckOptions> = Flag::new(
@@ -68,7 +66,8 @@ const ABOVE: Flag<CheckOptions> = Flag::new(
     },
 );
 
-const CHECKS: &[Check] = &[
+/// Every check.
+pub const CHECKS: &[Check] = &[
     Check {
         name: "clock",
         about: "Whether the clock is kept right, by NTP or in another way",
@@ -181,9 +180,11 @@ const CHECKS: &[Check] = &[
 
 /// What a check has found.
 #[derive(Debug, PartialEq, Eq)]
-struct CheckResult {
-    problem: bool,
-    message: String,
+pub struct CheckResult {
+    /// Whether there is a problem.
+    pub problem: bool,
+    /// What the check saw, in one sentence.
+    pub message: String,
 }
 
 /// Whether there is a check of this name.
@@ -191,55 +192,9 @@ pub fn exists(name: &str) -> bool {
     CHECKS.iter().any(|check| check.name == name)
 }
 
-fn run(mut line: Vec<OsString>) -> ExitCode {
-    let name = line.get(1).map(|name| name.to_string_lossy().into_owned());
-    let name = name.unwrap_or_default();
-    if matches!(&*name, "-h" | "--help") {
-        drop(write!(std::io::stdout(), "{}", help()));
-        return ExitCode::SUCCESS;
-    }
-    let Some(check) = CHECKS.iter().find(|check| check.name == name) else {
-        complain(
-            TOOL.name,
-            format_args!("there is no check {name:?}; see builtin --help"),
-        );
-        return ExitCode::from(BAD_COMMAND_LINE);
-    };
-    line.remove(0);
-    let program = check.program();
-    let read = if check.words.is_empty() {
-        read_flags(&program, line)
-    } else {
-        read(&program, line).map(|(options, words)| CheckOptions {
-            words: words.words,
-            ..options
-        })
-    };
-    let options = match read {
-        Ok(options) => options,
-        Err(code) => return code,
-    };
-    let roots = Roots::from_env(|name| std::env::var(name).ok());
-    let (message, code) = match (check.run)(&options, &roots) {
-        Ok(CheckResult { problem, message }) => (message, u8::from(problem)),
-        Err(error) => (format!("{error:#}"), 2),
-    };
-    // Without a reader the exit code is all there is to say.
-    drop(writeln!(std::io::stdout(), "{message}"));
-    ExitCode::from(code)
-}
-
-fn help() -> String {
-    let line = |check: &Check| format!("  {:12}  {}\n", check.name, check.about);
-    let checks: String = CHECKS.iter().map(line).collect();
-    format!(
-        "Checks this node. Exit codes: 0 all is well, 1 there is a problem, 2 cannot tell.\n\n\
-         Usage: builtin CHECK [FLAGS]\n\nChecks, each with a --help of its own:\n{checks}"
-    )
-}
-
 impl Check {
-    fn program(&self) -> Program<CheckOptions> {
+    /// Its command line.
+    pub fn program(&self) -> Program<CheckOptions> {
         Program {
             name: self.name,
             about: self.about,
@@ -251,7 +206,7 @@ impl Check {
 }
 
 fn asked(who: &str, whom: Asked) -> anyhow::Result<CheckResult> {
-    let is_well = block_on(health_checker::ask(whom))??;
+    let is_well = block_on(ask(whom))??;
     let verb = if is_well {
         "answers"
     } else {

@@ -1,0 +1,64 @@
+//! What the programs in the agent's file share: a command line, standard error, a runtime.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{Write as _, stderr, stdout};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::go::pflag::{ParsedLine, Program, Words};
+
+/// A program in the agent's file.
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// Runs it with its command line; the first word is ignored.
+    pub run: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// pflag's exit code for a command line that it refuses.
+pub const BAD_COMMAND_LINE: u8 = 2;
+
+/// Reads a program's command line, whose first word is its name. If there is nothing to run, prints
+/// what there is to say, and gives the exit code.
+pub fn read<T: Default>(program: &Program<T>, line: Vec<OsString>) -> Result<(T, Words), ExitCode> {
+    match program.parse(line.into_iter().skip(1)) {
+        Ok(ParsedLine::Run(values, words)) => Ok((values, words)),
+        Ok(ParsedLine::Help(help)) => {
+            // If nobody reads the output, there is nobody to help.
+            drop(write!(stdout(), "{help}"));
+            Err(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            let name = program.name;
+            complain(name, format_args!("{error}; see {name} --help"));
+            Err(ExitCode::from(BAD_COMMAND_LINE))
+        }
+    }
+}
+
+/// Reads the command line of one of NPD's programs, which ignore words that are no flags.
+pub fn read_flags<T: Default>(program: &Program<T>, line: Vec<OsString>) -> Result<T, ExitCode> {
+    let (values, words) = read(program, line)?;
+    if let Some(ignored) = words.ignored() {
+        complain(program.name, ignored);
+    }
+    Ok(values)
+}
+
+/// Writes a line to standard error. If nobody reads it, the exit code is enough.
+pub fn complain(program: &str, what: impl fmt::Display) {
+    drop(writeln!(stderr(), "{program}: {what}"));
+}
+
+/// Runs a task to its end, and does not wait for threads that it leaves behind.
+pub fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let result = runtime.block_on(task);
+    runtime.shutdown_background();
+    Ok(result)
+}
