@@ -1,5 +1,6 @@
 //! What is there for users is described for users.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use xshell::Shell;
@@ -47,6 +48,31 @@ fn probes_are_described_and_have_a_program() {
     assert_none(
         "a probe has a heading in docs/monitors/ebpf.md",
         probes.into_iter().filter(|name| !has_heading(&page, name)),
+    );
+}
+
+#[test]
+fn modules_have_a_row_in_the_code_map() {
+    let root = root().unwrap();
+    let page = read(&root, "docs/architecture.md");
+    let map = page
+        .split("\n## ")
+        .find(|part| part.starts_with("Code map"));
+    let rows = map.unwrap_or_default().lines().filter_map(|line| {
+        let (name, content) = line.strip_prefix("| `")?.split_once("` | ")?;
+        (!content.is_empty()).then(|| name.to_owned())
+    });
+    let rows: BTreeSet<String> = rows.collect();
+    let no_part = ["lib", "fuzz"].map(str::to_owned); // the list of the modules, and tests
+    let modules = files().unwrap().into_iter().filter_map(|file| {
+        let path = file.path.strip_prefix("npd-agent/src/")?;
+        Some(path.split(['/', '.']).next()?.to_owned())
+    });
+    let modules: BTreeSet<String> = modules.filter(|name| !no_part.contains(name)).collect();
+    assert_none(
+        "docs/architecture.md: each module has a row `| `NAME` | content |` in the code map, and \
+         each row has its module",
+        modules.symmetric_difference(&rows).cloned(),
     );
 }
 

@@ -1,0 +1,67 @@
+//! No file uses itself over other files.
+//!
+//! A file may use what its folder's `mod.rs` defines, although the `mod.rs` uses the file: it is in
+//! one room with it, and declares the types that the room shares. That is no circle here. One that
+//! leaves the room is, because of the order of the modules in [`super::modules::MAY_USE`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::code::Path;
+use super::graph::Graph;
+use crate::{assert_none, files};
+
+type Edges = BTreeMap<Path, BTreeSet<Path>>;
+
+#[test]
+fn files_form_no_circle() {
+    let graph = Graph::read(&files().unwrap()).unwrap();
+    let edges = graph.modules().map(|module| {
+        let mut used = graph.used_by(module);
+        used.retain(|used| !module.starts_with(used));
+        (module.clone(), used)
+    });
+    assert_none(
+        "two files that use each other are one: move what both need to a third",
+        circle(edges.collect()),
+    );
+}
+
+/// The files that are on a circle or between circles.
+fn circle(mut edges: Edges) -> Vec<String> {
+    loop {
+        let before = edges.len();
+        // What uses nothing that is left is on no circle, and what nothing uses is not either.
+        let left: BTreeSet<Path> = edges.keys().cloned().collect();
+        edges.retain(|_, used| used.iter().any(|used| left.contains(used)));
+        let used: BTreeSet<Path> = edges.values().flatten().cloned().collect();
+        edges.retain(|module, _| used.contains(module));
+        if edges.len() == before {
+            break;
+        }
+    }
+    let left: BTreeSet<&Path> = edges.keys().collect();
+    let lines = edges.iter().flat_map(|(module, used)| {
+        let used = used.iter().filter(|used| left.contains(used));
+        used.map(|used| format!("{} uses {}", module.join("::"), used.join("::")))
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_circle_is_found() {
+    #[track_caller]
+    fn check(edges: &[(&str, &str)], expect: &[&str]) {
+        let mut all = Edges::new();
+        for (from, to) in edges {
+            let to = vec![(*to).to_owned()];
+            all.entry(to.clone()).or_default();
+            all.entry(vec![(*from).to_owned()]).or_default().insert(to);
+        }
+        assert_eq!(circle(all), expect);
+    }
+    check(&[("a", "b"), ("b", "c"), ("a", "c")], &[]);
+    check(
+        &[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")],
+        &["b uses c", "c uses b"],
+    );
+}

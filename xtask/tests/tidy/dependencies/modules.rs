@@ -1,0 +1,80 @@
+//! What each module of the agent may use.
+
+/// Crates that do something: a module that names none of them and uses no module that does computes
+/// only.
+pub(super) const EFFECTS: &[&str] = &[
+    "aya",
+    "hyper",
+    "kube",
+    "nix",
+    "procfs",
+    "socket2",
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process::Command",
+    "std::thread",
+    "tokio",
+    "tracing",
+];
+
+/// Every module, and which other modules and crates of [`EFFECTS`] it uses. A module uses only
+/// modules above its line. If one module in a folder has a line, all modules in it have one, and
+/// the line of the folder is about its own file.
+#[rustfmt::skip] // one line for each module
+pub(super) const MAY_USE: &[(&str, &[&str])] = &[
+    // Computes only.
+    ("problem", &[]),
+    ("go", &[]),
+    ("kernel_text", &["problem"]),
+    ("incident", &["problem"]),
+    ("ledger", &["go", "problem"]),
+    ("rendered", &[]),
+    // Small tools, and the machine.
+    ("bounded_queue", &[]),
+    ("fd", &["nix", "tokio"]),
+    ("signals", &["nix", "tokio"]),
+    ("listen", &["socket2", "std::net", "std::thread"]),
+    ("metrics", &["rendered"]),
+    ("node", &["fd", "nix", "problem", "procfs", "std::fs", "tokio"]),
+    ("logs", &["node"]),
+    ("journal", &["node", "std::fs", "tracing"]),
+    ("exec", &["nix", "node", "problem", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tracing"]),
+    ("systemd", &["nix", "node", "std::env", "tokio"]),
+    // What the monitors and exporters write to, and what is saved.
+    ("status_page", &["go", "problem", "tokio"]),
+    ("checkpoint", &["ledger", "node", "problem", "std::fs", "tokio", "tracing"]),
+    ("reporter", &["metrics", "node", "problem", "status_page", "tokio"]),
+    // The monitors do not know the exporters.
+    ("program", &["go", "tokio"]),
+    ("checks", &["go", "hyper", "nix", "node", "program", "std::env", "std::net", "systemd", "tokio"]),
+    ("monitor::config_file", &["go", "problem"]),
+    ("monitor::kind", &["go", "monitor::config_file", "problem", "reporter"]),
+    ("monitor::log", &["fd", "go", "journal", "kernel_text", "logs", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "reporter", "std::fs", "tokio", "tracing"]),
+    ("monitor::plugin", &["checks", "exec", "go", "monitor::config_file", "monitor::kind", "node", "problem", "reporter", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
+    ("monitor::stats", &["go", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "procfs", "rendered", "reporter", "std::fs", "std::thread", "tokio", "tracing"]),
+    ("monitor::ebpf", &["aya", "fd", "go", "kernel_text", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "procfs", "reporter", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
+    ("monitor", &["monitor::config_file", "monitor::ebpf", "monitor::kind", "monitor::log", "monitor::plugin", "monitor::stats", "problem"]),
+    // The command line, which has a flag for each kind of monitor.
+    ("logging", &["bounded_queue", "fd", "go", "metrics", "std::thread", "tracing"]),
+    ("flags", &["go", "logging", "monitor", "tracing"]),
+    // The exporters do not know the monitors.
+    ("exporter::kind", &["checkpoint", "flags", "metrics", "node", "problem", "status_page"]),
+    ("exporter::kubernetes", &["checkpoint", "exporter::kind", "flags", "go", "hyper", "kube", "metrics", "node", "problem", "status_page", "std::env", "std::fs", "tokio", "tracing"]),
+    ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "problem", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
+    ("exporter", &["exporter::kind", "exporter::kubernetes", "exporter::terminal"]),
+    // What brings both together, and runs it.
+    ("hub", &["checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),
+    ("server", &["go", "hyper", "metrics", "problem", "status_page", "std::net", "tokio", "tracing"]),
+    ("config", &["go", "metrics", "monitor", "monitor::config_file", "monitor::kind", "status_page", "std::fs", "tracing"]),
+    ("agent", &["checkpoint", "exec", "exporter::kind", "hub", "metrics", "monitor::kind", "node", "problem", "reporter", "server", "status_page", "std::net", "tokio", "tracing"]),
+    // The other programs in the agent's file.
+    ("tools::klog", &["go"]),
+    ("tools::builtin", &["checks", "node", "program", "std::env"]),
+    ("tools::health_checker", &["checks", "go", "journal", "nix", "node", "program", "std::env", "systemd", "tokio", "tools::klog"]),
+    ("tools::log_counter", &["go", "journal", "logs", "nix", "node", "program", "std::env", "std::fs", "tools::klog"]),
+    ("tools::uninstall", &["exporter::kubernetes", "go", "node", "program", "std::env"]),
+    ("tools", &["exec", "program", "tools::builtin", "tools::health_checker", "tools::log_counter", "tools::uninstall"]),
+    ("lib", &[]),
+    ("main", &["agent", "checkpoint", "config", "exporter", "exporter::kind", "flags", "listen", "logging", "metrics", "monitor", "node", "server", "signals", "status_page", "std::env", "std::net", "tokio", "tools", "tracing"]),
+];
