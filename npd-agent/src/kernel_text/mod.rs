@@ -1,11 +1,11 @@
 //! The kernel's texts about incidents that probes see too: finds the subject of a line, and writes lines
-//! like the kernel's for our own messages. One file per subject; each names the kernel's source file.
+//! like the kernel's for our own messages. One file for each probe; each names the kernel's source file.
 //!
 //! Log rules use [`subject`] to recognise that a line and a probe's record are about one incident.
 
 pub mod filesystem;
 pub mod hung_task;
-pub mod oom_kill;
+pub mod oom;
 mod wording;
 
 pub use self::wording::Wording;
@@ -13,7 +13,7 @@ pub use self::wording::Wording;
 use crate::problem::Subject;
 
 /// Every wording that is known.
-pub const WORDINGS: &[Wording] = &[oom_kill::WORDING, hung_task::WORDING, filesystem::WORDING];
+pub const WORDINGS: &[Wording] = &[oom::WORDING, hung_task::WORDING, filesystem::WORDING];
 
 /// The subject of `text`, one or more lines of the kernel log, if there is a probe for such things.
 pub fn subject(text: &str) -> Option<Subject> {

@@ -1,13 +1,10 @@
 //! What every program needs: the kernel's memory, and the way up to the agent.
 
-use core::mem::offset_of;
-
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 
-use crate::oom::OomRecord;
 use crate::{Header, MAX_RECORD_KINDS, RING_BYTES};
 
 /// Logs through aya-log, for debugging programs; compiles to nothing without the feature.
@@ -78,18 +75,24 @@ impl Kernel {
     }
 }
 
+/// Counts a record that could not be sent.
+#[inline(always)]
+pub(super) fn count_drop(id: u32) {
+    if let Some(drops) = DROPS.get_ptr_mut(id) {
+        // SAFETY: a value of the map is valid, and no other program runs on this processor.
+        unsafe { *drops += 1 };
+    }
+}
+
 /// Sends a record that begins with a [`Header`]; counts it if the ring is full.
 ///
 /// # Safety
 ///
-/// `fill` must write every field of the record but the header.
+/// `T` must begin with a [`Header`], and `fill` must write every other field of it.
 #[inline(always)]
 pub(super) unsafe fn send<T: 'static>(id: u32, fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = RECORDS.reserve::<T>(0) else {
-        if let Some(drops) = DROPS.get_ptr_mut(id) {
-            // SAFETY: a value of the map is valid, and no other program runs on this processor.
-            unsafe { *drops += 1 };
-        }
+        count_drop(id);
         return;
     };
     let record = entry.as_mut_ptr();
@@ -99,7 +102,6 @@ pub(super) unsafe fn send<T: 'static>(id: u32, fill: impl FnOnce(*mut T)) {
         // SAFETY: the helper has no preconditions.
         time: unsafe { bpf_ktime_get_ns() },
     };
-    const { assert!(offset_of!(OomRecord, header) == 0) };
     // SAFETY: the reservation is aligned to 8 bytes and large enough for a T, which begins with a header.
     unsafe { record.cast::<Header>().write(header) };
     fill(record);

@@ -36,7 +36,8 @@ fn exporters_are_described() {
 fn probes_are_described_and_have_a_program() {
     let root = root().unwrap();
     let page = read(&root, "docs/monitors/ebpf.md");
-    let probes = entries(&root, "npd-agent/src/monitor/ebpf/mod.rs", "PROBES");
+    let probes = entries(&root, "npd-agent/src/monitor/ebpf/probes.rs", "PROBES");
+    assert!(!probes.is_empty(), "no probes");
     let program = |name: &String| format!("npd-ebpf/src/programs/{name}.rs");
     assert_none(
         "a probe has the same name on both sides of the kernel boundary",
@@ -104,14 +105,15 @@ fn links(markdown: &str) -> Vec<&str> {
 
 /// The modules whose items make up the constant slice `name` in the file at `path`, which may not
 /// be there yet.
-fn entries(root: &Shell, path: &str, name: &str) -> Vec<String> {
+pub(crate) fn entries(root: &Shell, path: &str, name: &str) -> Vec<String> {
     let text = read(root, path);
     let slice = text
         .split_once(&format!("const {name}:"))
         .and_then(|(_, rest)| rest.split_once("= &["))
         .and_then(|(_, rest)| rest.split_once("];"))
         .map_or("", |(slice, _)| slice);
-    let modules = slice.match_indices("::").map(|(end, _)| {
+    let is_item = |(end, _): &(usize, &str)| slice[end + 2..].starts_with(char::is_uppercase);
+    let modules = slice.match_indices("::").filter(is_item).map(|(end, _)| {
         let is_name = |c: char| c.is_alphanumeric() || c == '_';
         let start = slice[..end].rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
         slice[start..end].to_owned()

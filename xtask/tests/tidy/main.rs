@@ -9,6 +9,7 @@ mod markdown;
 mod metrics;
 mod names;
 mod prebuilt;
+mod probes;
 mod rules;
 mod sources;
 mod status_page;

@@ -4,7 +4,8 @@
 //! whose programs cannot be attached sees in another way, and says so: without privileges, on a
 //! kernel without BTF, or where a tracepoint is missing, the rest still works.
 //!
-//! A new probe is one file in `npd-ebpf/src/programs`, one folder here, and one line in [`PROBES`].
+//! A new probe is one file in `npd-ebpf/src/programs`, one folder here, and one line in [`PROBES`]
+//! (`docs/dev/add-a-probe.md`).
 
 pub mod aggregate;
 mod btf;
@@ -51,7 +52,7 @@ use crate::reporter::{Report, Reporter};
 pub const KIND: MonitorKind = MonitorKind {
     flag: "--config.ebpf-monitor",
     deprecated: None,
-    help: "Config files of eBPF monitors, which see OOM kills, hung tasks and broken file systems",
+    help: "Config files of eBPF monitors, which see faults of the kernel while they happen",
     load,
 };
 

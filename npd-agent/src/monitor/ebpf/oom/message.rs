@@ -2,7 +2,7 @@
 
 use npd_ebpf::oom::{OomRecord, group, scope};
 
-use crate::kernel_text::oom_kill::KillLine;
+use crate::kernel_text::oom::KillLine;
 use crate::monitor::ebpf::task::{cgroup_path, comm, place};
 
 /// The line that the kernel prints, and then what it leaves out.

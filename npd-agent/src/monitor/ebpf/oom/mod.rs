@@ -34,7 +34,7 @@ use crate::problem::Forever;
 pub(super) const PROBE: Probe = Probe {
     name: "oom",
     lasts: false,
-    text: Some(kernel_text::oom_kill::WORDING),
+    text: Some(kernel_text::oom::WORDING),
     selectors: &[Selector::Comm],
     programs: &[KernelProgram {
         name: "oom",
