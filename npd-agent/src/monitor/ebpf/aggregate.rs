@@ -78,6 +78,11 @@ impl<K: Ord + Clone> Aggregate<K> {
         self.open.values().map(|window| window.until).min()
     }
 
+    /// Whether a repeat of `key` would only be counted.
+    pub fn is_open(&self, key: &K) -> bool {
+        self.open.contains_key(key)
+    }
+
     /// Ends the windows of the keys that `over` picks, and tells what was counted in them.
     pub fn end(&mut self, over: impl Fn(&K) -> bool) -> Vec<Telling<K>> {
         let ended = self.open.extract_if(.., |key, _| over(key));
@@ -116,6 +121,7 @@ mod tests {
         assert_eq!(fold.next_due(), Some(later(60)));
         assert_eq!(fold.due(later(60)), [Telling::Again('a', 3)]);
         assert_eq!(fold.due(later(61)), []);
+        assert!(fold.is_open(&'a') && !fold.is_open(&'b'));
         assert_eq!(fold.note('b', 1, later(62)), [Telling::First('b')]);
         assert_eq!(fold.note('a', 1, later(63)), []);
         assert_eq!(fold.end(|key| *key == 'a'), [Telling::Again('a', 1)]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow, ensure};
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::{Iter, RawTracePoint};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -164,6 +164,10 @@ impl Programs {
             let result = self.attach_program(program).map_err(|e| why(&e));
             changed |= result.is_ok();
             debug!(program = program.name, ?result, "Tried to attach a program");
+            if let (Ok(()), Some(first)) = (&result, program.instead_of) {
+                // Nothing is missing.
+                self.attached.remove(first);
+            }
             self.attached.insert(program.name, result);
         }
         changed
@@ -231,6 +235,25 @@ impl Programs {
             .get(&record, 0)
             .map(|counts| counts.iter().sum())
             .unwrap_or_default()
+    }
+
+    /// What programs have counted in `map` since they were loaded, on all processors together.
+    pub(super) fn counts(&self, map: &str) -> anyhow::Result<BTreeMap<u64, u64>> {
+        let map = self.ebpf.map(map).context("no map")?;
+        let map = PerCpuHashMap::<_, u64, [u64; 2]>::try_from(map)?;
+        let mut counts = BTreeMap::new();
+        for entry in &map {
+            let (key, values) = entry?;
+            counts.insert(key, values.iter().map(|[count, _]| count).sum());
+        }
+        Ok(counts)
+    }
+
+    /// Removes what programs have counted in `map` under `key`.
+    pub(super) fn forget_count(&mut self, map: &str, key: u64) -> anyhow::Result<()> {
+        let map = self.ebpf.map_mut(map).context("no map")?;
+        let mut map = PerCpuHashMap::<_, u64, [u64; 2]>::try_from(map)?;
+        Ok(map.remove(&key)?)
     }
 
     /// Loads an iterator behind the kernel's function of this number.

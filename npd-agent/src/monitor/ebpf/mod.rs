@@ -10,6 +10,7 @@
 pub mod aggregate;
 mod btf;
 mod config;
+mod counts;
 pub mod filesystem;
 mod globals;
 mod hung_task;
@@ -38,6 +39,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use self::config::CheckedEbpfConfig;
+use self::counts::KernelCounts;
 use self::load::{Programs, ProgramsHandle, TaskWalk, why};
 use self::probe::{Probe, ProbeContext, ProbeRule, ProbeSettings, SOURCE};
 use self::probes::PROBES;
@@ -171,6 +173,7 @@ impl EbpfMonitor {
                 records,
                 attached,
                 attach_now: Arc::clone(&attach_now),
+                counts: counts(probe, &kernel),
                 walk: walk(probe, &kernel),
                 reporter: reporter.clone(),
             }));
@@ -205,6 +208,14 @@ async fn put_into_kernel(
     let loaded = spawn_blocking(move || Programs::load(OBJECT, &sys, programs, &iterators)).await;
     let (kernel, records) = loaded.context("loading the programs")??;
     Ok((ProgramsHandle::new(kernel), Ring::new(records)?))
+}
+
+/// What the programs of `probe` count.
+fn counts(probe: &Probe, kernel: &Result<ProgramsHandle, String>) -> Option<KernelCounts> {
+    Some(KernelCounts::new(
+        kernel.as_ref().ok().cloned(),
+        probe.counts?,
+    ))
 }
 
 /// The walk of the iterator of `probe`, or why there is none.

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use super::counts::KernelCounts;
 use super::load::TaskWalk;
 use super::program::{Attached, KernelProgram, TaskIterator};
 use crate::kernel_text::Wording;
@@ -42,6 +43,8 @@ pub struct Probe {
     pub selectors: &'static [Selector],
     /// The kernel programs that feed it. They are loaded only if a rule names the probe.
     pub programs: &'static [KernelProgram],
+    /// The map in which the programs count what they do not always send.
+    pub counts: Option<&'static str>,
     /// A walk over all tasks that it can start.
     pub iterator: Option<TaskIterator>,
     /// Watches until it fails. Says with [`ProbeContext::set_backend`] how it sees.
@@ -92,6 +95,8 @@ pub struct ProbeContext {
     pub attached: watch::Receiver<Attached>,
     /// Asks to try that at once.
     pub attach_now: Arc<Notify>,
+    /// What its programs count.
+    pub counts: Option<KernelCounts>,
     /// The walk of its iterator, or why there is none.
     pub walk: Result<TaskWalk, String>,
     /// The way out.

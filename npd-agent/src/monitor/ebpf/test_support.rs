@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use zerocopy::{Immutable, IntoBytes};
 
+use super::counts::KernelCounts;
 use super::probe::{Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
 use super::program::Attached;
 use crate::metrics::Metrics;
@@ -120,6 +121,7 @@ impl FakeMachine {
             records: incoming,
             attached: seen,
             attach_now: Arc::new(Notify::new()),
+            counts: probe.counts.map(|map| KernelCounts::new(None, map)),
             walk: Err("the programs are not loaded".to_owned()),
             reporter: reporter.clone(),
         }));

@@ -82,6 +82,7 @@ pub const PROBE: Probe = Probe {
             }),
         },
     ],
+    counts: None,
     iterator: None,
     run,
 };

@@ -51,6 +51,7 @@ pub(super) const PROBE: Probe = Probe {
         instead_of: None,
         module: None,
     }],
+    counts: None,
     iterator: Some(TaskIterator {
         name: "sleepers",
         needs: &[TASK],

@@ -45,6 +45,7 @@ pub(super) const PROBE: Probe = Probe {
         instead_of: None,
         module: None,
     }],
+    counts: None,
     iterator: None,
     run,
 };
