@@ -1,9 +1,11 @@
 //! The project's rules that a machine can check. They read the files, built or not, committed or
 //! not, and say which file breaks which rule.
 
+mod config_keys;
 mod dependencies;
 mod deploy;
 mod docs;
+mod flags;
 mod manifests;
 mod markdown;
 mod metrics;
