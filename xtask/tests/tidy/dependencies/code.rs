@@ -35,6 +35,12 @@ impl Code {
                 (TokenTree::Ident(word), [next, ..]) if word == "use" && !is_punct(next, '<') => {
                     self.add_use(after)
                 }
+                // `pub(in crate::a)` says who uses this, not what this uses.
+                (TokenTree::Ident(word), [TokenTree::Group(scope), after @ ..])
+                    if word == "pub" && scope.delimiter() == Delimiter::Parenthesis =>
+                {
+                    after
+                }
                 // What follows a generic type, as in `<T as Trait>::Item`.
                 (TokenTree::Punct(_), _) if is_separator(rest) => &rest[3.min(rest.len())..],
                 (TokenTree::Ident(_), _) => {
@@ -184,5 +190,6 @@ fn paths_are_found_in_groups_and_macros() {
         "#[cfg(test)] #[derive(Debug)] struct A(crate::b::C); use c::D;",
         &["c::D"],
     );
+    check("pub(in crate::a) struct B(crate::c::D);", &["crate::c::D"]);
     check("let a = b::<crate::c::D>();", &["crate::c::D"]);
 }
