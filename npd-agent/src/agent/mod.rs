@@ -55,9 +55,20 @@ pub struct Agent {
 
 impl Agent {
     /// Runs until a signal asks to stop (`Ok`), or until a task fails that the agent cannot run without.
-    pub async fn run(mut self) -> anyhow::Result<()> {
+    pub async fn run(self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        let asked = async {
+            tokio::select! {
+                _ = terminate.recv() => info!("Stopping on SIGTERM"),
+                _ = interrupt.recv() => info!("Stopping on SIGINT"),
+            }
+        };
+        self.run_until(asked).await
+    }
+
+    /// Runs until `asked` ends (`Ok`), or until a task fails that the agent cannot run without.
+    async fn run_until(mut self, asked: impl Future<Output = ()>) -> anyhow::Result<()> {
         let finish: Vec<_> = self
             .exporters
             .iter_mut()
@@ -65,8 +76,7 @@ impl Agent {
             .collect();
         let mut tasks = self.start()?;
         tokio::select! {
-            _ = terminate.recv() => info!("Stopping on SIGTERM"),
-            _ = interrupt.recv() => info!("Stopping on SIGINT"),
+            () = asked => {}
             Some(ended) = tasks.join_next() => match ended.context("running a task")? {
                 Err(error) => return Err(error),
             },

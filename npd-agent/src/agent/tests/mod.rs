@@ -2,3 +2,4 @@
 
 mod fake_monitor;
 mod first_write;
+mod supervision;
