@@ -190,3 +190,90 @@ impl StatusModel {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Severity;
+
+    fn page() -> StatusPage {
+        StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH)
+    }
+
+    /// What `/healthz` says after these news of sources: name, whether it is mandatory, why it is down.
+    #[track_caller]
+    fn check(news: &[(&str, bool, Option<&str>)], expect: &[&str]) {
+        let page = page();
+        for (name, mandatory, reason) in news {
+            page.source(name, *mandatory, reason.map(str::to_owned));
+        }
+        let complaints = page.read().complaints();
+        let said: Vec<_> = complaints
+            .iter()
+            .map(|line| {
+                let (who, rest) = line.split_once(" is down since ").unwrap();
+                let (_, why) = rest.split_once("Z: ").unwrap();
+                format!("{who}: {why}")
+            })
+            .collect();
+        assert_eq!(said, expect, "{news:?}");
+    }
+
+    #[test]
+    fn each_mandatory_source_that_is_down_is_complained_about() {
+        check(&[], &[]);
+        check(&[("kmsg", true, None)], &[]);
+        check(&[("a.log", false, Some("it is gone"))], &[]);
+        check(&[("kmsg", true, Some("denied"))], &["source kmsg: denied"]);
+        check(
+            &[
+                ("oom", true, Some("no BTF")),
+                ("journald", false, Some("no folder")),
+                ("kmsg", true, Some("denied")),
+            ],
+            &["source kmsg: denied", "source oom: no BTF"],
+        );
+        check(&[("kmsg", true, Some("denied")), ("kmsg", true, None)], &[]);
+        check(
+            &[("kmsg", true, Some("denied")), ("kmsg", true, Some("gone"))],
+            &["source kmsg: gone"],
+        );
+    }
+
+    #[test]
+    fn a_source_is_down_since_it_went_down_and_not_since_its_last_error() {
+        let page = page();
+        let since = || page.read().sources["kmsg"].since;
+        page.source("kmsg", true, None);
+        page.update(|shown| {
+            let state = shown.sources.get_mut("kmsg").unwrap();
+            state.since = Timestamp::UNIX_EPOCH;
+        });
+        page.source("kmsg", true, None);
+        assert_eq!(since(), Timestamp::UNIX_EPOCH);
+        page.source("kmsg", true, Some("denied".to_owned()));
+        let down = since();
+        assert!(down > Timestamp::UNIX_EPOCH);
+        page.source("kmsg", true, Some("gone".to_owned()));
+        assert_eq!(since(), down);
+    }
+
+    #[test]
+    fn the_last_events_are_shown() {
+        let page = page();
+        let source = Arc::from("kernel");
+        for number in 0..EVENTS_SHOWN + 3 {
+            let event = Event {
+                severity: Severity::Warn,
+                timestamp: Timestamp::UNIX_EPOCH,
+                reason: Arc::from("Happened"),
+                message: number.to_string(),
+                pod: None,
+            };
+            page.update(|shown| shown.push_event(&source, &event));
+        }
+        let shown = page.read();
+        assert_eq!(shown.events.len(), EVENTS_SHOWN);
+        assert_eq!(shown.events[0].event.message, "3");
+    }
+}
