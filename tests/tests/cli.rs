@@ -42,6 +42,11 @@ const TESTS: &[Test] = &[
         needs: &[Need::Agent],
         run: the_log_has_the_format_that_is_asked_for,
     },
+    Test {
+        name: "check_fails_for_a_file_with_an_error",
+        needs: &[Need::Agent],
+        run: check_fails_for_a_file_with_an_error,
+    },
 ];
 
 /// Of the lines with which NPD runs, every so many-th is run here; all are read in a unit test.
@@ -279,5 +284,29 @@ fn the_log_has_the_format_that_is_asked_for() -> anyhow::Result<()> {
     let last = log.lines().last().context("it says nothing")?;
     ensure!(last.starts_with('F') && header.is_match(last), "{log}");
     ensure!(last.contains("missing.json"), "{log}");
+    Ok(())
+}
+
+fn check_fails_for_a_file_with_an_error() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let good = r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "reason": "Ill", "pattern": "ill"}]}"#;
+    fs::write(folder.path().join("good.json"), good)?;
+    fs::write(
+        folder.path().join("bad.json"),
+        good.replace("pattern", "patern"),
+    )?;
+    for (files, code) in [
+        (&["good.json"][..], 0),
+        (&["bad.json"], 1),
+        (&["good.json", "bad.json"], 1),
+        (&["bad.json", "missing.json"], 2),
+        (&[], 2),
+    ] {
+        let output = command(folder.path())?.arg("check").args(files).output()?;
+        ensure!(
+            output.status.code() == Some(code),
+            "{files:?}: {output:?}, expected exit code {code}"
+        );
+    }
     Ok(())
 }

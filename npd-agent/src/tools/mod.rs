@@ -4,6 +4,7 @@
 //! `npd-agent NAME …`. A new program is one file here and one line in [`TOOLS`].
 
 pub mod builtin;
+pub mod check;
 pub mod health_checker;
 mod klog;
 pub mod log_counter;
@@ -20,6 +21,7 @@ pub const TOOLS: &[Tool] = &[
     health_checker::TOOL,
     log_counter::TOOL,
     builtin::TOOL,
+    check::TOOL,
     uninstall::TOOL,
     ENTER,
 ];

@@ -1,0 +1,127 @@
+//! What a file that the agent takes does, and does not seem to do.
+//!
+//! The monitors' loaders say what is wrong with a file; this looks at what is left.
+
+use regex_syntax::ast::{self, Ast};
+use regex_syntax::hir::Look;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::go::json::{self, ConfigProblem};
+use crate::go::regex::compile;
+use crate::monitor::{ConfigFile, MonitorKind, ebpf, log, plugin, stats};
+
+/// What the config files of all kinds have in common, as far as it is looked at here. Empty if the
+/// file is no JSON or has a value of the wrong type: the loader refuses that.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Outline {
+    plugin: Option<String>,
+    #[serde(rename = "bufferSize")]
+    buffer_size: i64,
+    conditions: Vec<ConditionOutline>,
+    rules: Vec<RuleOutline>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ConditionOutline {
+    r#type: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RuleOutline {
+    r#type: String,
+    condition: String,
+    reason: String,
+    pattern: String,
+    #[serde(rename = "clearPattern")]
+    clear_pattern: Option<IgnoredAny>,
+    #[serde(rename = "clearAfter")]
+    clear_after: Option<IgnoredAny>,
+}
+
+impl RuleOutline {
+    fn is_permanent(&self) -> bool {
+        self.r#type != "temporary"
+    }
+}
+
+impl Outline {
+    pub(super) fn of(file: &ConfigFile) -> Self {
+        let decoded = json::from_slice(&file.name, &file.bytes);
+        decoded.map_or_else(|_| Self::default(), |decoded| decoded.value)
+    }
+
+    /// The kind of monitor that reads such files. Those of system stats name no plugin.
+    pub(super) fn kind(&self) -> MonitorKind {
+        match self.plugin.as_deref() {
+            Some("custom") => plugin::KIND,
+            Some("ebpf") => ebpf::KIND,
+            Some(_) => log::KIND,
+            None => stats::KIND,
+        }
+    }
+
+    /// What the rules and conditions do not seem to do.
+    pub(super) fn warnings(&self, file: &ConfigFile) -> Vec<ConfigProblem> {
+        let mut warnings = Vec::new();
+        let mut warn = |path: String, message: &str| warnings.push(file.problem(&path, message));
+        for (index, condition) in self.conditions.iter().enumerate() {
+            let sets =
+                |rule: &RuleOutline| rule.is_permanent() && rule.condition == condition.r#type;
+            if !condition.r#type.is_empty() && !self.rules.iter().any(sets) {
+                let path = format!("conditions[{index}].type");
+                warn(path, "no rule of this file sets it: it is always False");
+            }
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            let path = |key| format!("rules[{index}].{key}");
+            if !is_camel_case(&rule.reason) {
+                let message = "is not one word in CamelCase, as Kubernetes' tools expect it";
+                warn(path("reason"), message);
+            }
+            if self.is_log() {
+                if let Some(message) = self.pattern_warning(&rule.pattern) {
+                    warn(path("pattern"), message);
+                }
+                let ends = rule.clear_pattern.is_some() || rule.clear_after.is_some();
+                if rule.is_permanent() && !ends {
+                    let message = "no line and no time ends it: neither clearPattern nor \
+                                   clearAfter is given";
+                    warn(path("condition"), message);
+                }
+            }
+        }
+        warnings
+    }
+
+    fn is_log(&self) -> bool {
+        matches!(
+            self.plugin.as_deref(),
+            Some("kmsg" | "filelog" | "journald")
+        )
+    }
+
+    fn pattern_warning(&self, pattern: &str) -> Option<&'static str> {
+        let pattern = compile(pattern).ok()?;
+        let tree = ast::parse::Parser::new().parse(pattern.as_str()).ok()?;
+        if matches!(tree, Ast::Alternation(_)) {
+            return Some(
+                "only its last branch has to end where the newest entry ends; the others are \
+                 found again with each entry: write (a|b)",
+            );
+        }
+        let meaning = regex_syntax::parse(pattern.as_str()).ok()?;
+        let is_anchored = meaning.properties().look_set_prefix().contains(Look::Start);
+        (is_anchored && self.buffer_size != 1).then_some(
+            "^ is the start of the oldest of several entries; the start of any entry is (?m)^",
+        )
+    }
+}
+
+fn is_camel_case(reason: &str) -> bool {
+    reason.starts_with(|c: char| c.is_ascii_uppercase())
+        && reason.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

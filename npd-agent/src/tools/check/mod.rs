@@ -1,0 +1,190 @@
+//! `check`: says what is wrong with config files, before a rollout.
+//!
+//! The agent starts with whatever NPD starts with, so at the start a mistake is only a warning. Here
+//! it is an error, and what a rule only seems to do is a warning.
+
+mod lint;
+mod npd;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{Write as _, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config;
+use crate::go::json::ConfigProblem;
+use crate::go::pflag::{Flag, Program, boolean};
+use crate::monitor::ConfigFile;
+use crate::program::{BAD_COMMAND_LINE, Tool, complain, read};
+
+use self::lint::Outline;
+
+/// The program.
+pub const TOOL: Tool = Tool { name: NAME, run };
+
+const NAME: &str = "check";
+
+#[derive(Debug, Default)]
+struct CheckArgs {
+    npd: bool,
+}
+
+fn program() -> Program<CheckArgs> {
+    let flags = [Flag::boolean(
+        "--npd",
+        "false",
+        "Also say what node-problem-detector does with each file",
+        |args: &mut CheckArgs, _, value| boolean(&mut args.npd, value),
+    )];
+    Program {
+        name: NAME,
+        about: "Checks config files of monitors, of every kind, without starting anything.
+An error is what the agent refuses, or what has no effect although the agent starts.
+A warning is a rule that does something else than it seems to.
+Exit code: 0 if there is no error, 1 if there is one, 2 if a file cannot be read.",
+        words: " FILE...",
+        after: "",
+        sections: vec![("Flags", flags.to_vec())],
+    }
+}
+
+fn run(line: Vec<OsString>) -> ExitCode {
+    let (args, words) = match read(&program(), line) {
+        Ok(line) => line,
+        Err(code) => return code,
+    };
+    if words.words.is_empty() {
+        complain(NAME, "name the files to check; see check --help");
+        return ExitCode::from(BAD_COMMAND_LINE);
+    }
+    let mut code = 0;
+    for path in &words.words {
+        match config::read(Path::new(path)) {
+            Ok(file) => {
+                let report = FileReport::new(&file);
+                code = code.max(u8::from(report.errors().count() > 0));
+                // Who does not read the report still gets the exit code.
+                drop(write!(stdout(), "{}", report.shown(args.npd)));
+            }
+            Err(error) => {
+                complain(NAME, format_args!("{error:#}"));
+                code = BAD_COMMAND_LINE;
+            }
+        }
+    }
+    ExitCode::from(code)
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Complaint {
+    /// Something has no effect, or the agent refuses the file.
+    Error,
+    /// A rule does something else than it seems to.
+    Warning,
+    /// NPD does something else than the agent.
+    Difference,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Difference => "NPD",
+        })
+    }
+}
+
+/// What is wrong with one file.
+struct FileReport {
+    name: String,
+    /// In the order of the file.
+    problems: Vec<(Complaint, ConfigProblem)>,
+    /// What NPD does with the file as a whole.
+    npd: &'static str,
+}
+
+impl FileReport {
+    fn new(file: &ConfigFile) -> Self {
+        let outline = Outline::of(file);
+        let kind = outline.kind();
+        let mut ineffective = Vec::new();
+        let loaded = (kind.load)(std::slice::from_ref(file), &mut ineffective);
+        let refused = loaded.err().map(|error| match error.downcast() {
+            Ok(problem) => problem,
+            Err(error) => file.problem("", format_args!("{error:#}")),
+        });
+        let ignored = npd::ignored_keys(kind.flag, file);
+        let npd = match (&ignored, &refused) {
+            (None, _) => "NPD has no such monitor",
+            (Some(_), Some(_)) => "NPD does not start with this file",
+            (Some(_), None) => "NPD starts with this file",
+        };
+        let errors: Vec<_> = refused.into_iter().chain(ineffective).collect();
+        // Keys that neither of the two knows are errors already.
+        let is_known = |key: &ConfigProblem| !errors.iter().any(|error| error.path == key.path);
+        let ignored = ignored.into_iter().flatten().filter(is_known);
+        let mut problems = Vec::new();
+        let warnings = outline.warnings(file).into_iter();
+        problems.extend(warnings.map(|problem| (Complaint::Warning, problem)));
+        problems.extend(ignored.map(|problem| (Complaint::Difference, problem)));
+        problems.extend(
+            errors
+                .into_iter()
+                .map(|problem| (Complaint::Error, problem)),
+        );
+        problems.sort_by_key(|(severity, problem)| (problem.line, problem.column, *severity));
+        Self {
+            name: file.name.to_string(),
+            problems,
+            npd,
+        }
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &ConfigProblem> {
+        let errors = self.problems.iter();
+        let errors = errors.filter(|(severity, _)| *severity == Complaint::Error);
+        errors.map(|(_, problem)| problem)
+    }
+
+    /// As text, with what NPD does or without it.
+    fn shown(&self, npd: bool) -> String {
+        let count = |of| self.problems.iter().filter(|(is, _)| *is == of).count();
+        let result = match (count(Complaint::Error), count(Complaint::Warning)) {
+            (0, 0) => "ok".to_owned(),
+            (errors, warnings) => {
+                let errors = plural(errors, "error");
+                format!("{errors}, {}", plural(warnings, "warning"))
+            }
+        };
+        let npd_result = if npd {
+            format!("; {}", self.npd)
+        } else {
+            String::new()
+        };
+        let problems = self.problems.iter();
+        let problems = problems.filter(|(severity, _)| npd || *severity != Complaint::Difference);
+        let lines = problems.map(|(severity, problem)| {
+            let ConfigProblem {
+                file,
+                line,
+                column,
+                path,
+                message,
+            } = problem;
+            let colon = if path.is_empty() { "" } else { ": " };
+            format!("{file}:{line}:{column}: {severity}: {path}{colon}{message}\n")
+        });
+        let lines: String = lines.collect();
+        format!("{lines}{}: {result}{npd_result}\n", self.name)
+    }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
