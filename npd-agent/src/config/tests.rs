@@ -142,6 +142,45 @@ fn a_file_that_is_named_twice_counts_once() {
     assert_eq!(place(&loaded.problems[0]), "1:1");
 }
 
+/// NPD makes monitors ignore it as well, but says nothing.
+#[test]
+fn a_condition_counts_only_in_the_file_that_declares_it() {
+    let conditions =
+        r#""conditions": [{"type": "Sick", "reason": "Well", "message": "all is well"}]"#;
+    let rules = r#""rules": [{"type": "permanent", "condition": "Sick", "pattern": "ill"}]"#;
+    let folder = ConfigFolder::new();
+    let declares = format!(r#"{{"plugin": "kmsg", {conditions}, {rules}}}"#);
+    let only_uses = format!(r#"{{"plugin": "kmsg", {rules}}}"#);
+    let loaded = load(&folder.lists("log", &only_uses, Some(&declares))).unwrap();
+    let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    let file = folder.0.path().join("case.json");
+    assert_eq!(
+        problems,
+        [format!(
+            "{}:1:65: rules[0].condition: \"Sick\" is not declared in conditions; the rule has no effect",
+            file.display()
+        )]
+    );
+}
+
+/// Several files on `/dev/kmsg` are one monitor.
+#[test]
+fn without_a_config_file_the_built_in_monitors_run() {
+    let loaded = load(&vec![Vec::new(); KINDS.len()]).unwrap();
+    let monitors = loaded.monitors.iter();
+    let monitors: Vec<_> = monitors
+        .map(|monitor| (monitor.name(), monitor.declarations().len()))
+        .collect();
+    assert_eq!(
+        monitors,
+        [
+            ("kmsg", 2),
+            ("system-stats built-in system-stats-monitor.json", 1),
+            ("ebpf", 1),
+        ]
+    );
+}
+
 /// The files that we ship, and those that are built in.
 #[test]
 fn our_own_files_have_no_problems() {

@@ -10,6 +10,7 @@ mod manifests;
 mod markdown;
 mod metrics;
 mod names;
+mod pages;
 mod prebuilt;
 mod probes;
 mod rules;

@@ -97,7 +97,7 @@ impl BufferSize {
     fn checked(self, check: &mut FileCheck<'_>) -> usize {
         let size = self.0.unwrap_or(DEFAULT_ENTRIES);
         if size > MAX_ENTRIES {
-            let message = format!("is more than {MAX_ENTRIES}; so many entries are kept");
+            let message = format!("is more than {MAX_ENTRIES}; {MAX_ENTRIES} entries are used");
             check.note("bufferSize", message);
         }
         size.min(MAX_ENTRIES)

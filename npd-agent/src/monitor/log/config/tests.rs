@@ -5,13 +5,17 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::monitor::log::load;
 
-#[track_caller]
-fn check(json: &str, expect: &Expect) {
-    let file = ConfigFile {
+fn file(json: &str) -> ConfigFile {
+    ConfigFile {
         name: Arc::from("x.json"),
         dir: None,
         bytes: json.as_bytes().to_vec(),
-    };
+    }
+}
+
+#[track_caller]
+fn check(json: &str, expect: &Expect) {
+    let file = file(json);
     let mut problems = Vec::new();
     let mut shown = match parse(&file, &mut problems) {
         Ok(_) => "started".to_owned(),
@@ -141,6 +145,27 @@ fn what_a_rule_does_less_than_it_seems_to_is_noted() {
         ),
     ] {
         check(json, &expect);
+    }
+}
+
+#[test]
+fn a_very_large_buffer_is_bounded() {
+    let rule = r#""rules": [{"type": "temporary", "pattern": "(?s)first.*last"}]"#;
+    let json = format!(r#"{{"plugin": "kmsg", "bufferSize": 1000000, {rule}}}"#);
+    check(
+        &json,
+        &expect![[r#"
+            started
+            x.json:1:34: bufferSize: is more than 10000; 10000 entries are used"#]],
+    );
+    for (between, matches) in [(9_998, 1), (9_999, 0)] {
+        let mut matcher = parse(&file(&json), &mut Vec::new()).unwrap().1.matcher;
+        matcher.push(jiff::Timestamp::UNIX_EPOCH, "first");
+        for _ in 0..between {
+            matcher.push(jiff::Timestamp::UNIX_EPOCH, "");
+        }
+        let found = matcher.push(jiff::Timestamp::UNIX_EPOCH, "last");
+        assert_eq!(found.len(), matches, "{between} entries in between");
     }
 }
 

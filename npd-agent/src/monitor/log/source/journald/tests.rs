@@ -30,8 +30,13 @@ fn reporter() -> (Reporter, mpsc::Receiver<Report>) {
 
 /// A monitor of what kubelet writes into the journal in `folder`.
 fn monitor(folder: &Path) -> Box<dyn Monitor> {
+    monitor_with(folder, "")
+}
+
+/// The same with further keys in its config.
+fn monitor_with(folder: &Path, keys: &str) -> Box<dyn Monitor> {
     let json = format!(
-        r#"{{"plugin": "journald", "logPath": {folder:?}, "lookback": "1h", "pluginConfig": {{"source": "kubelet"}},
+        r#"{{"plugin": "journald", "logPath": {folder:?}, "lookback": "1h", "pluginConfig": {{"source": "kubelet"}}, {keys}
             "rules": [{{"type": "temporary", "reason": "Bad", "pattern": "bad.*"}},
                       {{"type": "temporary", "reason": "Two", "pattern": "bad 4.*\\nbad.*"}}]}}"#
     );
@@ -111,6 +116,21 @@ async fn entries_are_followed_through_rotation_and_a_restart() {
         (found, _) = next(&mut reports, 2) => {
             assert_eq!(found, ["Bad: bad 5", "Two: bad 4\nbad 5"]);
         }
+    }
+}
+
+#[tokio::test]
+async fn skipped_entries_are_not_seen_at_all() {
+    if !can_run() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    remote(&folder.path().join("a.journal"), true, &bad(0..3)).await;
+    let (reporter, mut reports) = reporter();
+    let mut monitor = monitor_with(folder.path(), r#""skipList": ["bad 0", "1"],"#);
+    tokio::select! {
+        Err(error) = monitor.run(&reporter) => panic!("{error:#}"),
+        (found, _) = next(&mut reports, 1) => assert_eq!(found, ["Bad: bad 2"]),
     }
 }
 

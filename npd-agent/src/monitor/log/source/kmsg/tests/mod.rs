@@ -335,6 +335,23 @@ async fn a_match_carries_its_suffix_and_every_rule_reports() {
 }
 
 #[tokio::test]
+async fn skipped_records_are_not_seen_at_all() {
+    let skipping = BAD.replace(r#""source""#, r#""skipList": ["audit:", "[7]"], "source""#);
+    let mut bench = KmsgBench::new(&[BAD, &skipping]);
+    let log = "6,1,1,-;audit: bad one\n6,2,2,-;[7] bad two\n6,3,3,-;bad three";
+    let _gone = bench.read(recorded(log)).await;
+    check(
+        &bench.found(),
+        &expect![[r#"
+        one.json Bad -: "audit: bad one"
+        one.json Bad -: "[7] bad two"
+        one.json Bad -: "bad three"
+        two.json Bad -: "bad three"
+    "#]],
+    );
+}
+
+#[tokio::test]
 async fn a_log_that_is_not_there_is_down_and_said_to_be() {
     let mut bench = KmsgBench::new(&[BAD]);
     let mut node = (*bench.reporter.node).clone();
