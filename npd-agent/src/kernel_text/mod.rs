@@ -3,6 +3,7 @@
 //!
 //! Log rules use [`subject`] to recognise that a line and a probe's record are about one incident.
 
+pub mod block_error;
 pub mod filesystem;
 pub mod hung_task;
 pub mod oom;
@@ -13,7 +14,12 @@ pub use self::wording::Wording;
 use crate::problem::Subject;
 
 /// Every wording that is known.
-pub const WORDINGS: &[Wording] = &[oom::WORDING, hung_task::WORDING, filesystem::WORDING];
+pub const WORDINGS: &[Wording] = &[
+    oom::WORDING,
+    hung_task::WORDING,
+    filesystem::WORDING,
+    block_error::WORDING,
+];
 
 /// The subject of `text`, one or more lines of the kernel log, if there is a probe for such things.
 pub fn subject(text: &str) -> Option<Subject> {

@@ -5,6 +5,7 @@
 #[macro_use]
 mod kernel;
 
+pub mod block_error;
 pub mod cgroup;
 pub mod filesystem;
 pub mod hung_task;

@@ -1,12 +1,17 @@
 //! File systems that break.
 
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::{left_behind, retry, run, write};
+use super::{left_behind, read, retry, run, write};
+
+/// What is read at a time, in bytes.
+const BLOCK: usize = 4096;
 
 /// The file systems that can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub enum Type {
 pub struct Disk {
     device: String,
     r#type: Type,
+    /// In bytes.
+    size: u64,
     /// Holds the image and the mount points.
     folder: TempDir,
 }
@@ -30,6 +37,9 @@ pub struct Mount<'a> {
     disk: &'a Disk,
     point: PathBuf,
 }
+
+/// A [`Disk`] that can read nothing, until this is dropped.
+pub struct Dead<'a>(&'a Disk);
 
 /// A mounted file system that lets every writer wait.
 pub struct Frozen<'a>(&'a Mount<'a>);
@@ -45,7 +55,7 @@ impl Disk {
             // mkfs.xfs refuses smaller ones.
             Type::Xfs => (320 << 20, "mkfs.xfs"),
         };
-        let file = std::fs::File::create(&image).context("making an image")?;
+        let file = File::create(&image).context("making an image")?;
         file.set_len(size).context("sizing an image")?;
         run(mkfs, &["-q", &image_name])?;
         // Another process may take the free device that losetup found.
@@ -55,6 +65,7 @@ impl Disk {
         Ok(Self {
             device,
             r#type,
+            size,
             folder,
         })
     }
@@ -62,6 +73,49 @@ impl Disk {
     /// The device's name, for example `loop0`.
     pub fn name(&self) -> &str {
         self.device.trim_start_matches("/dev/")
+    }
+
+    /// The device's number, for example `7:0`.
+    pub fn number(&self) -> anyhow::Result<String> {
+        let number = read(&Path::new("/sys/block").join(self.name()).join("dev"))?;
+        Ok(number.trim().to_owned())
+    }
+
+    /// Has every read fail: there is nothing left in the image.
+    pub fn lose_content(&self) -> anyhow::Result<Dead<'_>> {
+        self.set_image_size(0)?;
+        Ok(Dead(self))
+    }
+
+    fn set_image_size(&self, size: u64) -> anyhow::Result<()> {
+        let image = File::options()
+            .write(true)
+            .open(self.folder.path().join("image"));
+        let sized = image.and_then(|image| image.set_len(size));
+        sized.context("sizing an image")
+    }
+
+    /// Reads the first blocks of 4 KiB, one at a time and not from the page cache. Returns how many
+    /// could not be read.
+    pub fn failing_reads(&self, blocks: u64) -> anyhow::Result<u64> {
+        let mut options = File::options();
+        let device = options.read(true).custom_flags(nix::libc::O_DIRECT);
+        let device = device.open(&self.device).context("opening a device")?;
+        // The kernel wants the buffer aligned, too.
+        let mut buffer = vec![0_u8; 2 * BLOCK];
+        let start = buffer.as_ptr().align_offset(BLOCK);
+        let buffer = buffer
+            .get_mut(start..start + BLOCK)
+            .context("no aligned buffer")?;
+        let offsets = (0..blocks).map(|block| block * BLOCK as u64);
+        let failing = offsets.filter(|offset| device.read_exact_at(buffer, *offset).is_err());
+        Ok(failing.count() as u64)
+    }
+
+    /// Reads a block through the page cache, which may fail.
+    pub fn try_to_read(&self) -> anyhow::Result<bool> {
+        let device = File::open(&self.device).context("opening a device")?;
+        Ok(device.read_exact_at(&mut [0; BLOCK], 0).is_ok())
     }
 
     /// Where [`Self::mount`] mounts it.
@@ -124,6 +178,12 @@ impl Mount<'_> {
         let point = self.point.display().to_string();
         run("fsfreeze", &["--freeze", &point])?;
         Ok(Frozen(self))
+    }
+}
+
+impl Drop for Dead<'_> {
+    fn drop(&mut self) {
+        left_behind(&self.0.device, self.0.set_image_size(self.0.size));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Real faults of this machine's kernel, and what a user sees of them.
 
 mod blind;
+mod block_error;
 mod filesystem;
 mod hung_task;
 mod oom;
@@ -25,6 +26,7 @@ const LOOP: &[Need] = &[
     Need::Tool("losetup"),
     Need::Tool("mkfs.ext4"),
 ];
+const BLOCK: &[Need] = &[Need::All(PROBES), Need::All(LOOP)];
 const EXT4: &[Need] = &[
     Need::All(PROBES),
     Need::MountsOfProcess1,
@@ -94,6 +96,11 @@ const TESTS: &[Test] = &[
         name: "a_fault_of_an_unimportant_file_system_is_an_event_only",
         needs: EXT4,
         run: filesystem::a_fault_of_an_unimportant_file_system_is_an_event_only,
+    },
+    Test {
+        name: "a_dead_disk_is_one_event_and_an_exact_count",
+        needs: BLOCK,
+        run: block_error::a_dead_disk_is_one_event_and_an_exact_count,
     },
     Test {
         name: "without_bpf_the_same_faults_are_reported_once",

@@ -8,6 +8,7 @@
 //! (`docs/dev/add-a-probe.md`).
 
 pub mod aggregate;
+mod block_error;
 mod btf;
 mod config;
 mod counts;

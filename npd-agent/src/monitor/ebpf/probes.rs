@@ -7,4 +7,5 @@ pub(super) const PROBES: &[Probe] = &[
     super::oom::PROBE,
     super::hung_task::PROBE,
     super::filesystem::PROBE,
+    super::block_error::PROBE,
 ];
