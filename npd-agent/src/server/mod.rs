@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -26,6 +28,10 @@ use crate::status_page::StatusPage;
 
 /// How many connections a server has at a time, from this host and from others each.
 const MAX_CONNECTIONS: usize = 64;
+
+/// How many file descriptors connections leave to those who read logs and start programs. One connection is
+/// answered all the same, because it may be the kubelet's.
+const RESERVED_DESCRIPTORS: u64 = 32;
 
 /// How long a connection may live. A client that asks and does not read keeps one no longer.
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -48,16 +54,24 @@ pub enum Pages {
 /// Answers requests until accepting fails for good.
 pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
     let (mut local, mut remote) = (Connections::default(), Connections::default());
+    // Given up for a client when there are no descriptors left.
+    let mut spare = None;
     loop {
+        spare = spare.or_else(|| listener.as_fd().try_clone_to_owned().ok());
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
+            Err(_) if spare.take().is_some() => continue,
             Err(error) => {
                 // Out of file descriptors, or the client has gone: neither is a reason to stop.
                 debug!(%error, "Accepting a connection failed");
+                let _closed = remote.close_oldest() || local.close_oldest();
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
+        if is_reserved(&stream) {
+            let _closed = remote.close_oldest() || local.close_oldest();
+        }
         let address = peer.ip().to_canonical();
         let connections = if address.is_loopback() {
             &mut local
@@ -75,13 +89,18 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
 struct Connections(Vec<(IpAddr, AbortHandle)>);
 
 impl Connections {
-    /// Forgets those that have ended. If there are too many, the oldest is closed of the client that
-    /// has the most: one that asks and does not read must not keep others out.
+    /// Forgets those that have ended, and closes one if there are too many.
     fn make_room(&mut self) {
         self.0.retain(|(_, task)| !task.is_finished());
-        if self.0.len() < MAX_CONNECTIONS {
-            return;
+        if self.0.len() >= MAX_CONNECTIONS {
+            self.close_oldest();
         }
+    }
+
+    /// Closes the oldest of the client that has the most: one that asks and does not read must not keep
+    /// others out. Returns false if there is none.
+    fn close_oldest(&mut self) -> bool {
+        self.0.retain(|(_, task)| !task.is_finished());
         let count = |address: IpAddr| self.0.iter().filter(|(of, _)| *of == address).count();
         let most = self.0.iter().map(|(address, _)| count(*address)).max();
         let oldest = self.0.iter().position(|(of, _)| Some(count(*of)) == most);
@@ -90,7 +109,18 @@ impl Connections {
             task.abort();
             debug!(%client, "Connection closed for another");
         }
+        oldest.is_some()
     }
+}
+
+/// Whether a connection has taken one of the last file descriptors that this process may have. The kernel
+/// always gives the lowest that is free.
+fn is_reserved(stream: &TcpStream) -> bool {
+    let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return false;
+    };
+    let number = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+    number + RESERVED_DESCRIPTORS >= limit
 }
 
 async fn answer(stream: TcpStream, pages: Pages) {
