@@ -1,6 +1,6 @@
 //! `disk`: how full the mounted file systems are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -50,15 +50,22 @@ pub const METRICS: &[Metric] = &[
 /// How long one file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many threads may hang in file systems that do not answer. Then no file system is asked.
-const MAX_HUNG: usize = 8;
+/// How many file systems are waited for in vain in one collection. The others are asked in the next one.
+const MAX_SILENT: usize = 5;
+
+/// How many threads may hang in file systems that do not answer. Then only those are asked that have
+/// answered before.
+const MAX_HUNG: usize = 64;
 
 /// Reads the mount table and asks file systems how full they are. A file system that does not answer (a
-/// broken disk, a FUSE daemon that hangs) is skipped until it does.
+/// broken disk, a FUSE daemon that hangs) is skipped until it does. Those that have answered before are
+/// asked first, so that new ones that do not answer keep none of them out.
 pub struct FilesystemCollector {
     ask: Ask,
     /// The threads that still wait, by mount point.
     hung: BTreeMap<PathBuf, JoinHandle<()>>,
+    /// The mount points of those that have answered.
+    answered: BTreeSet<PathBuf>,
 }
 
 /// Asks a file system: [`ask`], or a replacement in tests.
@@ -90,6 +97,7 @@ impl Default for FilesystemCollector {
         Self {
             ask,
             hung: BTreeMap::new(),
+            answered: BTreeSet::new(),
         }
     }
 }
@@ -111,10 +119,14 @@ impl Collect for FilesystemCollector {
         }
         self.hung.retain(|_, thread| !thread.is_finished());
         mounts.retain(|(_, mount)| !self.hung.contains_key(&mount.point));
-        let mut rest = &*mounts;
-        while !rest.is_empty() && self.hung.len() < MAX_HUNG {
-            rest = self.ask_in_turn(roots, rest, sample)?;
-        }
+        self.answered
+            .retain(|point| mounts.iter().any(|(_, mount)| mount.point == *point));
+        let (known, new): (Vec<_>, Vec<_>) = mounts
+            .into_iter()
+            .partition(|(_, mount)| self.answered.contains(&mount.point));
+        let most = self.hung.len() + MAX_SILENT;
+        self.ask_each(roots, &known, most, sample)?;
+        self.ask_each(roots, &new, most.min(MAX_HUNG), sample)?;
         let silent = self.hung.keys().map(|point| point.display().to_string());
         let silent: Vec<_> = silent.collect();
         ensure!(
@@ -127,6 +139,20 @@ impl Collect for FilesystemCollector {
 }
 
 impl FilesystemCollector {
+    /// Asks file systems until so many threads hang.
+    fn ask_each(
+        &mut self,
+        roots: &Roots,
+        mut mounts: &[(String, Mount)],
+        most_hung: usize,
+        sample: &mut Sample,
+    ) -> io::Result<()> {
+        while !mounts.is_empty() && self.hung.len() < most_hung {
+            mounts = self.ask_in_turn(roots, mounts, sample)?;
+        }
+        Ok(())
+    }
+
     /// Asks file systems until one does not answer. Returns those after it.
     fn ask_in_turn<'a>(
         &mut self,
@@ -141,10 +167,14 @@ impl FilesystemCollector {
         let (thread, answers) = ask_all(self.ask, roots.clone(), places.collect())?;
         for (index, (device, mount)) in mounts.iter().enumerate() {
             match answers.recv_timeout(PATIENCE) {
-                Ok(Ok(usage)) => show(device, mount, usage, sample),
+                Ok(Ok(usage)) => {
+                    self.answered.insert(mount.point.clone());
+                    show(device, mount, usage, sample);
+                }
                 // Unmounted meanwhile, or out of our sight.
                 Ok(Err(_)) => {}
                 Err(RecvTimeoutError::Timeout) => {
+                    self.answered.remove(&mount.point);
                     self.hung.insert(mount.point.clone(), thread);
                     return Ok(&mounts[index + 1..]);
                 }
@@ -282,7 +312,7 @@ mod tests {
         mkfifo(&gate, Mode::S_IRWXU).unwrap();
         let mut filesystems = FilesystemCollector {
             ask,
-            hung: BTreeMap::new(),
+            ..FilesystemCollector::default()
         };
         let metric = &METRICS[1];
         let wanted = WantedMetrics::from([(metric.id, Want { metric, name: None })]);
@@ -305,5 +335,36 @@ mod tests {
         while answers() != ("a sick z".to_owned(), None) {
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn many_that_do_not_answer_keep_no_other_out() {
+        let tree = Tree::new();
+        let sick = (0..9).map(|number| format!("sick{number}"));
+        let names: Vec<_> = sick.chain(["z".to_owned()]).collect();
+        let lines = names
+            .iter()
+            .zip(1..)
+            .map(|(name, minor)| format!("1 0 8:{minor} / /mnt/{name} rw - ext4 /dev/{name} rw\n"));
+        tree.file("proc/1/mountinfo", &lines.collect::<String>())
+            .file("run/other", "");
+        let roots = tree.roots();
+        for sick in &names[..9] {
+            mkfifo(&roots.run.join(sick), Mode::S_IRWXU).unwrap();
+        }
+        let mut filesystems = FilesystemCollector {
+            ask,
+            ..FilesystemCollector::default()
+        };
+        let metric = &METRICS[1];
+        let wanted = WantedMetrics::from([(metric.id, Want { metric, name: None })]);
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let mut sample = Sample::new(&wanted);
+            let error = filesystems.collect(&roots, &mut sample).err().unwrap();
+            let series = sample.series(metric.id).map_or(0, <[_]>::len);
+            asked.push((error.to_string().matches("sick").count(), series));
+        }
+        assert_eq!(asked, [(5, 0), (9, 1)]);
     }
 }
