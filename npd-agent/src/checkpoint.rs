@@ -15,12 +15,12 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::ledger::SavedClaim;
 use crate::node::Node;
 use crate::problem::Forever;
+use crate::threads::ThreadPool;
 
 /// The file's name in `--state-dir`.
 const FILE: &str = "checkpoint.json";
@@ -184,6 +184,7 @@ async fn write_on(
     mut acknowledged: Vec<Acknowledged>,
     folder: PathBuf,
 ) -> Forever {
+    let threads = ThreadPool::new("checkpoint", 1);
     let mut failing = false;
     loop {
         changes
@@ -198,8 +199,13 @@ async fn write_on(
                 .await;
         }
         let folder = folder.clone();
-        let written = spawn_blocking(move || write(&folder, &bytes)).await;
-        let written = written.context("writing the checkpoint")?;
+        let written = match threads.ready() {
+            Ok(threads) => {
+                let writing = threads.run(move || write(&folder, &bytes));
+                writing.await.context("writing the checkpoint")?
+            }
+            Err(error) => Err(error).context("making a thread to write the checkpoint"),
+        };
         if let Err(error) = &written
             && !failing
         {

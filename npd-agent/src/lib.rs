@@ -34,6 +34,7 @@ pub mod rendered;
 pub mod reporter;
 pub mod status_page;
 pub mod systemd;
+pub mod threads;
 
 pub mod monitor;
 

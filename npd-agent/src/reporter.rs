@@ -13,6 +13,11 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::problem::{ConditionStatus, Finding, Subject};
 use crate::status_page::StatusPage;
+use crate::threads::ThreadPool;
+
+/// How many threads monitors share that wait for something now and then: each probe has one piece of work
+/// at a time, and looks for the name of one pod.
+const MONITOR_THREADS: usize = 16;
 
 /// What a monitor sends to the hub.
 #[derive(Debug)]
@@ -83,6 +88,8 @@ pub struct Reporter {
     pub metrics: Metrics,
     /// What is shown over HTTP.
     pub status_page: StatusPage,
+    /// Threads for monitors that wait for the kernel or a disk now and then.
+    pub threads: ThreadPool,
     /// How far each source had been read when the agent stopped.
     saved: Arc<BTreeMap<String, Value>>,
     /// What each probe has saved for a restart.
@@ -105,6 +112,7 @@ impl Reporter {
             node,
             metrics,
             status_page,
+            threads: ThreadPool::new("monitor", MONITOR_THREADS),
             saved: Arc::default(),
             memories: Arc::default(),
             claimed: watch::Sender::default().subscribe(),

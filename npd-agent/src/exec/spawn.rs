@@ -13,7 +13,6 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tracing::debug;
 
 use super::{ExternalProgram, PluginCgroup, enter};
@@ -24,11 +23,10 @@ pub(super) const OURSELVES: &str = "/proc/self/exe";
 /// The stack of a thread that starts programs. It only builds an argument list and calls `posix_spawn`.
 const STACK: usize = 256 * 1024;
 
-/// How many threads there may be. Each program that hangs while it starts occupies one. Callers limit how
-/// many they leave behind; this is the limit for all callers together.
-const MAX_THREADS: usize = 64;
-
 /// Starts programs. Clones share the threads.
+///
+/// Each program that hangs while it starts occupies a thread. Callers limit how many they leave behind. There
+/// is no limit for all together: the programs on a dead disk would leave no thread to the others.
 ///
 /// A thread never ends, even if it is idle: otherwise its children would become children of the agent's
 /// first thread, and [`super::orphans`] would reap them.
@@ -38,7 +36,6 @@ pub struct Spawner(Arc<Mutex<Threads>>);
 #[derive(Debug, Default)]
 struct Threads {
     idle: Vec<mpsc::Sender<Job>>,
-    started: usize,
 }
 
 #[derive(Debug)]
@@ -88,18 +85,12 @@ impl Spawner {
         if let Some(inbox) = threads.idle.pop() {
             return Ok(inbox);
         }
-        if threads.started == MAX_THREADS {
-            return Err(io::Error::other(
-                "too many programs hang while they are started",
-            ));
-        }
         let (inbox, jobs) = mpsc::channel();
         let home = Arc::downgrade(&self.0);
         std::thread::Builder::new()
             .name("spawn".to_owned())
             .stack_size(STACK)
             .spawn(move || serve(&jobs, &home))?;
-        threads.started += 1;
         Ok(inbox)
     }
 }
@@ -209,7 +200,11 @@ impl ProcessGroup {
             kill_group(id);
             if let Some(cgroup) = cgroup {
                 // The kernel may let it wait for other cgroups to be made or removed.
-                drop(spawn_blocking(move || cgroup.kill()));
+                let other = cgroup.clone();
+                let made = std::thread::Builder::new().spawn(move || other.kill());
+                if made.is_err() {
+                    cgroup.kill();
+                }
             }
         }
     }

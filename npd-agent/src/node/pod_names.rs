@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::cgroup::pods;
 use crate::problem::{Pod, PodName};
+use crate::threads::{ThreadPool, ThreadTask};
 
 /// How long a report waits for a pod's name. The disk may hang.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -21,16 +21,18 @@ const MAX_PODS: usize = 4096;
 pub struct PodNames {
     folder: PathBuf,
     known: BTreeMap<String, PodName>,
+    threads: ThreadPool,
     /// A reader that was still running when nobody waited any more.
-    reading: Option<JoinHandle<BTreeMap<String, PodName>>>,
+    reading: Option<ThreadTask<BTreeMap<String, PodName>>>,
 }
 
 impl PodNames {
-    /// Reads names from the folder `pods` in `log`, the path of `/var/log`.
-    pub fn new(log: &Path) -> Self {
+    /// Reads names from the folder `pods` in `log`, the path of `/var/log`, on a thread of `threads`.
+    pub fn new(log: &Path, threads: ThreadPool) -> Self {
         Self {
             folder: log.join("pods"),
             known: BTreeMap::new(),
+            threads,
             reading: None,
         }
     }
@@ -74,12 +76,14 @@ impl PodNames {
 
     async fn read(&mut self) {
         let folder = self.folder.clone();
-        let reading = self
-            .reading
-            .get_or_insert_with(|| spawn_blocking(move || read_names(&folder)));
-        if let Ok(read) = timeout(PATIENCE, reading).await {
-            self.reading = None;
-            self.known = read.unwrap_or_default();
+        // If there is no thread, a pod without a name is better than no report.
+        let start = || Some(self.threads.ready().ok()?.run(move || read_names(&folder)));
+        let Some(mut reading) = self.reading.take().or_else(start) else {
+            return;
+        };
+        match timeout(PATIENCE, &mut reading).await {
+            Ok(read) => self.known = read.unwrap_or_default(),
+            Err(_elapsed) => self.reading = Some(reading),
         }
     }
 }
@@ -109,7 +113,7 @@ mod tests {
     async fn names_come_from_the_folders_of_logs() {
         let log = tempfile::tempdir().unwrap();
         let path = format!("/kubepods/pod{UID}/{ID}");
-        let mut names = PodNames::new(log.path());
+        let mut names = PodNames::new(log.path(), ThreadPool::new("test", 1));
         let unnamed = names.pod(&path).await.unwrap();
         assert_eq!((unnamed.uid.as_str(), unnamed.name), (UID, None));
 
@@ -137,7 +141,7 @@ mod tests {
         let log = tempfile::tempdir().unwrap();
         let folder = log.path().join(format!("pods/default_web-0_{UID}"));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut names = PodNames::new(log.path());
+        let mut names = PodNames::new(log.path(), ThreadPool::new("test", 1));
         let path = format!("/kubepods/pod{UID}/{ID}");
         let before = names.pod(&path).await;
         std::fs::remove_dir(&folder).unwrap();

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -50,6 +50,7 @@ use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::go::json::ConfigProblem;
 use crate::problem::{Forever, Watched};
 use crate::reporter::{Report, Reporter};
+use crate::threads::ThreadPool;
 
 /// The kind of monitor.
 pub const KIND: MonitorKind = MonitorKind {
@@ -206,7 +207,14 @@ async fn put_into_kernel(
         .iter()
         .filter_map(|probe| probe.iterator.as_ref())
         .collect();
-    let loaded = spawn_blocking(move || Programs::load(OBJECT, &sys, programs, &iterators)).await;
+    // The thread ends with its pool, and what it has allocated is freed.
+    let threads = ThreadPool::new("ebpf-load", 1);
+    let threads = threads
+        .ready()
+        .context("making a thread to load the programs")?;
+    let loaded = threads
+        .run(move || Programs::load(OBJECT, &sys, programs, &iterators))
+        .await;
     let (kernel, records) = loaded.context("loading the programs")??;
     Ok((ProgramsHandle::new(kernel), Ring::new(records)?))
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::metric::{Collect, Sample, WantedMetrics};
 use crate::node::Roots;
+use crate::threads::{ThreadPool, ThreadTask};
 
 /// How long to wait for a collection. After that it continues, but nobody waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ enum CollectorState {
     /// Ready for the next collection.
     Idle(Box<dyn Collect>),
     /// Still collecting, on a thread of its own.
-    Running(JoinHandle<Ended>),
+    Running(ThreadTask<Ended>),
     /// Lost in a panic.
     Gone,
 }
@@ -50,22 +50,29 @@ impl CollectorTask {
 
     /// Collects, on a thread that nobody else needs. The kernel answers most files at once, but some take
     /// long: with thousands of interrupts, mounts or interfaces, and for broken devices.
-    pub(super) async fn collect(&mut self, roots: &Roots) -> anyhow::Result<Sample> {
+    pub(super) async fn collect(
+        &mut self,
+        roots: &Roots,
+        threads: &ThreadPool,
+    ) -> anyhow::Result<Sample> {
+        let threads = threads
+            .ready()
+            .context("making a thread to collect a sample")?;
         let collector = match std::mem::replace(&mut self.state, CollectorState::Gone) {
             CollectorState::Idle(collector) => collector,
-            CollectorState::Running(task) if task.is_finished() => {
+            CollectorState::Running(mut task) => {
+                let Some(ended) = task.try_take() else {
+                    self.state = CollectorState::Running(task);
+                    bail!("the kernel still does not answer");
+                };
                 // What it saw is old.
-                let (collector, _) = task.await.context("collecting the last sample")?;
+                let (collector, _) = ended.context("collecting the last sample")?;
                 collector
-            }
-            CollectorState::Running(task) => {
-                self.state = CollectorState::Running(task);
-                bail!("the kernel still does not answer");
             }
             CollectorState::Gone => bail!("the collector is gone"),
         };
         let (wanted, roots) = (Arc::clone(&self.wanted), roots.clone());
-        let mut task = spawn_blocking(move || run(collector, &roots, &wanted));
+        let mut task = threads.run(move || run(collector, &roots, &wanted));
         let Ok(ended) = timeout(PATIENCE, &mut task).await else {
             self.state = CollectorState::Running(task);
             bail!("the kernel does not answer");

@@ -19,6 +19,7 @@ use crate::go::regex::{RegexError, compile};
 use crate::monitor::config_file::{ConditionConfig, Lenient};
 use crate::monitor::{ConfigFile, Declaration, FileCheck};
 use crate::problem::Healthy;
+use crate::threads::ThreadPool;
 
 /// The metrics of problems. NPD refuses a file that exports another under such a name.
 const NAMES_OF_NPD: &[&str] = &["problem_counter", "problem_gauge"];
@@ -179,6 +180,7 @@ impl Checker<'_> {
             },
             names: self.own,
             reserved: false,
+            threads: ThreadPool::new("stats", collectors.len()),
             collectors,
             rules,
         })

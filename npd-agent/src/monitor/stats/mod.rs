@@ -43,6 +43,7 @@ use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::go::json::ConfigProblem;
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
+use crate::threads::ThreadPool;
 
 /// The kind of monitor.
 pub const KIND: MonitorKind = MonitorKind {
@@ -158,6 +159,8 @@ pub struct StatsMonitor {
     names: Names,
     reserved: bool,
     collectors: Vec<CollectorTask>,
+    /// One for each collector, if all hang.
+    threads: ThreadPool,
     rules: Vec<StatsRule>,
 }
 
@@ -198,7 +201,7 @@ impl StatsMonitor {
             ticks.tick().await;
             for (index, state) in states.iter_mut().enumerate() {
                 let collector = &mut self.collectors[index];
-                let error = match collector.collect(&roots).await {
+                let error = match collector.collect(&roots, &self.threads).await {
                     Ok(sample) => {
                         exported::publish(&sample, &collector.wanted, &reporter.metrics.rendered);
                         for finding in self.evaluate(&sample) {

@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use self::flags::{Component, HealthCheckerOptions};
@@ -22,6 +21,7 @@ use crate::checks::component::ask;
 use crate::node::Roots;
 use crate::program::{Tool, block_on, complain};
 use crate::systemd::{self, Systemd, unit};
+use crate::threads::ThreadPool;
 
 /// The program.
 pub const TOOL: Tool = Tool {
@@ -91,6 +91,7 @@ async fn logs_too_much(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
     }
     let service = options.service().to_owned();
     let longest = options.loopback_time();
+    let threads = ThreadPool::new("journal", 1);
     let counted = timeout(systemd::PATIENCE, async {
         let uptime = Systemd::connect().await?.uptime(&service).await?;
         let span = longest.map_or(uptime, |longest| longest.min(uptime));
@@ -98,7 +99,7 @@ async fn logs_too_much(options: &HealthCheckerOptions) -> anyhow::Result<bool> {
             let roots = Roots::from_env(|name| std::env::var(name).ok());
             logs::complain(&patterns, &unit(&service), span, &roots)
         };
-        spawn_blocking(count).await?
+        threads.ready()?.run(count).await?
     });
     let counted = counted.await.context("reading the journal")?;
     counted.context("reading the journal")

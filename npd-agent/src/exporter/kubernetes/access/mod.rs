@@ -1,23 +1,31 @@
 //! How to reach the API server: `--apiserver-override`, a pod's service account, a kubeconfig.
 
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::vec::IntoIter;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use hyper::Uri;
 use hyper::header::{HeaderValue, USER_AGENT};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt as _;
 use kube::config::{Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tracing::warn;
 
 use crate::go::boolean::parse_bool;
+use crate::threads::ThreadPool;
 
 /// The folder with a pod's token and certificate authority.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// How many lookups of host names may hang.
+const LOOKUPS: usize = 4;
 
 /// The address of the API server and our credentials. Files are read again for each client, so rotated
 /// tokens, certificates and kubeconfigs work.
@@ -27,6 +35,8 @@ pub(super) struct Access {
     /// `https://` and the address that the pod was given.
     in_cluster: Option<String>,
     service_account: PathBuf,
+    /// For looking up host names.
+    threads: ThreadPool,
 }
 
 /// `--apiserver-override`, as NPD reads it.
@@ -64,6 +74,7 @@ impl Access {
             wanted,
             in_cluster,
             service_account: PathBuf::from(SERVICE_ACCOUNT),
+            threads: ThreadPool::new("resolver", LOOKUPS),
         })
     }
 
@@ -91,7 +102,7 @@ impl Access {
         config
             .headers
             .push((USER_AGENT, HeaderValue::from_static(agent)));
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(resolver(self.threads.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let layers = || -> kube::Result<_> {
@@ -179,6 +190,23 @@ fn kubeconfig(path: &Path) -> anyhow::Result<Config> {
             error => anyhow!("{}", error.to_string().lines().next().unwrap_or_default()),
         })
         .with_context(|| format!("reading the kubeconfig {}", path.display()))
+}
+
+/// Looks host names up on a thread of ours: hyper would take one of tokio's, which panics if the kernel
+/// makes none.
+fn resolver(
+    threads: ThreadPool,
+) -> impl Service<Name, Response = IntoIter<SocketAddr>, Error = io::Error, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
+    service_fn(move |name: Name| {
+        let looking = threads
+            .ready()
+            .map(|threads| threads.run(move || (name.as_str(), 0).to_socket_addrs()));
+        async move { looking?.await? }
+    })
 }
 
 fn uri(server: &str) -> anyhow::Result<Uri> {

@@ -14,10 +14,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prometheus::IntCounterVec;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::rate_limit::RateLimit;
+use crate::threads::ThreadPool;
 
 /// How long one request may take, from connecting to the last byte. A healthy server answers in
 /// milliseconds. A connection that a router has dropped never answers.
@@ -41,6 +43,7 @@ pub(super) struct Api {
     client: Mutex<Option<Client>>,
     /// Held while a client is made, so that only one attempt can hang.
     connecting: Arc<tokio::sync::Mutex<()>>,
+    threads: ThreadPool,
     rate_limit: Mutex<Option<RateLimit>>,
     /// Limits failed requests to [`FAILURES_A_SECOND`], whatever the reason.
     failing: Mutex<Option<RateLimit>>,
@@ -157,6 +160,7 @@ impl Api {
             connect,
             client: Mutex::new(None),
             connecting: Arc::default(),
+            threads: ThreadPool::new("client", 1),
             rate_limit: Mutex::new(rate_limit),
             failing: Mutex::new(None),
             requests,
@@ -226,8 +230,13 @@ impl Api {
             return Ok(client);
         }
         let connect = Arc::clone(&self.connect);
-        let made = tokio::task::spawn_blocking(move || {
+        let threads = self.threads.ready();
+        let threads = threads.map_err(|error| unreachable(&error))?;
+        let runtime = Handle::current();
+        let made = threads.run(move || {
             let _turn = turn;
+            // The client makes its tasks there.
+            let _runtime = runtime.enter();
             connect()
         });
         let made = made.await;

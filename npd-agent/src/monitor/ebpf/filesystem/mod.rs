@@ -185,10 +185,11 @@ impl FilesystemProbe {
             .flat_map(|rule| rule.mount_points.clone());
         let roots = &watch.reporter.node.roots;
         let saved: Vec<SavedFilesystem> = watch.remembered().unwrap_or_default();
+        let names = PodNames::new(&roots.log, watch.reporter.threads.clone());
         let now = Instant::now();
         Self {
             state: FilesystemState::new(roots.clone()).with_saved(saved.clone()),
-            reports: FilesystemReports::new(saved, PodNames::new(&roots.log)),
+            reports: FilesystemReports::new(saved, names),
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,

@@ -35,6 +35,7 @@ use crate::node::cgroup;
 use crate::node::pod_names::PodNames;
 use crate::node::proc::hung_tasks;
 use crate::problem::Forever;
+use crate::threads::ThreadPool;
 
 /// The probe.
 pub(super) const PROBE: Probe = Probe {
@@ -100,6 +101,7 @@ struct Tasks {
     proc: PathBuf,
     table: TaskTable,
     names: PodNames,
+    threads: ThreadPool,
     sight: ScanResult,
     /// Why tasks are not seen in a better way.
     dim: Option<String>,
@@ -125,7 +127,8 @@ impl Tasks {
         Self {
             proc: roots.proc.clone(),
             table: TaskTable::new(threshold),
-            names: PodNames::new(&roots.log),
+            names: PodNames::new(&roots.log, watch.reporter.threads.clone()),
+            threads: watch.reporter.threads.clone(),
             sight,
             dim,
             pace: (threshold / LOOKS).max(PACE_HANGING),
@@ -224,7 +227,7 @@ impl Tasks {
         let all = self.due <= now || matches!(self.sight, ScanResult::Iterator(_));
         let claimed = claimed(watch);
         let found = if all {
-            self.sight.all(&self.proc).await
+            self.sight.all(&self.proc, &self.threads).await
         } else {
             let hanging = self.table.hanging().map(|sleeper| sleeper.pid);
             Ok(self

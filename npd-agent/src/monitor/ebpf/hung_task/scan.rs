@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use npd_ebpf::hung_task::SleeperRecord;
-use tokio::task::spawn_blocking;
 use zerocopy::FromBytes as _;
 
 use super::table::Sleeper;
 use crate::monitor::ebpf::load::TaskWalk;
 use crate::monitor::ebpf::probe::text;
 use crate::node::files::read;
+use crate::threads::ThreadPool;
 
 /// How many sleepers a look returns at most: more than the table holds, so that it can count.
 const MAX_FOUND: usize = 16 * 1024;
@@ -59,12 +59,19 @@ impl ScanResult {
     }
 
     /// All tasks that sleep; `None` if they cannot be seen.
-    pub(super) async fn all(&self, proc: &Path) -> anyhow::Result<Option<Vec<Sleeper>>> {
+    pub(super) async fn all(
+        &self,
+        proc: &Path,
+        threads: &ThreadPool,
+    ) -> anyhow::Result<Option<Vec<Sleeper>>> {
         match self {
             Self::Iterator(walk) => by_iterator(walk).map(Some),
             Self::Proc => {
                 let proc = proc.to_path_buf();
-                let found = spawn_blocking(move || by_proc(&proc)).await;
+                let threads = threads
+                    .ready()
+                    .context("making a thread to walk through /proc")?;
+                let found = threads.run(move || by_proc(&proc)).await;
                 Ok(Some(found.context("walking through /proc")??))
             }
             Self::None => Ok(None),

@@ -109,7 +109,7 @@ impl Kills {
         Self {
             proc: roots.proc.clone(),
             page_bytes: procfs::page_size(),
-            names: PodNames::new(&roots.log),
+            names: PodNames::new(&roots.log, watch.reporter.threads.clone()),
             victims: Victims::default(),
             sight: None,
             reconciler: Reconciler::from(counter),

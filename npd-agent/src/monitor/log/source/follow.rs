@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -19,6 +18,7 @@ use crate::monitor::{Declaration, Monitor, Task};
 use crate::node::Node;
 use crate::problem::{Finding, Forever};
 use crate::reporter::Reporter;
+use crate::threads::ThreadPool;
 
 /// How often a source is read if inotify reports no change.
 const POLL: Duration = Duration::from_secs(1);
@@ -65,6 +65,7 @@ pub(crate) struct Follower<W> {
     name: Arc<str>,
     declarations: Vec<Declaration>,
     started: bool,
+    threads: ThreadPool,
     /// `None` while a thread uses it.
     reader: Option<SourceReader<W>>,
 }
@@ -77,6 +78,7 @@ struct SourceReader<W> {
 impl<W: Worker> Follower<W> {
     pub(super) fn of(name: String, declarations: Vec<Declaration>, worker: W) -> Self {
         Self {
+            threads: ThreadPool::new("log-reader", 1),
             name: Arc::from(name),
             declarations,
             started: false,
@@ -153,11 +155,13 @@ impl<W: Worker> Follower<W> {
 
     /// Reads the source on a thread that may block.
     async fn read(&mut self, reporter: &Reporter) -> anyhow::Result<ReadBatch> {
+        let threads = self.threads.ready();
+        let threads = threads.context("making a thread to read the source")?;
         let mut reader = self
             .reader
             .take()
             .context("the thread that read the source has panicked")?;
-        let mut thread = spawn_blocking(move || {
+        let mut thread = threads.run(move || {
             let batch = reader.worker.read(reader.watch.as_mut());
             (reader, batch)
         });

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::node::Roots;
 use crate::rendered::{self, RenderedFamilies};
+use crate::threads::ThreadPool;
 
 const SHIPPED: &str = include_str!("../../../../../deploy/config/system-stats-monitor.json");
 const SHIPPED_NET: &str =
@@ -104,8 +105,10 @@ impl Running {
     /// The page after one more pass, and what could not be seen.
     fn sample(&mut self, roots: &Roots) -> (String, Vec<String>) {
         let mut errors = Vec::new();
+        let threads = ThreadPool::new("test", 1);
         for collector in self.monitors.iter_mut().flat_map(|one| &mut one.collectors) {
-            let sample = self.runtime.block_on(collector.collect(roots)).unwrap();
+            let collected = collector.collect(roots, &threads);
+            let sample = self.runtime.block_on(collected).unwrap();
             exported::publish(&sample, &collector.wanted, &self.rendered);
             errors.extend(sample.error.map(|error| format!("{error:#}")));
         }
