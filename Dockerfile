@@ -1,9 +1,9 @@
-# The agent's image, in two sizes: `docker build --target minimal .` is the agent and its configs,
-# `--target full` (the default) has what script plugins call, too. Both have the layout of NPD's
-# image. `cargo xtask image` builds the same without Docker, from the same files.
+# The agent's image, in two sizes: `docker build --target minimal .` has the agent and its configs,
+# `--target full` (the default) also has the programs that script plugins call. Both have the layout
+# of NPD's image. `cargo xtask image` builds the same image without Docker, from the same files.
 #
-# The bases are named by the digests of their multi-platform indexes, so that they change only with
-# this file. `docker buildx imagetools inspect debian:bookworm-slim` prints the newest.
+# The base images are named by the digests of their multi-platform indexes, so they change only when
+# this file changes. `docker buildx imagetools inspect debian:bookworm-slim` prints the newest digest.
 
 FROM rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS files
 WORKDIR /npd-ebpf
@@ -16,7 +16,7 @@ ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=/config/kerne
 
 FROM debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251 AS full
 COPY deploy/image/packages /tmp/packages
-# What Debian has fixed since the base was made, too.
+# Also install Debian's fixes since the base image was made.
 RUN apt-get update \
     && apt-get upgrade -y \
     && sed 's/#.*//' /tmp/packages | xargs apt-get install -y --no-install-recommends \

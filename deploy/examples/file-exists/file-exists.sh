@@ -1,5 +1,6 @@
 #!/bin/sh
-# A plugin: exit code 0 means healthy, 1 sick, anything else unknown. Standard output is the message.
+# A plugin. Exit code 0 means that all is well, 1 that there is a problem, any other that it cannot tell.
+# Standard output is the message.
 file=$1
 if [ -z "$file" ]; then
     echo "which file?"

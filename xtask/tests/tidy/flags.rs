@@ -27,6 +27,7 @@ const PAGES: &[(&str, &[&str])] = &[
             "npd-agent/src/tools/klog.rs",
         ],
     ),
+    ("docs/config.md", &["npd-agent/src/tools/check/mod.rs"]),
     ("docs/monitors/plugin.md", &["npd-agent/src/checks/mod.rs"]),
     ("docs/deploy.md", &["npd-agent/src/tools/uninstall.rs"]),
 ];
