@@ -19,6 +19,9 @@ pub struct Metrics {
     pub problem_counter: CounterVec,
     /// NPD's `problem_gauge{type,reason}`.
     pub problem_gauge: GaugeVec,
+    /// `npd_problem{reason,severity,action}`: what `problem_counter` counts, for rules that say how bad
+    /// it is and what to do.
+    pub problem: IntCounterVec,
     /// `npd_source_up{source}`: 1 while the source can be read.
     pub source_up: IntGaugeVec,
     /// `npd_records_lost_total{source}`: the exact number of records that were lost.
@@ -80,6 +83,11 @@ impl Metrics {
                     ),
                     &["reason", "type"],
                 )?,
+            )?,
+            problem: int_counter(
+                "npd_problem",
+                "Number of times a problem has occurred whose rule says how bad it is and what to do.",
+                &["reason", "severity", "action"],
             )?,
             source_up: int_gauge(
                 "npd_source_up",

@@ -16,14 +16,89 @@ pub type Forever = anyhow::Result<Infallible>;
 /// A running task that ends only by failing.
 pub type Task<'a> = Pin<Box<dyn Future<Output = Forever> + Send + 'a>>;
 
-/// How bad an [`Event`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How bad an [`Event`] is. All but [`Severity::Info`] are Kubernetes Events of type `Warning`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing bad; a Kubernetes Event of type `Normal`.
     Info,
-    /// A problem; a Kubernetes Event of type `Warning`.
-    Warn,
+    /// A problem that may pass, or that has cost nothing yet.
+    Warning,
+    /// Something has failed.
+    Error,
+    /// Something has failed that will not work again by itself.
+    Fatal,
+}
+
+impl Severity {
+    /// The word in config files, JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// What a rule suggests to do about its problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Nothing: it is told for the record.
+    None,
+    /// Restart what was hit: a pod, a service.
+    RestartWorkload,
+    /// Move the workload to other nodes.
+    Drain,
+    /// Reboot the node.
+    Reboot,
+    /// Reset the device, for example a GPU.
+    ResetDevice,
+    /// Replace the hardware or the machine.
+    Replace,
+    /// Have a person look.
+    Inspect,
+}
+
+impl Action {
+    /// The word in config files, JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::RestartWorkload => "restart-workload",
+            Self::Drain => "drain",
+            Self::Reboot => "reboot",
+            Self::ResetDevice => "reset-device",
+            Self::Replace => "replace",
+            Self::Inspect => "inspect",
+        }
+    }
+}
+
+/// What a rule says about its problem for those who act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What to do about it.
+    pub action: Action,
+}
+
+/// What is at fault, as the log names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FaultyObject {
+    /// What kind of thing it is: `device`, `gpu`, `server`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for FaultyObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
 }
 
 /// The status of a node condition. `True` means that the node is sick.
@@ -113,6 +188,12 @@ pub struct Event {
     pub reason: Arc<str>,
     /// What happened, for people; at most [`MAX_MESSAGE`] bytes.
     pub message: String,
+    /// What to do about it, if its rule says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// What is at fault, if its rule can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<FaultyObject>,
     /// The pod that was hit, when one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
@@ -148,6 +229,16 @@ pub struct Problem {
     /// Whether nothing comes of it, because its config file does not declare its condition. NPD runs
     /// such a rule all the same.
     pub inert: bool,
+    /// How bad it is and what to do, if the rule says so.
+    pub advice: Option<Advice>,
+}
+
+impl Problem {
+    /// The severity of its Events, while the problem is there.
+    pub fn severity(&self) -> Severity {
+        self.advice
+            .map_or(Severity::Warning, |advice| advice.severity)
+    }
 }
 
 /// The thing that a fault is about. By it, two findings about one fault are recognised.
@@ -225,6 +316,10 @@ pub struct Finding {
     pub claimant: String,
     /// The thing that it is about, if known.
     pub subject: Option<Subject>,
+    /// What is at fault, if a rule's pattern tells.
+    pub object: Option<FaultyObject>,
+    /// Whether the same was reported a moment ago: it is counted, and makes no Event.
+    pub repeated: bool,
     /// How it was seen.
     pub witness: Witness,
     /// The pod that was hit, when one was.

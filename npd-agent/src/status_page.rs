@@ -264,10 +264,12 @@ mod tests {
         let source = Arc::from("kernel");
         for number in 0..EVENTS_SHOWN + 3 {
             let event = Event {
-                severity: Severity::Warn,
+                severity: Severity::Warning,
                 timestamp: Timestamp::UNIX_EPOCH,
                 reason: Arc::from("Happened"),
                 message: number.to_string(),
+                action: None,
+                object: None,
                 pod: None,
             };
             page.update(|shown| shown.push_event(&source, &event));

@@ -215,10 +215,12 @@ fn event(reason: &str, message: &str) -> Update {
         occurrence: None,
         source: Arc::from("kernel-monitor"),
         event: Some(Event {
-            severity: Severity::Warn,
+            severity: Severity::Warning,
             timestamp: Timestamp::now(),
             reason: Arc::from(reason),
             message: message.to_owned(),
+            action: None,
+            object: None,
             pod: None,
         }),
         conditions: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::metrics::Metrics;
-use crate::problem::{Condition, ConditionStatus, Problem};
+use crate::problem::{Advice, Condition, ConditionStatus, Problem};
 
 /// The problem metrics.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ impl Gauges {
         }
         let counter = &self.metrics.problem_counter;
         counter.with_label_values(&[&*problem.reason]).inc_by(0.0);
+        self.advise(problem, 0);
         if let Some(condition) = &problem.condition {
             let gauge = &self.metrics.problem_gauge;
             gauge
@@ -42,6 +43,16 @@ impl Gauges {
         if problem.metrics {
             let counter = &self.metrics.problem_counter;
             counter.with_label_values(&[&*problem.reason]).inc();
+            self.advise(problem, 1);
+        }
+    }
+
+    /// Counts a problem of a rule that says how bad it is and what to do.
+    fn advise(&self, problem: &Problem, times: u64) {
+        if let Some(Advice { severity, action }) = problem.advice {
+            let labels = [&*problem.reason, severity.as_str(), action.as_str()];
+            let counter = &self.metrics.problem;
+            counter.with_label_values(&labels).inc_by(times);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node::clock;
 use crate::problem::{
-    Condition, Finding, Forever, OccurrenceId, Problem, Severity, Subject, Update, Watched,
+    Condition, Finding, Forever, OccurrenceId, Problem, Subject, Update, Watched,
 };
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
@@ -285,15 +285,15 @@ impl Hub {
         let (monitor, source) = (Arc::clone(&finding.monitor), Arc::clone(&finding.source));
         let problem = Arc::clone(&finding.problem);
         let occurrence = finding.occurrence.clone();
+        if finding.repeated && finding.problem.condition.is_none() {
+            self.gauges.count(&problem);
+            return;
+        }
         let outcome = self.ledger.apply(finding);
         if outcome.refused {
             self.metrics.claims_refused.inc();
         }
-        if outcome
-            .event
-            .as_ref()
-            .is_some_and(|event| event.severity == Severity::Warn)
-        {
+        if outcome.counts {
             self.gauges.count(&problem);
         }
         if problem.metrics {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::node;
 use crate::problem::ConditionStatus::{self, False, True, Unknown};
-use crate::problem::{Healthy, Observer, Witness};
+use crate::problem::{Action, Advice, Healthy, Observer, Severity, Witness};
 
 /// Records the updates that it gets.
 #[derive(Clone, Default)]
@@ -78,6 +78,7 @@ fn problem(reason: &str, condition: Option<&str>) -> Arc<Problem> {
         message_is_news: false,
         metrics: true,
         inert: false,
+        advice: None,
     })
 }
 
@@ -91,6 +92,8 @@ fn finding(file: &str, claimant: &str, r#type: &str, present: ConditionStatus) -
         message: "found".to_owned(),
         claimant: claimant.to_owned(),
         subject: None,
+        object: None,
+        repeated: false,
         witness: Witness::Other,
         pod: None,
         occurrence: None,
@@ -292,4 +295,31 @@ fn a_source_is_told_with_what_its_observers_see() {
         source SickOK: Node condition Sick is now: Unknown, reason: SickOK, message: "found"
         Sick is Unknown, SickOK
     "#]]);
+}
+
+#[test]
+fn what_a_rule_advises_is_counted_and_a_repeat_makes_no_event() {
+    let mut bench = Bench::new(&[]);
+    let problem = Problem {
+        advice: Some(Advice {
+            severity: Severity::Fatal,
+            action: Action::Replace,
+        }),
+        ..(*problem("DiskFailed", None)).clone()
+    };
+    let first = Finding {
+        problem: Arc::new(problem),
+        ..finding("kernel.json", "", "Sick", True)
+    };
+    let again = Finding {
+        repeated: true,
+        ..first.clone()
+    };
+    bench.find(1, first);
+    bench.find(2, again);
+    let labels = ["DiskFailed", "fatal", "replace"];
+    assert_eq!(bench.metrics.problem.with_label_values(&labels).get(), 2);
+    bench.check(&expect![[r"
+        source DiskFailed: found
+    "]]);
 }

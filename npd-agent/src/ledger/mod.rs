@@ -19,7 +19,8 @@ use self::observers::{FirstLook, ObserverName};
 pub use self::saved::SavedClaim;
 use crate::go::quote::quote;
 use crate::problem::{
-    Condition, ConditionStatus, Event, Finding, Healthy, Severity, Subject, Update, bounded,
+    Advice, Condition, ConditionStatus, Event, FaultyObject, Finding, Healthy, Severity, Subject,
+    Update, bounded,
 };
 
 /// How many claims a condition may have. Further claims (for example, of more hung tasks) are refused and
@@ -54,8 +55,20 @@ struct Claim {
     reason: Arc<str>,
     message: String,
     since: Timestamp,
+    advice: Option<Advice>,
+    object: Option<FaultyObject>,
     /// Whether an earlier agent made it.
     restored: bool,
+}
+
+/// What has become of a claim.
+enum ClaimChange {
+    /// It is there for the first time, or is withdrawn.
+    News,
+    /// It was there already.
+    Known,
+    /// There are too many.
+    Refused,
 }
 
 /// The effect of a finding.
@@ -65,6 +78,8 @@ pub struct Outcome {
     pub event: Option<Event>,
     /// The condition, if it has changed.
     pub condition: Option<Condition>,
+    /// Whether the event is about a problem that has begun, so that metrics count it.
+    pub counts: bool,
     /// Whether the claim was refused because its condition has too many.
     pub refused: bool,
 }
@@ -93,8 +108,10 @@ impl Ledger {
     /// as NPD does.
     pub fn apply(&mut self, finding: Finding) -> Outcome {
         let Some(r#type) = &finding.problem.condition else {
+            let event = temporary_event(finding);
             return Outcome {
-                event: temporary_event(finding),
+                counts: event.is_some(),
+                event,
                 ..Outcome::default()
             };
         };
@@ -106,7 +123,10 @@ impl Ledger {
         let timestamp = finding.timestamp;
         let pod = finding.pod.clone();
         let withdrawn = finding.present != ConditionStatus::True;
-        if !entry.claim(finding) {
+        // One thing's fault must not hide the next one's: that it has begun is told, too.
+        let another = finding.object.is_some().then(|| finding.clone());
+        let claimed = entry.claim(finding);
+        if matches!(claimed, ClaimChange::Refused) {
             return Outcome {
                 refused: true,
                 ..Outcome::default()
@@ -115,6 +135,9 @@ impl Ledger {
         let mut outcome = entry.update(timestamp, message_is_news, withdrawn);
         if let Some(event) = &mut outcome.event {
             event.pod = pod;
+        } else if let (ClaimChange::News, false, Some(another)) = (claimed, withdrawn, another) {
+            outcome.event = temporary_event(another);
+            outcome.counts = true;
         }
         outcome
     }
@@ -149,8 +172,8 @@ impl Ledger {
 }
 
 impl ConditionEntry {
-    /// Adds or withdraws a claim. Returns false if there are too many.
-    fn claim(&mut self, finding: Finding) -> bool {
+    /// Adds or withdraws a claim.
+    fn claim(&mut self, finding: Finding) -> ClaimChange {
         let Finding {
             monitor,
             claimant,
@@ -159,6 +182,7 @@ impl ConditionEntry {
             message,
             timestamp,
             problem,
+            object,
             ..
         } = finding;
         let known = self.claims.iter().position(|claim| {
@@ -171,15 +195,15 @@ impl ConditionEntry {
                 && (claim.message == message || !problem.message_is_news);
             if same {
                 claim.restored = false;
-                return true;
+                return ClaimChange::Known;
             }
             self.claims.remove(index);
         }
         if present == ConditionStatus::False {
-            return true;
+            return ClaimChange::News;
         }
         if self.claims.len() >= MAX_CLAIMS {
-            return false;
+            return ClaimChange::Refused;
         }
         let reason = match present {
             ConditionStatus::True => Arc::clone(&problem.reason),
@@ -193,9 +217,11 @@ impl ConditionEntry {
             reason,
             message: bounded(message),
             since: timestamp,
+            advice: problem.advice,
+            object,
             restored: false,
         });
-        true
+        ClaimChange::News
     }
 
     /// Derives the shown condition from the claims, and returns what has changed.
@@ -210,6 +236,8 @@ impl ConditionEntry {
                 .find(|claim| claim.status == status)
         };
         let claim = newest(ConditionStatus::True).or_else(|| newest(ConditionStatus::Unknown));
+        let advice = claim.and_then(|claim| claim.advice);
+        let object = claim.and_then(|claim| claim.object.clone());
         let next = match claim {
             Some(claim) => Condition {
                 r#type: Arc::clone(&self.shown.r#type),
@@ -237,19 +265,24 @@ impl ConditionEntry {
             return Outcome::default();
         }
         *shown = next;
+        let begins = shown.status == ConditionStatus::True && !withdrawn;
         let event = Event {
-            severity: match shown.status {
-                ConditionStatus::True if !withdrawn => Severity::Warn,
+            severity: match advice {
+                Some(advice) if begins => advice.severity,
+                None if begins => Severity::Warning,
                 _ => Severity::Info,
             },
             timestamp: shown.transition,
             reason: Arc::clone(&shown.reason),
             message: shown.announcement(),
+            action: advice.filter(|_| begins).map(|advice| advice.action),
+            object,
             pod: None,
         };
         Outcome {
             event: Some(event),
             condition: Some(shown.clone()),
+            counts: begins,
             refused: false,
         }
     }
@@ -301,10 +334,12 @@ impl Outcome {
 
 fn temporary_event(finding: Finding) -> Option<Event> {
     (finding.present != ConditionStatus::False).then(|| Event {
-        severity: Severity::Warn,
+        severity: finding.problem.severity(),
         timestamp: finding.timestamp,
         reason: Arc::clone(&finding.problem.reason),
         message: bounded(finding.message),
+        action: finding.problem.advice.map(|advice| advice.action),
+        object: finding.object,
         pod: finding.pod,
     })
 }

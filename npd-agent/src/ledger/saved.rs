@@ -45,6 +45,8 @@ impl Ledger {
             reason: claim.reason,
             message: claim.message,
             since: claim.since,
+            advice: None,
+            object: None,
             restored: true,
         });
         entry.published = true;

@@ -134,10 +134,12 @@ async fn pages_show_what_is_known_as_go_would_print_it() {
             message: "<a> & b".to_owned(),
         });
         let event = Event {
-            severity: Severity::Warn,
+            severity: Severity::Warning,
             timestamp: Timestamp::UNIX_EPOCH,
             reason: Arc::from("Happened"),
             message: "it is <so>".to_owned(),
+            action: None,
+            object: None,
             pod: None,
         };
         shown.push_event(&Arc::from("kernel"), &event);

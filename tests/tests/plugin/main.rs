@@ -140,7 +140,7 @@ fn the_example_follows_the_file() -> anyhow::Result<()> {
         "with the file: {condition}"
     );
     ensure!(
-        condition["event"]["severity"] == "warn",
+        condition["event"]["severity"] == "warning",
         "with the file: {condition}"
     );
     agent.report(|report| {

@@ -98,6 +98,8 @@ impl FakeMonitor {
                 rule(index).to_string()
             },
             subject: None,
+            object: None,
+            repeated: false,
             witness: Witness::Other,
             pod: None,
             occurrence: None,
@@ -117,6 +119,7 @@ impl FakeFile {
             message_is_news: false,
             metrics: true,
             inert: false,
+            advice: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Writes core/v1 Events in the form that the API server requires.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::api::{Call, Permission, path_segment};
 use super::node::FIELD_MANAGER;
+use crate::problem::{Action, FaultyObject, Severity};
 
 /// What an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,8 +39,12 @@ pub(super) struct KubernetesEvent {
     pub source: Arc<str>,
     /// One word.
     pub reason: Arc<str>,
-    /// Whether its type is `Warning`.
-    pub warning: bool,
+    /// Its type is `Normal` if this is [`Severity::Info`], and `Warning` otherwise.
+    pub severity: Severity,
+    /// What to do, if the rule says so.
+    pub action: Option<Action>,
+    /// What is at fault, if the rule can tell.
+    pub about: Option<FaultyObject>,
     /// What happened, the last time.
     pub message: String,
     /// When it first happened.
@@ -59,6 +65,9 @@ pub(super) struct EventWriter {
     /// `--event-namespace`, which may be empty.
     pub namespace: String,
 }
+
+/// What the keys of our annotations begin with.
+const ANNOTATIONS: &str = "npd-agent/";
 
 /// The longest name of an object.
 const LONGEST_NAME: usize = 253;
@@ -86,6 +95,31 @@ impl InvolvedObject {
         name.truncate(LONGEST_NAME - suffix.len());
         name.truncate(name.trim_end_matches(['.', '-']).len());
         name + &suffix
+    }
+}
+
+impl KubernetesEvent {
+    fn type_name(&self) -> &'static str {
+        match self.severity {
+            Severity::Info => "Normal",
+            _ => "Warning",
+        }
+    }
+
+    /// What the rule says for programs: Events have no fields for it. `None` if the rule says nothing.
+    fn annotations(&self) -> Option<BTreeMap<String, String>> {
+        let mut annotations = BTreeMap::new();
+        let mut add = |key: &str, value: String| {
+            annotations.insert(format!("{ANNOTATIONS}{key}"), value);
+        };
+        if let Some(action) = self.action {
+            add("severity", self.severity.as_str().to_owned());
+            add("action", action.as_str().to_owned());
+        }
+        if let Some(about) = &self.about {
+            add("object", about.to_string());
+        }
+        (!annotations.is_empty()).then_some(annotations)
     }
 }
 
@@ -121,12 +155,13 @@ impl EventWriter {
             metadata: ObjectMeta {
                 name: Some(event.name.clone()),
                 namespace: Some(namespace.to_owned()),
+                annotations: event.annotations(),
                 ..Default::default()
             },
             involved_object: involved,
             reason: Some(event.reason.to_string()),
             message: Some(event.message.clone()),
-            type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
+            type_: Some(event.type_name().to_owned()),
             source: Some(core::EventSource {
                 component: Some(event.source.to_string()),
                 host: Some(self.node.to_string()),

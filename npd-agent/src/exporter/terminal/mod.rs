@@ -216,8 +216,10 @@ fn text(status: &Update, zone: &TimeZone) -> String {
     };
     if let Some(event) = &status.event {
         let level = match event.severity {
-            Severity::Warn => "WARN",
             Severity::Info => "INFO",
+            Severity::Warning => "WARN",
+            Severity::Error => "ERROR",
+            Severity::Fatal => "FATAL",
         };
         let pod = event.pod.as_ref().map(|pod| match &pod.name {
             Some(name) => format!(" pod={}/{}", name.namespace, name.name),

@@ -6,6 +6,8 @@ use super::{RegexError, RegexErrorKind};
 pub(super) struct Opening {
     /// Its text for the `regex` crate, without the name.
     pub(super) text: String,
+    /// Its name, if it has one.
+    pub(super) name: Option<String>,
     /// False if it only sets flags for the rest of the group around it.
     pub(super) is_group: bool,
 }
@@ -27,6 +29,7 @@ impl Opening {
     fn capture() -> Self {
         Self {
             text: "(".to_owned(),
+            name: None,
             is_group: true,
         }
     }
@@ -42,7 +45,11 @@ fn split_name<'p>(token: &'p str, name: &'p str) -> Result<(Opening, &'p str), R
             &token[..token.len() - rest.len()],
         ));
     }
-    Ok((Opening::capture(), rest))
+    let opening = Opening {
+        name: Some(name.to_owned()),
+        ..Opening::capture()
+    };
+    Ok((opening, rest))
 }
 
 fn split_flags(token: &str) -> Result<(Opening, &str), RegexError> {
@@ -67,6 +74,7 @@ fn split_flags(token: &str) -> Result<(Opening, &str), RegexError> {
                 return Ok((
                     Opening {
                         text,
+                        name: None,
                         is_group: c == ':',
                     },
                     chars.as_str(),

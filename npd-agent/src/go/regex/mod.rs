@@ -16,7 +16,8 @@
 //!
 //! Other differences:
 //!
-//! * The names of groups are dropped: NPD counts groups, and in Go two may have the same name.
+//! * The names of groups are dropped, except by [`compile_record`]: NPD counts groups, and in Go two may
+//!   have the same name.
 //! * Other spellings of a script (`\p{Grek}`, `\p{Old_Italic}`) are accepted; Go rejects them.
 //! * A repetition after flags (`a(?i)*`) or after nothing (`a\Q\E*`) is rejected; Go accepts it.
 //! * A pattern that compiles to more than 10 MB or nests deeper than 250 levels is rejected: these are
@@ -32,7 +33,7 @@ mod tests;
 mod translate;
 
 pub use error::{RegexError, RegexErrorKind};
-pub use translate::translate;
+pub use translate::{translate, translate_with_names};
 
 /// Compiles a pattern as Go's `regexp.Compile` does.
 pub fn compile(pattern: &str) -> Result<regex::Regex, RegexError> {
@@ -49,4 +50,15 @@ pub fn compile(pattern: &str) -> Result<regex::Regex, RegexError> {
 /// anchor. The translated text ([`regex::Regex::as_str`]) can go into a [`regex::RegexSet`].
 pub fn compile_anchored(pattern: &str) -> Result<regex::Regex, RegexError> {
     compile(&format!(r"{pattern}\z"))
+}
+
+/// Compiles a pattern that must match from the start of a text, but not to its end. Its groups keep
+/// their names.
+///
+/// # Errors
+///
+/// If Go rejects the pattern, or two groups have the same name.
+pub fn compile_record(pattern: &str) -> Result<regex::Regex, String> {
+    let pattern = translate_with_names(pattern).map_err(|error| error.to_string())?;
+    regex::Regex::new(&format!(r"\A(?:{pattern})")).map_err(|error| error.to_string())
 }

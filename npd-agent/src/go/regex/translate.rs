@@ -11,8 +11,18 @@ const MAX_COPIES: usize = 1000;
 
 /// Rewrites a pattern from Go's syntax into that of the `regex` crate.
 pub fn translate(pattern: &str) -> Result<String, RegexError> {
+    run(pattern, false)
+}
+
+/// The same, and keeps the names of groups.
+pub fn translate_with_names(pattern: &str) -> Result<String, RegexError> {
+    run(pattern, true)
+}
+
+fn run(pattern: &str, names: bool) -> Result<String, RegexError> {
     let translator = RegexTranslator {
         pattern,
+        names,
         rest: pattern,
         out: String::with_capacity(pattern.len() + 16),
         outer: Vec::new(),
@@ -23,6 +33,8 @@ pub fn translate(pattern: &str) -> Result<String, RegexError> {
 
 struct RegexTranslator<'p> {
     pattern: &'p str,
+    /// Whether groups keep their names.
+    names: bool,
     /// The rest of the pattern.
     rest: &'p str,
     out: String,
@@ -120,6 +132,11 @@ impl<'p> RegexTranslator<'p> {
         let (opening, rest) = Opening::split(token)?;
         self.rest = rest;
         self.out.push_str(&opening.text);
+        if let Some(name) = opening.name.filter(|_| self.names) {
+            self.out.push_str("?P<");
+            self.out.push_str(&name);
+            self.out.push('>');
+        }
         if opening.is_group {
             self.outer
                 .push(std::mem::replace(&mut self.group, OpenGroup::EMPTY));

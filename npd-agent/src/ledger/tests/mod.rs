@@ -24,12 +24,15 @@ fn finding(at: i64, claimant: &str, reason: &str, present: ConditionStatus, text
             message_is_news: false,
             metrics: true,
             inert: false,
+            advice: None,
         }),
         present,
         timestamp: second(at),
         message: text.to_owned(),
         claimant: claimant.to_owned(),
         subject: None,
+        object: None,
+        repeated: false,
         witness: Witness::Other,
         pod: None,
         occurrence: None,
@@ -122,7 +125,7 @@ fn a_rule_that_matches_again_is_no_news() {
             finding(2, "", "DockerHung", True, "task docker:8 blocked"),
         ],
         &expect![[r#"
-            1 Warn DockerHung: Node condition Sick is now: True, reason: DockerHung, message: "task docker:7 blocked"
+            1 Warning DockerHung: Node condition Sick is now: True, reason: DockerHung, message: "task docker:7 blocked"
               True since 1 DockerHung: task docker:7 blocked
               no news
         "#]],
@@ -138,11 +141,11 @@ fn another_reason_of_the_same_log_replaces_the_first_as_in_npd() {
             finding(3, "", "A", True, "a again"),
         ],
         &expect![[r#"
-            1 Warn A: Node condition Sick is now: True, reason: A, message: "a"
+            1 Warning A: Node condition Sick is now: True, reason: A, message: "a"
               True since 1 A: a
-            2 Warn B: Node condition Sick is now: True, reason: B, message: "b"
+            2 Warning B: Node condition Sick is now: True, reason: B, message: "b"
               True since 2 B: b
-            3 Warn A: Node condition Sick is now: True, reason: A, message: "a again"
+            3 Warning A: Node condition Sick is now: True, reason: A, message: "a again"
               True since 3 A: a again
         "#]],
     );
@@ -161,7 +164,7 @@ fn a_plugin_recovers_with_the_default_reason_and_message() {
         ],
         &expect![[r#"
               no news
-            2 Warn Down: Node condition Sick is now: True, reason: Down, message: "it is down"
+            2 Warning Down: Node condition Sick is now: True, reason: Down, message: "it is down"
               True since 2 Down: it is down
             3 Info AllWell: Node condition Sick is now: Unknown, reason: AllWell, message: "timed out"
               Unknown since 3 AllWell: timed out
@@ -187,11 +190,11 @@ fn two_plugin_rules_on_one_condition_do_not_flap() {
             finding(5, "rule 0", "A", False, ""),
         ],
         &expect![[r#"
-            1 Warn A: Node condition Sick is now: True, reason: A, message: "a"
+            1 Warning A: Node condition Sick is now: True, reason: A, message: "a"
               True since 1 A: a
               no news
               no news
-            2 Warn B: Node condition Sick is now: True, reason: B, message: "b"
+            2 Warning B: Node condition Sick is now: True, reason: B, message: "b"
               True since 2 B: b
               no news
             3 Info A: Node condition Sick is now: True, reason: A, message: "a"
@@ -211,16 +214,16 @@ fn a_new_message_is_news_only_where_the_config_says_so() {
     check(
         [first.clone(), second.clone()].map(message_is_news),
         &expect![[r#"
-            1 Warn Down: Node condition Sick is now: True, reason: Down, message: "90 %"
+            1 Warning Down: Node condition Sick is now: True, reason: Down, message: "90 %"
               True since 1 Down: 90 %
-            2 Warn Down: Node condition Sick is now: True, reason: Down, message: "95 %"
+            2 Warning Down: Node condition Sick is now: True, reason: Down, message: "95 %"
               True since 2 Down: 95 %
         "#]],
     );
     check(
         [first, second],
         &expect![[r#"
-            1 Warn Down: Node condition Sick is now: True, reason: Down, message: "90 %"
+            1 Warning Down: Node condition Sick is now: True, reason: Down, message: "90 %"
               True since 1 Down: 90 %
               no news
         "#]],
@@ -241,7 +244,7 @@ fn a_condition_lasts_until_its_last_subject_is_well() {
         reported.extend(outcomes.iter().map(tell));
     }
     expect![[r#"
-        1 Warn TaskHung: Node condition Sick is now: True, reason: TaskHung, message: "kubelet:7"
+        1 Warning TaskHung: Node condition Sick is now: True, reason: TaskHung, message: "kubelet:7"
           True since 1 TaskHung: kubelet:7
           no news
         task 7 recovers:
@@ -270,11 +273,11 @@ fn temporary_problems_make_an_event_each_time() {
             temporary(Unknown, "timed out"),
             temporary(False, "ok"),
         ],
-        &expect![[r"
-            1 Warn OOMKilling: killed 50 %d
-            1 Warn OOMKilling: timed out
+        &expect![[r#"
+            1 Warning OOMKilling: killed 50 %d
+            1 Warning OOMKilling: timed out
               no news
-        "]],
+        "#]],
     );
 }
 
@@ -304,4 +307,25 @@ fn long_messages_are_cut_at_a_character() {
     let Outcome { condition, .. } = ledger().apply(finding(1, "", "A", True, &long));
     let message = condition.unwrap().message;
     assert!(message.len() <= crate::problem::MAX_MESSAGE && message.ends_with("ä… [cut]"));
+}
+
+#[test]
+fn one_objects_fault_does_not_hide_the_next_ones() {
+    let of = |device: &str, at: i64| Finding {
+        object: Some(FaultyObject {
+            kind: "device".to_owned(),
+            name: device.to_owned(),
+        }),
+        subject: Some(Subject::new("filesystem", device)),
+        ..finding(at, "rules[0]", "FilesystemIsReadOnly", True, device)
+    };
+    check(
+        [of("sda", 1), of("sdb", 2), of("sda", 3)],
+        &expect![[r#"
+        1 Warning FilesystemIsReadOnly: Node condition Sick is now: True, reason: FilesystemIsReadOnly, message: "sda"
+          True since 1 FilesystemIsReadOnly: sda
+        2 Warning FilesystemIsReadOnly: sdb
+          no news
+    "#]],
+    );
 }

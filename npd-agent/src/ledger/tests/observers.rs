@@ -98,7 +98,7 @@ fn a_problem_does_not_wait_for_the_others() {
             Looked("p.json", "b"),
         ],
         &expect![[r#"
-            2 Warn b: Node condition Sick is now: True, reason: b, message: "b"
+            2 Warning b: Node condition Sick is now: True, reason: b, message: "b"
             True since 2 b: b
         "#]],
     );
@@ -176,7 +176,7 @@ fn what_was_true_is_not_taken_back_before_all_have_looked() {
             Looked("p.json", "b"),
         ],
         &expect![[r#"
-            2 Warn a: Node condition Sick is now: True, reason: a, message: "a"
+            2 Warning a: Node condition Sick is now: True, reason: a, message: "a"
             True since 2 a: a
             6 Info AllWell: Node condition Sick is now: False, reason: AllWell, message: "node is well"
             False since 6 AllWell: node is well

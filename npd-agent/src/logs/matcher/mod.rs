@@ -1,5 +1,6 @@
 //! Finds the patterns that match when a new entry of a log arrives.
 
+mod entry_lines;
 mod inner_literal;
 mod prefilter;
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use self::entry_lines::EntryLines;
 use self::prefilter::Prefilter;
 use super::buffer::{LogBuffer, Matched};
 
@@ -24,6 +26,8 @@ use super::buffer::{LogBuffer, Matched};
 #[derive(Debug)]
 pub(crate) struct Matcher {
     patterns: Vec<Regex>,
+    /// What each pattern is tried on.
+    units: Vec<MatchUnit>,
     /// The patterns that may match more than the newest entry, in order.
     spanning: Vec<Spanning>,
     prefilter: Prefilter,
@@ -42,17 +46,44 @@ struct Spanning {
     armed: usize,
 }
 
+/// What a pattern is tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MatchUnit {
+    /// The last entries, up to the end of the newest, as in NPD. The pattern must come from
+    /// [`crate::go::regex::compile_anchored`].
+    Entries,
+    /// The newest entry, from its start. The pattern must come from
+    /// [`crate::go::regex::compile_record`].
+    Line,
+    /// The same, if the entry is a record of the kernel.
+    Record,
+}
+
+impl MatchUnit {
+    /// Whether it is one entry, and never an earlier one.
+    pub(crate) fn is_newest_entry(self) -> bool {
+        self != Self::Entries
+    }
+}
+
 impl Matcher {
-    /// A matcher for `patterns` on a buffer of `capacity` entries. The patterns must come from
-    /// [`crate::go::regex::compile_anchored`], which anchors them at their end.
-    pub(crate) fn new(patterns: Vec<Regex>, capacity: usize) -> Result<Self, BuildError> {
-        let spans = |pattern: &Regex| capacity > 1 && !sees_newest_entry_only(pattern);
-        let spanning = patterns.iter().enumerate();
-        let spanning = spanning.filter(|(_, pattern)| spans(pattern));
+    /// A matcher for `patterns` on a buffer of `capacity` entries.
+    pub(crate) fn new(
+        patterns: Vec<(Regex, MatchUnit)>,
+        capacity: usize,
+    ) -> Result<Self, BuildError> {
+        let (patterns, units): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
+        let spans = |pattern: &Regex, unit: MatchUnit| {
+            capacity > 1 && !unit.is_newest_entry() && !sees_newest_entry_only(pattern)
+        };
+        let spanning = patterns.iter().zip(&units).enumerate();
+        let spanning = spanning
+            .filter(|(_, (pattern, unit))| spans(pattern, **unit))
+            .map(|(pattern, _)| Spanning { pattern, armed: 0 })
+            .collect();
         Ok(Self {
-            spanning: spanning
-                .map(|(pattern, _)| Spanning { pattern, armed: 0 })
-                .collect(),
+            units,
+            spanning,
             prefilter: Prefilter::new(patterns.iter().map(Regex::as_str))?,
             patterns,
             buffer: LogBuffer::new(capacity),
@@ -104,7 +135,7 @@ impl Matcher {
     /// Adds an entry that an earlier agent has already pushed. Reports nothing.
     pub(crate) fn push_seen(&mut self, timestamp: Timestamp, text: &str) {
         if self.spans() {
-            self.find_candidates(text);
+            self.find_candidates(&EntryLines::of(text).joined);
             self.arm_spanning();
             self.buffer.push(timestamp, text);
             for spanning in &mut self.spanning {
@@ -118,13 +149,29 @@ impl Matcher {
         self.buffer.push(timestamp, text);
     }
 
-    /// Adds the newest entry. Returns the patterns that match now, in order.
-    pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) -> Vec<(usize, Matched)> {
+    /// Adds the newest entry. Returns the patterns that match now, in order: those for records only if
+    /// this entry is a `record` of the kernel.
+    ///
+    /// An entry that contains newlines is also tried as one line, and line by line.
+    pub(crate) fn push(
+        &mut self,
+        timestamp: Timestamp,
+        text: &str,
+        record: bool,
+    ) -> Vec<(usize, Matched)> {
         let mut found = Vec::new();
-        self.find_candidates(text);
+        let lines = EntryLines::of(text);
+        self.find_candidates(&lines.joined);
         self.arm_spanning();
         for &index in &self.candidates {
-            if self.patterns[index].is_match(text) {
+            let pattern = &self.patterns[index];
+            let text = match self.units[index] {
+                MatchUnit::Entries => lines.entry(pattern),
+                MatchUnit::Line => lines.record(pattern),
+                MatchUnit::Record if record => lines.record(pattern),
+                MatchUnit::Record => None,
+            };
+            if let Some(text) = text {
                 let text = text.to_owned();
                 found.push((index, Matched { timestamp, text }));
             }

@@ -83,6 +83,7 @@ impl RuleHead<'_> {
             message_is_news: false,
             metrics,
             inert: undeclared.is_some(),
+            advice: None,
         })
     }
 

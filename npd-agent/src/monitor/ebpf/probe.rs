@@ -260,6 +260,8 @@ impl ProbeContext {
                 message: sighting.message.clone(),
                 claimant: rule.claimant.clone(),
                 subject: Some(self.subject(&sighting.key)),
+                object: None,
+                repeated: false,
                 witness: Witness::Kernel,
                 pod: sighting.pod.clone(),
                 occurrence: None,

@@ -228,6 +228,7 @@ pub(super) fn rule(reason: &str, condition: Option<&str>, mount_points: &[&str])
             message_is_news: false,
             metrics: true,
             inert: false,
+            advice: None,
         }),
         comm: None,
         mount_points: mount_points.iter().map(PathBuf::from).collect(),

@@ -1,20 +1,28 @@
 //! What a match of a rule's pattern means, and what the rule remembers of earlier ones.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel_text;
 use crate::logs::buffer::Matched;
 use crate::node::clock::ClockReading;
-use crate::problem::{ConditionStatus, Problem, Subject, Witness};
+use crate::problem::{ConditionStatus, FaultyObject, Problem, Subject, Witness};
 
 /// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims
 /// on a condition either.
 const MAX_CLAIMED: usize = 1024;
+
+/// The group of a pattern that says how many events a line stands for.
+const COUNT: &str = "count";
+
+/// The longest name of an object, in bytes: text of the log ends in labels and annotations.
+const MAX_OBJECT: usize = 128;
 
 /// A rule without its pattern.
 #[derive(Debug)]
@@ -29,9 +37,22 @@ pub(super) struct LogRule {
     pub(super) threshold: Option<Threshold>,
     /// How long after the last match the condition is over.
     pub(super) clear_after: Option<Duration>,
+    /// The patterns of a rule for records, whose groups tell more.
+    pub(super) groups: RuleGroups,
+    /// What the text of a match must not contain.
+    pub(super) except: Option<Regex>,
+    /// For how long another match about the same object is only counted.
+    pub(super) repeat_after: Option<Duration>,
     /// Tells the rule from others of the file after a restart.
     pub(super) pattern: String,
     pub(super) memory: RuleMemory,
+}
+
+/// The patterns of a rule whose groups tell what a text is about.
+#[derive(Debug, Default)]
+pub(super) struct RuleGroups {
+    pub(super) pattern: Option<Regex>,
+    pub(super) clear_pattern: Option<Regex>,
 }
 
 /// So many matches within so long.
@@ -66,6 +87,7 @@ pub(super) struct RuleResult {
     pub(super) timestamp: Timestamp,
     pub(super) message: String,
     pub(super) subject: Option<Subject>,
+    pub(super) object: Option<FaultyObject>,
 }
 
 impl RuleMemory {
@@ -75,9 +97,10 @@ impl RuleMemory {
 }
 
 impl Threshold {
-    /// Adds a match; whether there are enough of them. Then they are counted anew.
-    fn reached(self, recent: &mut VecDeque<Duration>, now: Duration) -> bool {
-        recent.push_back(now);
+    /// Adds a match that stands for `times` events; whether there are enough of them. Then they are
+    /// counted anew.
+    fn reached(self, recent: &mut VecDeque<Duration>, now: Duration, times: usize) -> bool {
+        recent.extend(std::iter::repeat_n(now, times.min(self.count)));
         // The entries of two files may come in any order.
         recent.retain(|then| now.abs_diff(*then) <= self.window);
         let reached = recent.len() >= self.count;
@@ -105,11 +128,19 @@ impl LogRule {
             timestamp,
             text: mut message,
         } = matched;
-        let subject = about(&message, witness);
+        if self
+            .except
+            .as_ref()
+            .is_some_and(|except| except.is_match(&message))
+        {
+            return None;
+        }
+        let (object, times) = object(self.groups.pattern.as_ref(), &message);
+        let subject = about(&message, object.as_ref(), witness);
         // What has been claimed is claimed by any further match.
         let known = self.memory.claimed.0.contains_key(&subject);
         if let Some(threshold) = self.threshold
-            && !threshold.reached(&mut self.memory.recent, now)
+            && !threshold.reached(&mut self.memory.recent, now, times)
             && !known
         {
             return None;
@@ -126,6 +157,7 @@ impl LogRule {
             timestamp,
             message,
             subject,
+            object,
         })
     }
 
@@ -133,7 +165,8 @@ impl LogRule {
     /// none, for all.
     pub(super) fn cleared(&mut self, matched: &Matched, witness: Witness) -> Vec<RuleResult> {
         self.memory.recent.clear();
-        let subject = about(&matched.text, witness);
+        let (object, _) = object(self.groups.clear_pattern.as_ref(), &matched.text);
+        let subject = about(&matched.text, object.as_ref(), witness);
         let over =
             |claimed: &Option<Subject>, _: &Duration| subject.is_none() || *claimed == subject;
         self.end(over, matched.timestamp)
@@ -168,16 +201,44 @@ impl LogRule {
                 timestamp,
                 message: String::new(),
                 subject,
+                object: None,
             })
             .collect()
     }
 }
 
-fn about(text: &str, witness: Witness) -> Option<Subject> {
-    match witness {
+fn about(text: &str, object: Option<&FaultyObject>, witness: Witness) -> Option<Subject> {
+    let seen_by_probe = match witness {
         Witness::KernelText => kernel_text::subject(text),
         _ => None,
-    }
+    };
+    seen_by_probe.or_else(|| {
+        object.map(|FaultyObject { kind, name }| Subject {
+            probe: Cow::Owned(kind.clone()),
+            key: name.clone(),
+        })
+    })
+}
+
+/// What the groups of a pattern tell: the object, which is the first group with a name, and how many
+/// events the line stands for.
+fn object(pattern: Option<&Regex>, text: &str) -> (Option<FaultyObject>, usize) {
+    let Some((pattern, found)) =
+        pattern.and_then(|pattern| Some((pattern, pattern.captures(text)?)))
+    else {
+        return (None, 1);
+    };
+    let group = |name: &str| found.name(name).map(|group| group.as_str());
+    let names = pattern.capture_names().flatten();
+    let object = names
+        .filter(|name| *name != COUNT)
+        .find_map(|kind| Some((kind, group(kind)?)))
+        .map(|(kind, name)| FaultyObject {
+            kind: kind.to_owned(),
+            name: name[..name.floor_char_boundary(MAX_OBJECT)].to_owned(),
+        });
+    let times = group(COUNT).and_then(|count| count.parse().ok());
+    (object, times.unwrap_or(1))
 }
 
 impl From<Vec<(Option<Subject>, Duration)>> for Claimed {

@@ -166,6 +166,8 @@ impl<'a> Histories<'a> {
             message,
             claimant: history.name.to_string(),
             subject: None,
+            object: None,
+            repeated: false,
             witness: Witness::Other,
             pod: None,
             occurrence: None,

@@ -261,6 +261,8 @@ impl StatsMonitor {
                 message: change.message,
                 claimant: format!("{} {}", StatsRule::name(index), change.series),
                 subject: None,
+                object: None,
+                repeated: false,
                 witness: Witness::Other,
                 pod: None,
                 occurrence: None,

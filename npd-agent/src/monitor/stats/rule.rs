@@ -253,6 +253,7 @@ mod tests {
                 message_is_news: false,
                 metrics: true,
                 inert: false,
+                advice: None,
             }),
             metric: &METRIC,
             labels: Vec::new(),

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use self::flags::LogCounterOptions;
 use crate::go::regex::compile_anchored;
 use crate::journal::{EntryFilter, Journal, Term};
-use crate::logs::matcher::Matcher;
+use crate::logs::matcher::{MatchUnit, Matcher};
 use crate::logs::window::ReadWindow;
 use crate::node::{Roots, clock};
 use crate::program::{Tool, complain};
@@ -128,7 +128,8 @@ impl EntryCount {
         ] {
             let Some(pattern) = pattern else { continue };
             let compiled = compile_anchored(pattern);
-            patterns.push(compiled.with_context(|| format!("the pattern {pattern:?}"))?);
+            let compiled = compiled.with_context(|| format!("the pattern {pattern:?}"))?;
+            patterns.push((compiled, MatchUnit::Entries));
         }
         Ok(Self {
             matcher: Matcher::new(patterns, SPAN).context("combining the patterns")?,
@@ -137,7 +138,7 @@ impl EntryCount {
     }
 
     fn take(&mut self, time: Timestamp, text: &str) {
-        for (pattern, _) in self.matcher.push(time, text) {
+        for (pattern, _) in self.matcher.push(time, text, true) {
             self.matches += if pattern == 0 { 1 } else { -1 };
         }
     }

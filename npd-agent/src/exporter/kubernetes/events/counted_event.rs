@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::super::event::{InvolvedObject, KubernetesEvent};
-use crate::problem::{Event, bounded};
+use crate::problem::{Action, Event, FaultyObject, Severity, bounded};
 
 /// The first and the longest pause between two writes of one Event's count. It doubles each time.
 const FIRST_PACE: Duration = Duration::from_secs(1);
@@ -21,7 +21,8 @@ pub(super) struct EventGroup {
     pub(super) source: Arc<str>,
     pub(super) object: InvolvedObject,
     pub(super) reason: Arc<str>,
-    pub(super) warning: bool,
+    pub(super) severity: Severity,
+    pub(super) action: Option<Action>,
 }
 
 /// One Event and its count.
@@ -32,6 +33,8 @@ pub(super) struct CountedEvent {
     combined: bool,
     pub(super) name: String,
     pub(super) message: String,
+    /// That of the first of them.
+    about: Option<FaultyObject>,
     first: Timestamp,
     last: Timestamp,
     pub(super) count: u64,
@@ -62,6 +65,16 @@ pub(super) enum WriteStage {
 }
 
 impl EventGroup {
+    /// The group of `event`.
+    pub(super) fn of(source: &Arc<str>, object: InvolvedObject, event: &Event) -> Self {
+        Self {
+            source: Arc::clone(source),
+            object,
+            reason: Arc::clone(&event.reason),
+            severity: event.severity,
+            action: event.action,
+        }
+    }
     /// The memory of an Event of this kind, in bytes.
     pub(super) fn weight(&self, message: &str) -> usize {
         OVERHEAD + self.reason.len() + self.object.name().len() + message.len()
@@ -82,6 +95,7 @@ impl CountedEvent {
             combined,
             name,
             message: event.message.clone(),
+            about: event.object.clone(),
             first: event.timestamp,
             last: event.timestamp,
             count: 1,
@@ -146,7 +160,9 @@ impl CountedEvent {
             object: self.kind.object.clone(),
             source: Arc::clone(&self.kind.source),
             reason: Arc::clone(&self.kind.reason),
-            warning: self.kind.warning,
+            severity: self.kind.severity,
+            action: self.kind.action,
+            about: self.about.clone().filter(|_| !self.combined),
             message,
             first: self.first,
             last: self.last,

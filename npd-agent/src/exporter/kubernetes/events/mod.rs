@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use self::counted_event::{CountedEvent, EventGroup, WriteStage};
 use super::event::{InvolvedObject, KubernetesEvent};
-use crate::problem::{Event, Severity};
+use crate::problem::Event;
 
 /// How many different messages about one object with one reason become separate Events. Further messages
 /// share one Event. client-go combines from the tenth on.
@@ -62,7 +62,7 @@ struct EventSeries {
 #[derive(Debug, PartialEq)]
 pub(super) enum NextWrite {
     /// Create or patch this Event.
-    Write(Delivery),
+    Write(Box<Delivery>),
     /// Nothing before this time.
     At(Instant),
     /// Nothing.
@@ -119,12 +119,7 @@ impl Correlator {
         now: Instant,
         clock: Timestamp,
     ) -> bool {
-        let kind = Arc::new(EventGroup {
-            source: Arc::clone(source),
-            object,
-            reason: Arc::clone(&event.reason),
-            warning: event.severity == Severity::Warn,
-        });
+        let kind = Arc::new(EventGroup::of(source, object, event));
         let (known, combined) = self.find(&kind, &event.message, now);
         if let Some(id) = known {
             self.repeat(id, event, now);
@@ -231,11 +226,11 @@ impl Correlator {
             if let Some(entry) = self.events.get_mut(&id) {
                 entry.stage = WriteStage::InFlight;
                 self.in_flight += 1;
-                return NextWrite::Write(Delivery {
+                return NextWrite::Write(Box::new(Delivery {
                     create: !entry.created,
                     event: entry.to_kubernetes_event(),
                     id,
-                });
+                }));
             }
         }
     }

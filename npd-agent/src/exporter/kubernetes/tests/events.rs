@@ -8,7 +8,7 @@ use expect_test::expect;
 use super::lab::Lab;
 use super::samples::event;
 use super::{check, check_body};
-use crate::problem::{Pod, PodName};
+use crate::problem::{Action, FaultyObject, Pod, PodName, Severity};
 
 #[tokio::test(start_paused = true)]
 async fn an_event_names_the_node_in_full() {
@@ -162,5 +162,29 @@ async fn the_rate_is_what_the_flags_say() {
         1.000 POST /api/v1/namespaces/default/events 201
         2.000 POST /api/v1/namespaces/default/events 201
     "]],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_rule_advises_is_in_annotations() {
+    let mut lab = Lab::start(&[], |_| {});
+    let mut advised = event("IOError", "I/O error, dev sda");
+    advised.severity = Severity::Error;
+    advised.action = Some(Action::Replace);
+    advised.object = Some(FaultyObject {
+        kind: "device".to_owned(),
+        name: "sda".to_owned(),
+    });
+    lab.export(Some(advised), vec![]);
+    lab.seconds(1).await;
+    let body = &lab.server().bodies[1];
+    assert_eq!(body["type"], "Warning");
+    assert_eq!(
+        body["metadata"]["annotations"],
+        serde_json::json!({
+            "npd-agent/severity": "error",
+            "npd-agent/action": "replace",
+            "npd-agent/object": "device/sda",
+        })
     );
 }

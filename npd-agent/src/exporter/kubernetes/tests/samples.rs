@@ -8,10 +8,12 @@ use crate::problem::{Condition, ConditionStatus, Event, Severity};
 
 pub(super) fn event(reason: &str, message: &str) -> Event {
     Event {
-        severity: Severity::Warn,
+        severity: Severity::Warning,
         timestamp: Timestamp::from_second(1_750_000_000).unwrap(),
         reason: Arc::from(reason),
         message: message.to_owned(),
+        action: None,
+        object: None,
         pod: None,
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use self::rule::LogRuleConfig;
 use self::source::LogPlugin;
 pub(super) use self::source::Source;
-use super::rule_set::RuleSet;
+use super::rule_set::{RecordWriter, Repeats, RuleSet};
 use crate::go::duration::GoDuration;
 use crate::go::json::ConfigProblem;
 use crate::logs::matcher::Matcher;
@@ -126,9 +126,9 @@ pub(super) fn parse(
     for (index, written) in config.rules.into_iter().enumerate() {
         let checked = written.checked(&mut check, index, &conditions, config.metrics_reporting)?;
         rules.push(checked.rule);
-        patterns.push(checked.pattern);
+        patterns.push((checked.pattern, checked.unit));
         if let Some(pattern) = checked.clear_pattern {
-            clear_patterns.push(pattern);
+            clear_patterns.push((pattern, checked.unit));
             clears.push(index);
         }
     }
@@ -145,6 +145,11 @@ pub(super) fn parse(
             lookback: config.lookback.0,
             delay: config.delay.0,
         },
+        record_writer: match config.plugin {
+            LogPlugin::Kmsg | LogPlugin::Journald => RecordWriter::Kernel,
+            LogPlugin::Filelog => RecordWriter::Anyone,
+        },
+        repeats: Repeats::default(),
         skip_list: skip_list(&mut check, config.plugin, config.skip_list),
     };
     Ok((source, set))

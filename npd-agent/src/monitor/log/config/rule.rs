@@ -1,18 +1,24 @@
 //! A rule of a config file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::go::json::ConfigProblem;
-use crate::go::regex::{compile, compile_anchored};
+use crate::go::regex::{compile, compile_anchored, compile_record};
+use crate::logs::matcher::MatchUnit;
 use crate::monitor::FileCheck;
-use crate::monitor::config_file::{AtLeastOne, Lenient, Positive, RuleHead};
-use crate::monitor::log::rule::{LogRule, RuleMemory, Threshold};
-use crate::problem::Healthy;
+use crate::monitor::config_file::{AtLeastOne, Lenient, NotNegative, Positive, RuleHead};
+use crate::monitor::log::rule::{LogRule, RuleGroups, RuleMemory, Threshold};
+use crate::problem::{Action, Advice, Healthy, Problem, Severity};
 
-/// A rule as written. NPD does not know the last four keys.
+/// For how long another match of a rule for records about the same object is only counted, if the rule
+/// does not say.
+const REPEAT_AFTER: Duration = Duration::from_mins(10);
+
+/// A rule as written. NPD does not know the keys from `clearPattern` on.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LogRuleConfig {
@@ -28,6 +34,36 @@ pub(super) struct LogRuleConfig {
     clear_after: Lenient<Positive>,
     threshold: Lenient<AtLeastOne>,
     window: Lenient<Positive>,
+    #[serde(rename = "clearAtBoot")]
+    clear_at_boot: Lenient<bool>,
+    r#match: Lenient<MatchMode>,
+    except: Lenient<Except>,
+    #[serde(rename = "repeatAfter")]
+    repeat_after: Lenient<NotNegative>,
+    severity: Lenient<Severity>,
+    action: Lenient<Action>,
+}
+
+/// What a pattern is tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum MatchMode {
+    /// A record of the kernel, from its start.
+    #[serde(rename = "record")]
+    Record,
+    /// An entry, from its start, whoever wrote it.
+    #[serde(rename = "line")]
+    Line,
+}
+
+/// A Go regular expression that is looked for anywhere in the text of a match.
+#[derive(Clone)]
+struct Except(Regex);
+
+impl<'de> Deserialize<'de> for Except {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(deserializer)?;
+        compile(&written).map(Self).map_err(de::Error::custom)
+    }
 }
 
 /// A Go regular expression that has to match up to the end of the newest entry.
@@ -52,6 +88,8 @@ pub(super) struct CheckedLogRule {
     pub(super) rule: LogRule,
     /// What it looks for.
     pub(super) pattern: Regex,
+    /// What its patterns are tried on.
+    pub(super) unit: MatchUnit,
     /// What ends its condition.
     pub(super) clear_pattern: Option<Regex>,
 }
@@ -72,7 +110,10 @@ impl LogRuleConfig {
             condition: &self.condition,
             reason: &self.reason,
         };
-        let problem = head.problem(check, conditions, metrics)?;
+        let problem = Problem {
+            advice: advice(check, head, self.severity, self.action),
+            ..head.problem(check, conditions, metrics)?
+        };
         let pattern = match self.pattern {
             Some(pattern) if !pattern.written.is_empty() => pattern,
             _ => {
@@ -96,7 +137,36 @@ impl LogRuleConfig {
                 check.note(&head.path("clearAfter"), message);
             }
         }
-        let clears = clear_pattern.is_some() || clear_after.is_some();
+        let mode = self.r#match.take(check, &head.path("match"));
+        let (mut unit, mut groups) = (MatchUnit::Entries, RuleGroups::default());
+        let mut compiled = pattern.compiled;
+        if let Some(mode) = mode {
+            let record = for_record(check, &head.path("pattern"), &pattern.written);
+            let clear = clear_pattern.as_ref().map(|clear: &Pattern| {
+                for_record(check, &head.path("clearPattern"), &clear.written)
+            });
+            if let (Some(record), None | Some(Some(_))) = (record, &clear) {
+                unit = match mode {
+                    MatchMode::Record => MatchUnit::Record,
+                    MatchMode::Line => MatchUnit::Line,
+                };
+                compiled = record.clone();
+                groups.pattern = Some(record);
+                groups.clear_pattern = clear.flatten();
+            }
+        }
+        let except = self.except.take(check, &head.path("except"));
+        let repeat_after = self.repeat_after.take(check, &head.path("repeatAfter"));
+        let repeat_after = match (repeat_after, unit) {
+            (Some(NotNegative(pause)), _) => Some(pause).filter(|pause| !pause.is_zero()),
+            (None, _) => Some(REPEAT_AFTER).filter(|_| unit.is_newest_entry()),
+        };
+        let clear_compiled = match unit {
+            MatchUnit::Entries => clear_pattern.map(|pattern| pattern.compiled),
+            _ => groups.clear_pattern.clone(),
+        };
+        let at_boot = self.clear_at_boot.take(check, &head.path("clearAtBoot"));
+        let clears = clear_compiled.is_some() || clear_after.is_some() || at_boot == Some(true);
         Ok(CheckedLogRule {
             rule: LogRule {
                 problem: Arc::new(problem),
@@ -108,13 +178,43 @@ impl LogRuleConfig {
                 },
                 threshold,
                 clear_after: clear_after.map(|after| after.0),
+                groups,
+                except: except.map(|except| except.0),
+                repeat_after,
                 pattern: pattern.written,
                 memory: RuleMemory::default(),
             },
-            pattern: pattern.compiled,
-            clear_pattern: clear_pattern.map(|pattern| pattern.compiled),
+            pattern: compiled,
+            clear_pattern: clear_compiled,
+            unit,
         })
     }
+}
+
+/// The pattern of a rule for records. If it cannot be one, the rule is matched as in NPD.
+fn for_record(check: &mut FileCheck<'_>, path: &str, written: &str) -> Option<Regex> {
+    let compiled = compile_record(written);
+    compiled
+        .map_err(|why| {
+            let why = why.lines().last().unwrap_or_default();
+            check.note(path, format!("{why}; the rule is matched as in NPD"));
+        })
+        .ok()
+}
+
+/// How bad it is and what to do, if the rule says either.
+fn advice(
+    check: &mut FileCheck<'_>,
+    head: RuleHead<'_>,
+    severity: Lenient<Severity>,
+    action: Lenient<Action>,
+) -> Option<Advice> {
+    let severity = severity.take(check, &head.path("severity"));
+    let action = action.take(check, &head.path("action"));
+    (severity.is_some() || action.is_some()).then(|| Advice {
+        severity: severity.unwrap_or(Severity::Warning),
+        action: action.unwrap_or(Action::None),
+    })
 }
 
 /// How many matches it takes; `None` for each.

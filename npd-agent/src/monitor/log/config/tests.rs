@@ -125,6 +125,24 @@ fn what_a_rule_does_less_than_it_seems_to_is_noted() {
                 x.json:2:93: rules[0].clearAfter: must be more than 0; it counts as absent"#]],
         ),
         (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "match": "recrod",
+            "severity": "bad", "action": "explode", "except": "(", "repeatAfter": "1"}]}"#,
+            expect![[r#"
+                started
+                x.json:2:25: rules[0].severity: unknown variant `bad`, expected one of `info`, `warning`, `error`, `fatal`; it counts as absent
+                x.json:2:42: rules[0].action: unknown variant `explode`, expected one of `none`, `restart-workload`, `drain`, `reboot`, `reset-device`, `replace`, `inspect`; it counts as absent
+                x.json:1:77: rules[0].match: unknown variant `recrod`, expected `record` or `line`; it counts as absent
+                x.json:2:63: rules[0].except: error parsing regexp: missing closing ): `(`; it counts as absent
+                x.json:2:83: rules[0].repeatAfter: time: missing unit in duration "1"; it counts as absent"#]],
+        ),
+        (
+            r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "match": "record",
+            "pattern": "(?P<a>x)(?P<a>y)"}]}"#,
+            expect![[r#"
+                started
+                x.json:2:24: rules[0].pattern: error: duplicate capture group name; the rule is matched as in NPD"#]],
+        ),
+        (
             r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "x", "threshold": 3}]}"#,
             expect![[r#"
                 started
@@ -160,11 +178,11 @@ fn a_very_large_buffer_is_bounded() {
     );
     for (between, matches) in [(9_998, 1), (9_999, 0)] {
         let mut matcher = parse(&file(&json), &mut Vec::new()).unwrap().1.matcher;
-        matcher.push(jiff::Timestamp::UNIX_EPOCH, "first");
+        matcher.push(jiff::Timestamp::UNIX_EPOCH, "first", true);
         for _ in 0..between {
-            matcher.push(jiff::Timestamp::UNIX_EPOCH, "");
+            matcher.push(jiff::Timestamp::UNIX_EPOCH, "", true);
         }
-        let found = matcher.push(jiff::Timestamp::UNIX_EPOCH, "last");
+        let found = matcher.push(jiff::Timestamp::UNIX_EPOCH, "last", true);
         assert_eq!(found.len(), matches, "{between} entries in between");
     }
 }

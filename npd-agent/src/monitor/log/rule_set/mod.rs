@@ -1,11 +1,14 @@
 //! The rules of one config file, and what they have seen so far.
 
+mod repeats;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::repeats::Repeats;
 use super::rule::{LogRule, RuleMemory, RuleResult};
 use crate::logs::matcher::Matcher;
 use crate::logs::window::ReadWindow;
@@ -53,6 +56,19 @@ pub(super) struct RuleSet {
     pub(super) window: ReadWindow,
     /// Its `skipList`: entries that contain one of these are not seen at all.
     pub(super) skip_list: Vec<String>,
+    /// Who may have written what rules for records match.
+    pub(super) record_writer: RecordWriter,
+    /// What was reported a moment ago.
+    pub(super) repeats: Repeats,
+}
+
+/// Who may have written an entry that a rule for records matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RecordWriter {
+    /// Only the kernel.
+    Kernel,
+    /// Whoever writes to the log.
+    Anyone,
 }
 
 impl RuleSet {
@@ -91,7 +107,8 @@ impl RuleSet {
         witness: Witness,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (index, matched) in self.matcher.push(written.wall, text) {
+        let record = self.record_writer == RecordWriter::Anyone || witness == Witness::KernelText;
+        for (index, matched) in self.matcher.push(written.wall, text, record) {
             let (index, results) = if let Some(rule) = self.rules.get_mut(index) {
                 (
                     index,
@@ -101,11 +118,22 @@ impl RuleSet {
                 let index = self.clears[index - self.rules.len()];
                 (index, self.rules[index].cleared(&matched, witness))
             };
-            findings.extend(
-                results
-                    .into_iter()
-                    .map(|result| self.finding(index, result, witness)),
-            );
+            for result in results {
+                let mut finding = self.finding(index, result, witness);
+                if let Some(pause) = self.rules[index].repeat_after
+                    && finding.problem.condition.is_none()
+                {
+                    // One line is one fault, however many rules of a reason know it.
+                    if findings.iter().any(|known: &Finding| {
+                        known.problem.condition.is_none()
+                            && known.problem.reason == finding.problem.reason
+                    }) {
+                        continue;
+                    }
+                    finding.repeated = self.repeats.is_repeated(&finding, written.monotonic, pause);
+                }
+                findings.push(finding);
+            }
         }
         findings
     }
@@ -138,6 +166,8 @@ impl RuleSet {
             message: result.message,
             claimant: claimant.clone(),
             subject: result.subject,
+            object: result.object,
+            repeated: false,
             witness,
             pod: None,
             occurrence: None,

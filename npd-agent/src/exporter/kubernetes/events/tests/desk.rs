@@ -25,10 +25,12 @@ pub(super) fn clock(second: i64) -> Timestamp {
 
 fn event(reason: &str, message: &str, second: i64) -> Event {
     Event {
-        severity: Severity::Warn,
+        severity: Severity::Warning,
         timestamp: clock(second),
         reason: Arc::from(reason),
         message: message.to_owned(),
+        action: None,
+        object: None,
         pod: None,
     }
 }
@@ -72,7 +74,7 @@ impl Desk {
 
     pub(super) fn take(&mut self) -> Option<Delivery> {
         match self.correlator.next(self.now) {
-            NextWrite::Write(delivery) => Some(delivery),
+            NextWrite::Write(delivery) => Some(*delivery),
             _ => None,
         }
     }

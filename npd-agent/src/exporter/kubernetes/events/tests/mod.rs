@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use self::desk::{Desk, clock, node};
 use super::MEMORY;
 use crate::exporter::kubernetes::event::InvolvedObject;
+use crate::problem::Severity;
 
 #[test]
 fn the_first_goes_out_at_once_and_repeats_are_counted() {
@@ -15,7 +16,7 @@ fn the_first_goes_out_at_once_and_repeats_are_counted() {
     desk.deliver();
     assert_eq!(desk.server.len(), 1);
     let first = &desk.server[0];
-    assert_eq!((first.count, first.warning), (1, true));
+    assert_eq!((first.count, first.severity), (1, Severity::Warning));
     assert_eq!((first.first, first.last), (clock(0), clock(0)));
 
     for _ in 0..5 {

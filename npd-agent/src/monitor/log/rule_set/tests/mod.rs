@@ -1,3 +1,5 @@
+mod records;
+
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
