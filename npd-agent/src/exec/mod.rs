@@ -9,8 +9,9 @@
 //! the agent's first thread, and these are never programs that were started here.
 
 mod abandoned;
-mod bounds;
+mod cgroup;
 pub mod enter;
+mod limits;
 pub mod orphans;
 mod program;
 mod run;
@@ -19,7 +20,8 @@ mod spawn;
 mod tests;
 
 pub use abandoned::Abandoned;
-pub use bounds::{Bounds, PluginCgroup};
+pub use cgroup::{PluginCgroup, PluginCgroups, PluginRuleId};
+pub use limits::{LimitReached, ProgramLimits};
 pub use program::ExternalProgram;
 pub use run::{Finished, RunError, run};
 pub use spawn::Spawner;

@@ -1,6 +1,6 @@
 //! A program to run.
 
-use super::bounds::PluginCgroup;
+use super::PluginCgroup;
 
 /// What to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

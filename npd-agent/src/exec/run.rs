@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, copy, sink};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::ExternalProgram;
 use super::abandoned::Abandoned;
 use super::spawn::{ProcessGroup, Spawner};
+use super::{ExternalProgram, LimitReached};
 
 /// How long a killed program may take to end. It takes longer only if the kernel cannot kill it, or if a
 /// descendant that has left the group holds a pipe.
@@ -40,6 +40,8 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// The beginning of its standard error.
     pub stderr: Vec<u8>,
+    /// The limit that it has reached.
+    pub limit: Option<LimitReached>,
     /// What still exists of it and its descendants after that.
     pub rest: Option<Abandoned>,
 }
@@ -60,13 +62,18 @@ pub async fn run(
             timed_out: true,
             stdout: Vec::new(),
             stderr: Vec::new(),
+            limit: None,
             rest: Some(Abandoned::starting(started)),
         });
     };
     let answer = answer.unwrap_or_else(|_| Err(io::Error::other("its thread is gone")));
     let mut group = answer.map_err(RunError::NotStarted)?;
     let mut pipes = Pipes::of(&mut group, keep);
-    let Followed { timed_out, waited } = follow(&mut group, &mut pipes, deadline).await;
+    let Followed {
+        timed_out,
+        waited,
+        limit,
+    } = follow(&mut group, &mut pipes, deadline).await;
     let status = match waited {
         Some(waited) => waited.map(Some),
         // A descendant holds a pipe, or the program cannot be killed.
@@ -79,6 +86,7 @@ pub async fn run(
         timed_out,
         stdout: out.kept,
         stderr: err.kept,
+        limit,
         rest: if timed_out {
             Abandoned::of(group, out.end, err.end)
         } else {
@@ -90,11 +98,13 @@ pub async fn run(
 struct Followed {
     timed_out: bool,
     waited: Option<io::Result<ExitStatus>>,
+    limit: Option<LimitReached>,
 }
 
 /// Reads the pipes to their ends and then waits for the program; at the deadline kills it.
 async fn follow(group: &mut ProcessGroup, pipes: &mut Pipes, deadline: Instant) -> Followed {
     let kill = group.killer();
+    let limit_reached = group.limit_reached();
     let mut ending = pin!(async {
         tokio::join!(pipes.out.read(), pipes.err.read());
         group.wait().await
@@ -103,12 +113,16 @@ async fn follow(group: &mut ProcessGroup, pipes: &mut Pipes, deadline: Instant) 
         return Followed {
             timed_out: false,
             waited: Some(waited),
+            limit: limit_reached(),
         };
     }
     // `ending` has not ended, so the first process has not been waited for: see `ProcessGroup::kill`.
+    // To kill a cgroup, its limit of processes may be lowered: what it has reached is asked before.
+    let limit = limit_reached();
     kill();
     Followed {
         timed_out: true,
+        limit,
         waited: timeout(GRACE, ending).await.ok(),
     }
 }

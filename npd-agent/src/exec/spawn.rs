@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::{ExternalProgram, PluginCgroup, enter};
+use super::cgroup::LimitCounters;
+use super::{ExternalProgram, LimitReached, PluginCgroup, enter};
 
 /// The agent's own file, even if it was replaced or moved.
 pub(super) const OURSELVES: &str = "/proc/self/exe";
@@ -53,6 +54,8 @@ pub struct ProcessGroup {
     child: Child,
     id: Pid,
     cgroup: Option<PluginCgroup>,
+    /// What its cgroup had counted before it was started.
+    before: LimitCounters,
 }
 
 impl Spawner {
@@ -140,6 +143,7 @@ impl ProcessGroup {
             command.arg0(path);
             command
         };
+        let before = cgroup.as_ref().map(PluginCgroup::counters);
         let child = command
             .args(args)
             .envs(env.iter().map(|(name, value)| (name, value)))
@@ -154,6 +158,7 @@ impl ProcessGroup {
             child,
             id,
             cgroup: cgroup.clone(),
+            before: before.unwrap_or_default(),
         })
     }
 
@@ -175,6 +180,13 @@ impl ProcessGroup {
     /// The same, without waiting.
     pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
+    }
+
+    /// What finds the limit that the program has reached. The kernel answers from memory, without
+    /// waiting.
+    pub(super) fn limit_reached(&self) -> impl FnOnce() -> Option<LimitReached> + use<> {
+        let (before, cgroup) = (self.before, self.cgroup.clone());
+        move || cgroup?.reached(before)
     }
 
     /// Whether its first process has not been waited for.

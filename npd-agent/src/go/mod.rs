@@ -15,6 +15,7 @@
 //! | [`csv`] | `encoding/csv` | list flags |
 //! | [`boolean`] | `strconv.ParseBool` | boolean flags |
 //! | [`number`] | `strconv.ParseInt`, `strconv.ParseFloat` | flags with numbers |
+//! | [`quantity`] | `resource.Quantity` of `k8s.io/apimachinery` | limits of plugins |
 //! | [`pflag`] | `github.com/spf13/pflag` | the command line of each program |
 //!
 //! Tests compare each module with results of the Go standard library (`tests/fixtures/go/*.tsv`; the
@@ -27,6 +28,7 @@ pub mod json;
 pub mod layout;
 pub mod number;
 pub mod pflag;
+pub mod quantity;
 pub mod quote;
 pub mod regex;
 

@@ -7,6 +7,7 @@ use super::Wording;
 pub const WORDING: Wording = Wording {
     probe: "filesystem",
     key,
+    cgroup: None,
 };
 
 fn key(line: &str) -> Option<String> {

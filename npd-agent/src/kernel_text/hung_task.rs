@@ -9,6 +9,7 @@ use super::Wording;
 pub const WORDING: Wording = Wording {
     probe: "hung_task",
     key,
+    cgroup: None,
 };
 
 /// The name may hold anything, so the number is what follows its last colon.

@@ -29,6 +29,17 @@ pub fn subject(text: &str) -> Option<Subject> {
     })
 }
 
+/// Whose cgroup `text` names, and the path of that cgroup.
+pub fn cgroup(text: &str) -> Option<(Subject, &str)> {
+    text.lines().find_map(|line| {
+        let about = |wording: &Wording| {
+            let (key, path) = wording.cgroup?(line)?;
+            Some((Subject::new(wording.probe, key), path))
+        };
+        WORDINGS.iter().find_map(about)
+    })
+}
+
 /// Checks what each line of a table is about.
 #[cfg(test)]
 #[track_caller]

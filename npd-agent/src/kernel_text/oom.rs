@@ -6,13 +6,30 @@ use std::fmt;
 use super::Wording;
 
 /// A kill is known by the number of the thread that was chosen, in the initial pid namespace.
-pub const WORDING: Wording = Wording { probe: "oom", key };
+pub const WORDING: Wording = Wording {
+    probe: "oom",
+    key,
+    cgroup: Some(victim),
+};
 
 fn key(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("Killed process ")?;
     let (pid, _) = rest.split_once(" (")?;
     let pid: u32 = pid.parse().ok()?;
     Some(pid.to_string())
+}
+
+/// The line before that of the kill tells the memory cgroup of the thread that was chosen
+/// (`mem_cgroup_print_oom_context` in `mm/memcontrol.c`, since 5.0).
+fn victim(line: &str) -> Option<(String, &str)> {
+    let (_, rest) = line.split_once("oom-kill:constraint=")?;
+    // The thread's name is its own choice, and comes before its number.
+    let (rest, _uid) = rest.rsplit_once(",uid=")?;
+    let (rest, pid) = rest.rsplit_once(",pid=")?;
+    let (_, rest) = rest.split_once(",task_memcg=")?;
+    let (path, _name) = rest.split_once(",task=")?;
+    let pid: u32 = pid.parse().ok()?;
+    Some((pid.to_string(), path))
 }
 
 /// The kernel's line about a process that it has killed, and its figures. Sizes are in KiB.
@@ -76,6 +93,14 @@ mod tests {
             ("Killed process x (a)", None),
             ("Killed process 99999999999 (a)", None),
         ]);
+    }
+
+    #[test]
+    fn the_line_before_tells_the_victims_cgroup() {
+        let line = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b c,task=x,pid=1,pid=4242,uid=0";
+        assert_eq!(victim(line), Some(("4242".to_owned(), "/a/b c")));
+        assert_eq!(victim("oom-kill:constraint=CONSTRAINT_NONE"), None);
+        assert_eq!(victim("Out of memory: Killed process 7 (a)"), None);
     }
 
     #[test]

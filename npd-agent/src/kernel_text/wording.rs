@@ -1,5 +1,8 @@
 //! The texts of one kind of subject.
 
+/// Finds a subject's key and its cgroup in a line.
+type CgroupOf = fn(&str) -> Option<(String, &str)>;
+
 /// The texts of the kernel log about one kind of incident.
 #[derive(Clone, Copy, Debug)]
 pub struct Wording {
@@ -7,4 +10,7 @@ pub struct Wording {
     pub probe: &'static str,
     /// The key of the [`Subject`](crate::problem::Subject) that a line is about; `None` for a line about anything else.
     pub key: fn(&str) -> Option<String>,
+    /// The key of the subject whose cgroup a line names, and the path of that cgroup, if there are such
+    /// lines.
+    pub cgroup: Option<CgroupOf>,
 }

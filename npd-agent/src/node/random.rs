@@ -1,11 +1,16 @@
-//! Chance, to keep the nodes of a cluster out of step.
+//! Chance, to keep the nodes of a cluster out of step, and agents on one node apart.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-/// A random number from 0 up to, and without, 1. Nobody must be unable to guess it: the keys of a
-/// hash map are as random as this has to be, and need no crate.
+/// A random number. Nobody must be unable to guess it: the keys of a hash map are as random as this
+/// has to be, and need no crate.
+pub fn number() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A random number from 0 up to, and without, 1.
 pub fn fraction() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 11;
+    let bits = number() >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }
 

@@ -9,8 +9,9 @@ const PROBES: &str = "npd-agent/src/monitor/ebpf/probes.rs";
 /// The list of what the kernel's log words too. It is below the probes, so it cannot use their list.
 const WORDINGS: &str = "npd-agent/src/kernel_text/mod.rs";
 
-/// Where a word that is also a probe's name stands for something else: a collector.
-const OTHERS: &str = "npd-agent/src/monitor/stats/";
+/// Where a word that is also a probe's name stands for something else: a collector, a counter of a
+/// cgroup.
+const OTHERS: &[&str] = &["npd-agent/src/monitor/stats/", "npd-agent/src/exec/cgroup/"];
 
 #[test]
 fn a_probe_is_named_in_one_line() {
@@ -44,7 +45,8 @@ fn is_code(file: &File) -> bool {
     let folders = ["npd-agent/src/", "npd-ebpf/src/"];
     let is_source = folders.iter().any(|folder| file.path.starts_with(folder));
     let is_test = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
-    file.is_rust() && is_source && !is_test && !file.path.starts_with(OTHERS)
+    let is_other = OTHERS.iter().any(|folder| file.path.starts_with(folder));
+    file.is_rust() && is_source && !is_test && !is_other
 }
 
 /// Whether the file at `path` belongs to the probe.

@@ -4,6 +4,7 @@ use npd_ebpf::cgroup::CgroupRecord;
 use npd_ebpf::task::TaskRecord;
 
 use super::probe::text;
+use crate::exec::PluginRuleId;
 use crate::node::cgroup::pods;
 
 /// The path of a record's cgroup, from the root of its hierarchy; empty if it could not be read.
@@ -35,11 +36,17 @@ pub(super) fn place(path: &str) -> String {
     if path.is_empty() {
         return String::new();
     }
-    match pods(path).pop().and_then(|pod| pod.container) {
+    let mut place = format!(", cgroup {path}");
+    if let Some(id) = pods(path).pop().and_then(|pod| pod.container) {
         // As short as every tool prints it.
-        Some(id) => format!(", cgroup {path}, container {}", &id[..12]),
-        None => format!(", cgroup {path}"),
+        place.push_str(", container ");
+        place.push_str(&id[..12]);
     }
+    if let Some(plugin) = PluginRuleId::of_path(path) {
+        place.push_str(", ");
+        place.push_str(&plugin.to_string());
+    }
+    place
 }
 
 /// The task's name.
@@ -76,6 +83,16 @@ pub(super) mod tests {
         assert_eq!(cgroup_path(&cgroup("/b/c", true)), "/…/b/c");
         assert_eq!(cgroup_path(&cgroup("/", false)), "/");
         assert_eq!(cgroup_path(&CgroupRecord::new_zeroed()), "");
+    }
+
+    #[test]
+    fn our_own_plugins_are_named() {
+        let path = "/kubepods/pod1/npd-plugins-0a/gpu.json-rule-2-67108864";
+        assert_eq!(
+            place(path),
+            format!(", cgroup {path}, plugin rules[2] of gpu.json, whose memory_limit is 64Mi")
+        );
+        assert_eq!(place("/system.slice"), ", cgroup /system.slice");
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl<'a> Histories<'a> {
     /// Reports that a rule was due but not run, because too many of its runs still exist.
     pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
         let path = &self.config.rules[rule].path;
-        let answer = PluginResult::hung(path, self.rules[rule].abandoned, self.config.max_output);
+        let answer = PluginResult::hung(path, self.rules[rule].abandoned);
         // It is given up, so that this is all that will ever be known.
         self.tell(rule, answer, true).await
     }

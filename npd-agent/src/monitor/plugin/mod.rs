@@ -9,6 +9,7 @@
 
 mod config;
 mod histories;
+mod limits;
 mod result;
 mod schedule;
 mod threshold;
@@ -21,14 +22,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use self::config::{CheckedPluginConfig, PluginRule};
 use self::histories::{Histories, Ran};
 use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
-use crate::exec::{self, Abandoned, Bounds, RunError, Spawner};
+use crate::exec::{self, Abandoned, PluginCgroup, PluginCgroups, PluginRuleId, RunError, Spawner};
 use crate::go::json::ConfigProblem;
 use crate::node::random;
 use crate::problem::Forever;
@@ -50,21 +51,21 @@ const MAX_ABANDONED: usize = 3;
 struct PluginMonitor {
     config: CheckedPluginConfig,
     spawner: Spawner,
-    bounds: SharedBounds,
+    cgroups: SharedCgroups,
 }
 
 /// The cgroups of all files, made when the first file is watched. `None` if the agent may not make
 /// cgroups.
-type SharedBounds = Arc<OnceLock<Option<Bounds>>>;
+type SharedCgroups = Arc<OnceLock<Option<PluginCgroups>>>;
 
 fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
     let spawner = Spawner::default();
-    let bounds = SharedBounds::default();
+    let cgroups = SharedCgroups::default();
     let mut monitor = |file| -> anyhow::Result<Box<dyn Monitor>> {
         Ok(Box::new(PluginMonitor {
             config: config::load(file, problems)?,
             spawner: spawner.clone(),
-            bounds: Arc::clone(&bounds),
+            cgroups: Arc::clone(&cgroups),
         }))
     };
     files.iter().map(&mut monitor).collect()
@@ -80,34 +81,45 @@ impl Monitor for PluginMonitor {
     }
 
     fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
-        let bounds = self.bounds.get_or_init(claim_bounds).as_ref();
-        bound(&mut self.config, bounds);
+        let cgroups = self.cgroups.get_or_init(claim_cgroups).as_ref();
+        limit(&mut self.config, cgroups);
         Box::pin(watch(&self.config, &self.spawner, reporter))
     }
 }
 
-fn claim_bounds() -> Option<Bounds> {
+fn claim_cgroups() -> Option<PluginCgroups> {
     // /proc of the agent's own pid namespace, not the node's: this is about the agent itself.
-    let bounds = Bounds::claim(Path::new("/proc"));
-    if let Err(error) = &bounds {
+    let cgroups = PluginCgroups::claim(Path::new("/proc"));
+    if let Err(error) = &cgroups {
         info!(
             error = format!("{error:#}"),
             "Plugins run without limits of their own"
         );
     }
-    bounds.ok()
+    cgroups.ok()
 }
 
 /// Gives each rule's program a cgroup, if possible.
-fn bound(config: &mut CheckedPluginConfig, bounds: Option<&Bounds>) {
-    let Some(bounds) = bounds else { return };
+fn limit(config: &mut CheckedPluginConfig, cgroups: Option<&PluginCgroups>) {
+    let asked = config.limits;
+    let mut missing = Vec::new();
     for (index, rule) in config.rules.iter_mut().enumerate() {
-        // The name of a file may contain what the name of a folder may not.
-        let name = format!("{}-rule-{index}", config.name.replace('/', "-"));
-        match bounds.cgroup(&name) {
-            Ok(cgroup) => rule.program.cgroup = Some(cgroup),
-            Err(error) => debug!(path = rule.path, %error, "A plugin runs without limits"),
-        }
+        let name = PluginRuleId::new(&config.name, index, asked.memory);
+        let made = cgroups.map(|cgroups| PluginCgroup::make(cgroups, &name, asked));
+        rule.program.cgroup = match made {
+            Some(Ok(cgroup)) => Some(cgroup),
+            Some(Err(error)) => {
+                debug!(path = rule.path, %error, "A plugin runs without limits");
+                None
+            }
+            None => None,
+        };
+        let kept = rule.program.cgroup.as_ref().map(PluginCgroup::limits);
+        missing = limits::missing(asked, kept.unwrap_or_default());
+    }
+    // What nobody has asked for is no surprise.
+    if asked.memory.is_some() && !missing.is_empty() {
+        warn!(monitor = %config.name, ?missing, "The kernel does not keep limits of plugins here");
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("node", &["fd", "nix", "problem", "procfs", "std::fs", "threads", "tokio"]),
     ("logs", &["node"]),
     ("journal", &["node", "std::fs", "tracing"]),
-    ("exec", &["nix", "node", "problem", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tracing"]),
+    ("exec", &["go", "nix", "node", "problem", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tracing"]),
     ("systemd", &["nix", "node", "std::env", "tokio"]),
     // What the monitors and exporters write to, and what is saved.
     ("status_page", &["go", "problem", "tokio"]),
@@ -51,10 +51,10 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("checks", &["go", "hyper", "nix", "node", "program", "std::env", "std::net", "systemd", "tokio"]),
     ("monitor::config_file", &["go", "problem"]),
     ("monitor::kind", &["go", "monitor::config_file", "problem", "reporter"]),
-    ("monitor::log", &["fd", "go", "journal", "kernel_text", "logs", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "reporter", "std::fs", "threads", "tokio", "tracing"]),
+    ("monitor::log", &["exec", "fd", "go", "journal", "kernel_text", "logs", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "reporter", "std::fs", "threads", "tokio", "tracing"]),
     ("monitor::plugin", &["checks", "exec", "go", "monitor::config_file", "monitor::kind", "node", "problem", "reporter", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
     ("monitor::stats", &["go", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "procfs", "rendered", "reporter", "std::fs", "std::thread", "threads", "tokio", "tracing"]),
-    ("monitor::ebpf", &["aya", "fd", "go", "kernel_text", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "procfs", "reporter", "status_page", "std::fs", "std::thread", "threads", "tokio", "tracing"]),
+    ("monitor::ebpf", &["aya", "exec", "fd", "go", "kernel_text", "monitor::config_file", "monitor::kind", "nix", "node", "problem", "procfs", "reporter", "status_page", "std::fs", "std::thread", "threads", "tokio", "tracing"]),
     ("monitor", &["monitor::config_file", "monitor::ebpf", "monitor::kind", "monitor::log", "monitor::plugin", "monitor::stats", "problem"]),
     // The command line, which has a flag for each kind of monitor.
     ("logging", &["bounded_queue", "fd", "go", "metrics", "std::thread", "tracing"]),

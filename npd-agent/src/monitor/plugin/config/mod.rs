@@ -18,9 +18,10 @@ use crate::monitor::config_file::{
 use crate::monitor::{ConfigFile, Declaration, FileCheck};
 use crate::problem::{Healthy, Problem};
 
+use super::limits::{DEFAULT_PIDS, MemoryLimit};
 use super::threshold::Thresholds;
 use crate::checks;
-use crate::exec::ExternalProgram;
+use crate::exec::{ExternalProgram, ProgramLimits};
 
 /// A rule without `jitter` is moved by at most this part of its interval.
 const DEFAULT_JITTER: u32 = 10;
@@ -41,6 +42,8 @@ pub(super) struct CheckedPluginConfig {
     pub(super) max_output: usize,
     /// How many plugins may run at once.
     pub(super) concurrency: usize,
+    /// What each plugin may take.
+    pub(super) limits: ProgramLimits,
 }
 
 /// A rule that can be run.
@@ -98,6 +101,9 @@ struct PluginSettings {
     /// NPD publishes nothing before the first result if this is set. Here that is always so.
     #[serde(rename = "skip_initial_status")]
     _skip_initial_status: bool,
+    // What follows is ours; NPD ignores it.
+    memory_limit: Lenient<MemoryLimit>,
+    pids_limit: Lenient<AtLeastOne>,
 }
 
 impl Default for PluginSettings {
@@ -109,6 +115,8 @@ impl Default for PluginSettings {
             concurrency: 3,
             enable_message_change_based_condition_update: false,
             _skip_initial_status: false,
+            memory_limit: Lenient::default(),
+            pids_limit: Lenient::default(),
         }
     }
 }
@@ -189,6 +197,16 @@ pub(super) fn load(
         rules.push(written.checked(&mut check, index, &conditions, &config)?);
     }
     let settings = config.settings;
+    let memory = settings
+        .memory_limit
+        .take(&mut check, "pluginConfig.memory_limit");
+    let pids = settings
+        .pids_limit
+        .take(&mut check, "pluginConfig.pids_limit");
+    let limits = ProgramLimits {
+        memory: memory.map(|limit| limit.0),
+        pids: Some(pids.map_or(DEFAULT_PIDS, |limit| limit.0.into())),
+    };
     let observers = rules.iter().enumerate().map(|(index, rule)| {
         let condition = rule.problem.condition.clone();
         (rule_name(index), condition)
@@ -207,6 +225,7 @@ pub(super) fn load(
         rules,
         max_output: settings.max_output_length,
         concurrency: settings.concurrency,
+        limits,
     })
 }
 

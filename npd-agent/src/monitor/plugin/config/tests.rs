@@ -280,3 +280,44 @@ fn a_rule_without_a_declared_condition_is_run_for_nothing() {
         .collect();
     assert_eq!(inert, [false, true]);
 }
+
+#[test]
+fn limits_are_asked_for() {
+    let limits = |settings: &str| {
+        loaded(&format!(
+            r#"{{"plugin": "custom", "pluginConfig": {{{settings}}},
+                "rules": [{{"type": "temporary", "reason": "R", "path": "/bin/sh"}}]}}"#
+        ))
+        .limits
+    };
+    let limit = |memory, pids| ProgramLimits { memory, pids };
+    assert_eq!(limits(""), limit(None, Some(1024)));
+    assert_eq!(
+        limits(r#""memory_limit": "256Mi", "pids_limit": 4000"#),
+        limit(Some(256 << 20), Some(4000))
+    );
+    assert_eq!(
+        limits(r#""memory_limit": 1048576"#),
+        limit(Some(1 << 20), Some(1024))
+    );
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_counts_as_absent() {
+    let file = |settings: &str| {
+        format!(
+            r#"{{"plugin": "custom", "pluginConfig": {{{settings}}},
+  "rules": [{{"type": "temporary", "reason": "R", "path": "/bin/sh"}}]}}"#
+        )
+    };
+    noted(
+        [
+            file(r#""memory_limit": "much""#),
+            file(r#""pids_limit": 0"#),
+        ],
+        &expect![[r#"
+            plugin.json:1:55: pluginConfig.memory_limit: must be a number of bytes, or a quantity such as "256Mi"; it counts as absent
+            plugin.json:1:53: pluginConfig.pids_limit: must be at least 1; it counts as absent
+        "#]],
+    );
+}

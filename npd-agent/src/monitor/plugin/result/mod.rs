@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use super::limits::sentence;
 use crate::exec::enter::NOT_STARTED;
 use crate::exec::{Finished, RunError};
 use crate::go::quote::quote;
@@ -30,17 +31,16 @@ impl PluginResult {
     }
 
     /// The result of a plugin that was not started because earlier runs of it still exist.
-    pub(super) fn hung(path: &str, runs: usize, max_output: usize) -> Self {
-        let message = format!(
+    pub(super) fn hung(path: &str, runs: usize) -> Self {
+        Self::failed(&format!(
             "CheckHung: plugin {} was not started, {runs} earlier runs survive SIGKILL",
             quote(path)
-        );
-        Self::failed(cut(&message, max_output))
+        ))
     }
 }
 
-/// The result of the plugin at `path`. The message has at most `max_output` bytes, except for NPD's fixed
-/// texts.
+/// The result of the plugin at `path`. The message has at most `max_output` bytes of the plugin's output;
+/// fixed texts are never cut.
 pub(super) fn answer(
     outcome: &Result<Finished, RunError>,
     path: &str,
@@ -59,30 +59,35 @@ pub(super) fn answer(
         status,
         timed_out,
         stdout,
+        limit,
         ..
     } = over;
     if *timed_out && status.is_some_and(|status| status.success()) {
         // The plugin ended well, but left a process behind that holds its output open.
         return PluginResult::failed("Error in waiting for plugin. Please check the error log");
     }
-    let message = if *timed_out {
-        timeout(path, &state(*status), stdout)
-    } else {
-        text(stdout)
+    let present = match status.and_then(|status| status.code()) {
+        Some(0) => ConditionStatus::False,
+        Some(1) => ConditionStatus::True,
+        _ => ConditionStatus::Unknown,
     };
-    PluginResult {
-        present: match status.and_then(|status| status.code()) {
-            Some(0) => ConditionStatus::False,
-            Some(1) => ConditionStatus::True,
-            _ => ConditionStatus::Unknown,
-        },
-        message: cut(&message, max_output).to_owned(),
+    let output = text(stdout);
+    let output = cut(&output, max_output);
+    let mut message = if *timed_out {
+        let (path, state, output) = (quote(path), state(*status), quote(output));
+        format!("Timeout when running plugin {path}: state - {state}. output - {output}")
+    } else {
+        output.to_owned()
+    };
+    // A plugin that has found nothing has managed with what there was.
+    if let Some(limit) = limit.filter(|_| present != ConditionStatus::False) {
+        message = [message, sentence(limit)]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
     }
-}
-
-fn timeout(path: &str, state: &str, stdout: &[u8]) -> String {
-    let (path, output) = (quote(path), quote(&text(stdout)));
-    format!("Timeout when running plugin {path}: state - {state}. output - {output}")
+    PluginResult { present, message }
 }
 
 /// The output, without white space at both ends. If the limit cut a character in two, it is removed.

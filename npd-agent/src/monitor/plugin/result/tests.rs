@@ -1,6 +1,7 @@
 use std::io;
 
 use super::*;
+use crate::exec::LimitReached;
 
 type RunResult = Result<Finished, RunError>;
 
@@ -14,6 +15,7 @@ fn over(status: Option<ExitStatus>, timed_out: bool, stdout: &[u8]) -> Finished 
         timed_out,
         stdout: stdout.to_vec(),
         stderr: Vec::new(),
+        limit: None,
         rest: None,
     }
 }
@@ -66,8 +68,9 @@ fn a_killed_plugin_is_unknown_and_its_output_quoted() {
     let text =
         r#"Timeout when running plugin "./check.sh": state - signal: killed. output - "a\n\"b\"""#;
     check(ended(9, true, b"a\n\"b\"\n"), 200, (Unknown, text));
-    let text = r#"Timeout when running plugin "./check.sh""#;
-    check(ended(9, true, b""), 40, (Unknown, text));
+    // Only the output is cut.
+    let text = r#"Timeout when running plugin "./check.sh": state - signal: killed. output - "a""#;
+    check(ended(9, true, b"a\n\"b\"\n"), 1, (Unknown, text));
     let text = r#"Timeout when running plugin "./check.sh": state - signal: segmentation fault (core dumped). output - """#;
     check(ended(0x80 + 11, true, b""), 200, (Unknown, text));
 }
@@ -106,8 +109,29 @@ fn a_plugin_that_cannot_be_started_or_waited_for() {
 #[test]
 fn a_plugin_that_is_no_longer_started() {
     let text = r#"CheckHung: plugin "./check.sh" was not started, 3 earlier runs survive SIGKILL"#;
-    assert_eq!(
-        PluginResult::hung("./check.sh", 3, 80).message,
-        text[..text.len().min(80)]
-    );
+    assert_eq!(PluginResult::hung("./check.sh", 3).message, text);
+}
+
+#[test]
+fn a_plugin_that_reaches_a_limit_says_so() {
+    use LimitReached::{Memory, Pids};
+    let with = |over: Finished, limit| Finished {
+        limit: Some(limit),
+        ..over
+    };
+    let killed = || ended(9, false, b"");
+    let text =
+        "the plugin was out of memory: its limit is 64Mi, and pluginConfig.memory_limit raises it";
+    check(with(killed(), Memory(Some(64 << 20))), 3, (Unknown, text));
+    let text = "the plugin was out of memory: the pod or the node has no more, and the pod's memory limit may raise it";
+    check(with(killed(), Memory(None)), 3, (Unknown, text));
+    let text = "can; the plugin could not fork: its limit is 1024 processes, and pluginConfig.pids_limit raises it";
+    let cannot_fork = exit(2, b"cannot fork");
+    check(with(cannot_fork, Pids(Some(1024))), 3, (Unknown, text));
+    let text =
+        "bad; the plugin could not fork: the pod or the node has reached its limit of processes";
+    check(with(exit(1, b"bad"), Pids(None)), 80, (True, text));
+    check(with(exit(0, b"fine"), Pids(None)), 80, (False, "fine"));
+    let text = r#"Timeout when running plugin "./check.sh": state - signal: killed. output - ""; the plugin could not fork: its limit is 8 processes, and pluginConfig.pids_limit raises it"#;
+    check(with(ended(9, true, b""), Pids(Some(8))), 3, (Unknown, text));
 }

@@ -9,6 +9,7 @@
 mod device;
 #[cfg(any(test, fuzzing))]
 pub(in crate::monitor::log) mod fuzz;
+mod plugin_kills;
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use self::device::{Kmsg, KmsgDevice};
+use self::plugin_kills::PluginKills;
 use super::super::report::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::logs::kmsg::KmsgRecord;
@@ -57,6 +59,7 @@ pub(crate) struct KernelLog {
     next: Option<u64>,
     /// Whether records that an earlier agent has read must still go into the matchers' buffers.
     fills_buffers: bool,
+    plugin_kills: PluginKills,
     /// When the reading position was last reported.
     reported: Instant,
     buffer: Vec<u8>,
@@ -84,6 +87,7 @@ impl KernelLog {
             looked: false,
             next: None,
             fills_buffers: false,
+            plugin_kills: PluginKills::default(),
             reported: Instant::now(),
             buffer: vec![0; BUFFER],
         }
@@ -221,6 +225,7 @@ impl KernelLog {
             newest,
             next,
             fills_buffers,
+            plugin_kills,
             buffer,
             ..
         } = self;
@@ -264,9 +269,14 @@ impl KernelLog {
         } else {
             Witness::Other
         };
-        concerned
+        if record.is_from_kernel() {
+            plugin_kills.read(&record.text);
+        }
+        let mut findings: Vec<_> = concerned
             .flat_map(|set| set.take(written, &record.text, witness))
-            .collect()
+            .collect();
+        plugin_kills.explain(&mut findings);
+        findings
     }
 }
 

@@ -1,4 +1,5 @@
 mod first_look;
+mod plugin_kills;
 mod rules;
 mod shipped;
 
