@@ -29,6 +29,20 @@ fn metrics_are_listed_with_their_types() {
 }
 
 #[test]
+fn alerts_are_about_metrics_that_are_listed() {
+    let root = root().unwrap();
+    let listed = listed(&root.read_file(PAGE).unwrap());
+    let alerts = root.read_file("deploy/prometheus/alerts.yaml").unwrap();
+    let ours = Regex::new("(?:npd|problem)_[a-z_]+").unwrap();
+    let used = alerts.lines().filter(|line| line.contains("expr:"));
+    let used = used.flat_map(|line| ours.find_iter(line).map(|name| name.as_str().to_owned()));
+    assert_none(
+        "a metric in deploy/prometheus/alerts.yaml stands in docs/metrics.md",
+        used.filter(|used| !listed.iter().any(|(name, _)| name == used)),
+    );
+}
+
+#[test]
 fn metrics_are_defined_by_name_and_type() {
     let sources = sources().unwrap();
     let defined: BTreeSet<_> = defined(&sources)
