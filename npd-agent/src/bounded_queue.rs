@@ -1,13 +1,14 @@
-//! A queue between threads that must not wait and one thread that may.
+//! A queue from threads that must not wait to one thread that may wait.
 //!
-//! A channel of std's is bounded in items, and what is written to a pipe that nobody reads has to be
-//! bounded in bytes. Also, whoever stops has to know what was not written.
+//! The standard library's channels limit the number of items. Here the limit is in bytes, because the
+//! items are written to a pipe that perhaps nobody reads. Also, when the agent stops, it must know how
+//! many items were not written.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Takes items from many threads, and gives them to one.
+/// Many threads put items in, and one thread takes them out.
 #[derive(Debug)]
 pub struct BoundedQueue<T> {
     state: Mutex<QueueState<T>>,
@@ -18,16 +19,16 @@ pub struct BoundedQueue<T> {
 
 #[derive(Debug)]
 struct QueueState<T> {
-    /// Each with its bytes.
+    /// Each item with its size in bytes.
     items: VecDeque<(usize, T)>,
     bytes: usize,
-    /// How many items were taken that have bytes and are not done.
+    /// How many items with bytes were taken out and are not done.
     taken: usize,
     closed: bool,
 }
 
 impl<T> BoundedQueue<T> {
-    /// An empty queue in which so many bytes may wait.
+    /// An empty queue with this limit, in bytes.
     pub fn new(most: usize) -> Self {
         let state = QueueState {
             items: VecDeque::new(),
@@ -42,7 +43,8 @@ impl<T> BoundedQueue<T> {
         }
     }
 
-    /// Adds an item of so many bytes. Whether there was room: an item without bytes always has it.
+    /// Adds an item with this size in bytes. Returns false if the queue is full. An item with 0 bytes
+    /// always fits.
     pub fn push(&self, bytes: usize, item: T) -> bool {
         let mut state = self.lock();
         if state.closed || bytes > 0 && state.bytes + bytes > self.most {
@@ -55,7 +57,8 @@ impl<T> BoundedQueue<T> {
         true
     }
 
-    /// Waits for the next item; `None` if the queue is closed. All items taken before are done.
+    /// Waits for the next item; `None` if the queue is closed. The items that were taken before count
+    /// as done.
     pub fn pop(&self) -> Option<T> {
         let mut state = self.lock();
         state.taken = 0;
@@ -69,7 +72,7 @@ impl<T> BoundedQueue<T> {
         state.take()
     }
 
-    /// Takes the next item, too, if there is one and it is as wanted.
+    /// Also takes the next item, if there is one and the condition accepts it.
     pub fn pop_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut state = self.lock();
         let (_, next) = state.items.front()?;
@@ -98,7 +101,7 @@ impl<T> BoundedQueue<T> {
         }
     }
 
-    /// Lets no item in or out any more. Returns how many items with bytes are not done.
+    /// Closes the queue in both directions. Returns how many items with bytes are not done.
     pub fn close(&self) -> usize {
         let mut state = self.lock();
         state.closed = true;
@@ -109,7 +112,7 @@ impl<T> BoundedQueue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
-        // Nothing that holds it can panic in the middle of a change.
+        // No code that holds the lock can panic in the middle of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! File descriptors: those that the runtime waits on, and those that a thread writes to.
+//! File descriptors that the runtime waits for, and file descriptors that a thread writes to.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,13 +8,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Hands `fd`, which must not block, to the runtime, to wait until it can be read.
+/// Registers `fd`, which must not block, with the runtime, to wait until it can be read.
 pub fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     register(fd, Interest::READABLE)
 }
 
-/// Hands `fd` to the runtime, to wait for what poll(2) calls an exceptional condition (`POLLPRI`):
-/// files of procfs say so that they have changed.
+/// Registers `fd` with the runtime, to wait for an exceptional condition (`POLLPRI`, poll(2)). With it,
+/// files of procfs report that they have changed.
 pub fn exceptional(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     register(fd, Interest::PRIORITY)
 }
@@ -28,9 +28,9 @@ fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, interest)
 }
 
-/// Writes some of `bytes`, which are not none, to a descriptor that may be a pipe which nobody
-/// reads: waits as long as that takes, also if somebody has set `O_NONBLOCK` on what it shares with
-/// others. For threads that may wait.
+/// Writes some of `bytes`, which must not be empty. The descriptor may be a pipe that nobody reads, so
+/// this may wait for ever; use it only on a thread that may. It also waits if another process that
+/// shares the pipe has set `O_NONBLOCK`.
 pub fn write(fd: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match nix::unistd::write(fd, bytes) {

@@ -1,4 +1,4 @@
-//! The sockets of the HTTP servers, on the addresses that Go would take.
+//! Opens the sockets of the HTTP servers, on the same addresses as Go.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 /// How long looking up a host name may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How many connections may wait to be accepted, as Go and std have it.
+/// How many connections may wait to be accepted, as in Go and in the standard library.
 const BACKLOG: i32 = 128;
 
 /// Binds a server's socket; `None` if the port is 0 or negative, which turns the server off.
@@ -38,7 +38,7 @@ fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     if host.is_empty() {
         return Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     }
-    // Go puts brackets around what has a colon, and then takes them off.
+    // Go puts brackets around a host with a colon, and then removes them.
     let inner = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
@@ -49,9 +49,9 @@ fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     }
 }
 
-/// Looks a host name up. The lookup has a thread of its own: it can take as long as it likes.
+/// Looks up a host name, on a separate thread, because the lookup may take very long.
 fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    // The C library takes `127.1` and `0` for addresses; Go does not.
+    // The C library accepts `127.1` and `0` as addresses; Go does not.
     let last = host.rsplit('.').next().unwrap_or_default();
     let is_number = last.starts_with("0x") || last.bytes().all(|b| b.is_ascii_digit());
     ensure!(!is_number, "{host:?} is neither an address nor a host name");
@@ -61,7 +61,7 @@ fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
         .name("resolver".to_owned())
         .spawn(move || {
             let addresses = (&*name, port).to_socket_addrs();
-            // Nobody may wait for it any more.
+            // This fails if nobody waits for the answer any more.
             drop(sender.send(addresses.map(Iterator::collect::<Vec<_>>)));
         })
         .context("starting a thread to look up a host name")?;
@@ -70,13 +70,14 @@ fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
         bail!("{}: no answer within {PATIENCE:?}", looking());
     };
     let addresses = addresses.with_context(looking)?;
-    // Go takes one address, and rather an IPv4 one.
+    // Go uses one address, and prefers IPv4.
     let v4 = addresses.iter().find(|address| address.is_ipv4());
     let address = v4.or(addresses.first());
     address.copied().with_context(looking)
 }
 
-/// Listens on all interfaces: for IPv6 and IPv4 where there is IPv6, as Go does also for `0.0.0.0`.
+/// Listens on all interfaces, for IPv4 and, if the machine has it, for IPv6. Go does the same, also
+/// for `0.0.0.0`.
 fn bind_all(port: u16) -> io::Result<TcpListener> {
     let both = || {
         let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;

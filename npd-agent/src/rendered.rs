@@ -28,7 +28,7 @@ impl RenderedFamilies {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        // A panic while it was held spoilt one family at most: show the others.
+        // If a thread panicked while it held the lock, at most one family is wrong. Show the others.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

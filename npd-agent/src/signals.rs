@@ -1,15 +1,14 @@
-//! Signals that say nothing to the agent, and would end it.
+//! Signals that mean nothing to the agent, but would end it.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Lets the process live through every signal that ends a process and that somebody may send by
-/// mistake, or to have a log file opened anew. Needs a runtime around it.
+/// Handles the signals that would end the process, and that somebody may send by mistake or to have a
+/// log file reopened. Must be called in a runtime.
 ///
-/// They get a handler and are not ignored: programs that are started, plugins, would inherit that.
-/// SIGTERM and SIGINT are [the agent's](crate::agent); SIGQUIT ends it with a core dump, for whoever
-/// wants one.
+/// The signals get a handler. They are not ignored, because plugins would inherit that. The
+/// [agent](crate::agent) handles SIGTERM and SIGINT. SIGQUIT ends the process with a core dump.
 pub fn survive() -> io::Result<()> {
     let kinds = [
         SignalKind::hangup(),
@@ -21,7 +20,7 @@ pub fn survive() -> io::Result<()> {
         SignalKind::from_raw(nix::libc::SIGPROF),
     ];
     for kind in kinds {
-        // The handler stays when nobody listens any more.
+        // The handler stays installed when this stream is dropped.
         drop(signal(kind)?);
     }
     Ok(())

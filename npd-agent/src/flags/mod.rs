@@ -1,4 +1,4 @@
-//! The command line: NPD's flags, spelled, typed and defaulted as NPD's, and ours.
+//! The command line: NPD's flags, with NPD's names, types and defaults, and some new ones.
 
 mod table;
 
@@ -35,7 +35,7 @@ pub struct Flags {
     pub words: Words,
 }
 
-/// Every flag but those that name config files. The table says what each means.
+/// The values of all flags, except those that name config files. The table says what each flag means.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that NPD has")]
 #[expect(missing_docs, reason = "the table has a line about each")]
@@ -67,7 +67,7 @@ pub struct Options {
     lists: BTreeMap<String, Vec<String>>,
 }
 
-/// A value of a flag that is found to be wrong only when it is used.
+/// A value of a flag that turns out to be wrong only when it is used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadFlag(pub String);
@@ -77,7 +77,7 @@ pub struct BadFlag(pub String);
 pub enum TerminalFormat {
     /// Lines for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
     /// Nothing.
     Off,
@@ -101,7 +101,7 @@ impl CommandLine {
     ///
     /// # Errors
     ///
-    /// What NPD refuses; it ends with 2 then.
+    /// What NPD refuses, with exit code 2.
     pub fn parse(line: impl IntoIterator<Item = OsString>) -> anyhow::Result<Self> {
         let (mut options, words) = match table::program().parse(line)? {
             ParsedLine::Run(options, words) => (options, words),
@@ -136,7 +136,7 @@ impl CommandLine {
 }
 
 impl Flags {
-    /// Says what of the command line is taken, as NPD takes it, and has no effect or an old name.
+    /// Warns about the parts of the command line that have no effect, and about old names of flags.
     pub fn warn(&self) {
         if let Some(ignored) = self.words.ignored() {
             warn!(%ignored, "Part of the command line has no effect");
@@ -156,7 +156,7 @@ impl Flags {
 }
 
 impl Options {
-    /// Reads a command line that has nothing but flags.
+    /// Reads a command line that has only flags.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Options {
         }
     }
 
-    /// Refuses what is known but cannot be had.
+    /// Refuses the flags that are known and not supported.
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.stackdriver.is_empty(),
@@ -183,7 +183,7 @@ impl Options {
         self.enable_k8s_exporter && self.is_in_cluster(var)
     }
 
-    /// How the log looks. In a cluster programs read it, and they have read NPD's before.
+    /// The format of the log. In a cluster, programs read it that have read NPD's log before.
     pub fn log_format(&self, var: impl Fn(&str) -> Option<String>) -> LogFormat {
         self.log_format.unwrap_or(if self.is_in_cluster(var) {
             LogFormat::Klog

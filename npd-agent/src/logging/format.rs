@@ -17,10 +17,10 @@ use crate::go::quote::quote;
 /// klog's way: `W1130 11:10:55.947000       1 file.rs:12] "Message" key="value" count=3`.
 pub(super) struct Klog(pub(super) Header);
 
-/// A JSON object a line: `time`, `level`, `msg`, `caller`, and the fields.
+/// One JSON object per line: `time`, `level`, `msg`, `caller`, and the fields.
 pub(super) struct Json;
 
-/// What klog's header is made of beside the event.
+/// What klog's header contains in addition to the event.
 pub(super) struct Header {
     zone: TimeZone,
     process: u32,
@@ -35,13 +35,13 @@ impl Header {
         }
     }
 
-    /// A header and a blank.
+    /// The header, and a space.
     fn write(&self, level: &str, time: Timestamp, caller: &str) -> String {
         let letter = match level {
             "warn" => 'W',
             "error" => 'E',
             "fatal" => 'F',
-            // klog has one level for whatever is no problem.
+            // klog has one level for everything that is not a problem.
             _ => 'I',
         };
         let time = time.to_zoned(self.zone.clone());
@@ -116,7 +116,7 @@ fn level(metadata: &Metadata<'_>) -> &'static str {
     }
 }
 
-/// The file and the line that an event comes from; klog names them so, too, if it does not know.
+/// The file and line of an event. If they are unknown, this is what klog prints too.
 fn caller(metadata: &Metadata<'_>) -> String {
     let file = metadata.file().and_then(|file| Path::new(file).file_name());
     let file = file.map_or("???".into(), |file| file.to_string_lossy());
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps what is logged.
+    /// Stores what is logged.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 

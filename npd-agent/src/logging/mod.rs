@@ -1,9 +1,9 @@
 //! The agent's own log, on standard error.
 //!
-//! Standard error can be a pipe that nobody reads, a pipe that is closed, or a file on a full disk,
-//! and it is so just when the node is sick. Then log lines are lost, and counted; nothing waits for
-//! the log and nothing ends because of it. So a thread of its own writes, which may hang alone. The
-//! descriptor itself stays as it is: other processes share it.
+//! Standard error can be a pipe that nobody reads, a closed pipe, or a file on a full disk. This
+//! happens especially when the node is sick. Then log lines are lost, and counted. Nothing waits for
+//! the log, and nothing ends because of it: a separate thread writes, and only this thread may hang.
+//! The flags of the descriptor are not changed, because other processes share it.
 
 mod format;
 
@@ -33,7 +33,7 @@ const WAITING: usize = 1 << 20;
 /// How long an agent that ends waits for its last lines to be written.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a line that is logged with this target means: the agent ends because of it.
+/// The target of a line that says why the agent ends.
 const FATAL: &str = "fatal";
 
 /// How a line of the log looks.
@@ -41,7 +41,7 @@ const FATAL: &str = "fatal";
 pub enum LogFormat {
     /// For people: time, level, message, fields.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
     /// As NPD's logging library writes: `W1130 11:10:55.947000       1 file.rs:12] "Message" key="value"`.
     Klog,
@@ -60,7 +60,7 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The log. Clones write to the same.
+/// The log. All clones write to the same log.
 #[derive(Clone, Debug)]
 pub struct Log {
     lines: Arc<BoundedQueue<Vec<u8>>>,
@@ -84,19 +84,19 @@ impl Log {
         };
         let writing = log.clone();
         let thread = thread::Builder::new().name("log".to_owned());
-        // Without a thread the agent works, and every line is lost and counted.
+        // If the thread cannot be started, the agent works, and every line is lost and counted.
         if thread.spawn(move || writing.write_lines(&out)).is_err() {
             log.lines.close();
         }
         Ok(log)
     }
 
-    /// Shows how many lines were lost.
+    /// Adds the number of lost lines to the metrics.
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registered(registry, self.lost.clone()).map(drop)
     }
 
-    /// Has everything that the program logs from now on go here. `verbosity` is klog's: 0 for
+    /// Makes this the log of the whole program. `verbosity` is klog's: 0 for
     /// operators, 4 and up for debugging, 6 for every step.
     pub fn start(&self, format: LogFormat, verbosity: i32) {
         let level = match verbosity {
@@ -110,16 +110,16 @@ impl Log {
             .with_writer(move || log.clone())
             .with_ansi(false)
             .with_target(false)
-            // It would print to standard error, and panic if that fails.
+            // Otherwise it prints its own errors to standard error, and panics if that fails.
             .log_internal_errors(false);
-        // NPD's log has local time. The zone is read once: its disk may hang later.
+        // NPD's log has local time. The zone is read once, because its disk may hang later.
         let header = || Header::new(TimeZone::system());
         match format {
             LogFormat::Text => subscriber.init(),
             LogFormat::Json => subscriber.event_format(Json).init(),
             LogFormat::Klog => subscriber.event_format(Klog(header())).init(),
         }
-        // std's own hook writes to standard error, and would wait there for ever.
+        // The standard hook writes to standard error, and could wait there for ever.
         let log = self.clone();
         panic::set_hook(Box::new(move |panic| {
             error!(target: FATAL, %panic, "Stopping because of a bug");
@@ -153,7 +153,7 @@ impl Log {
         let mut is_torn = false;
         let mut told = 0;
         while let Some(line) = self.lines.pop() {
-            // What is left of a line must not look like the beginning of the next.
+            // The rest of a line must not look like the beginning of the next one.
             let line = if is_torn {
                 [b"\n", &*line].concat()
             } else {
@@ -187,7 +187,7 @@ fn write_all(out: &impl AsFd, rest: &mut &[u8]) -> io::Result<()> {
 }
 
 impl io::Write for Log {
-    /// Takes a whole line. Cannot fail.
+    /// Accepts a whole line. Cannot fail.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line.to_vec());
         Ok(line.len())

@@ -26,20 +26,20 @@ use crate::metrics::Metrics;
 use crate::problem::Forever;
 use crate::status_page::StatusPage;
 
-/// How many connections a server has at a time, from this host and from others each.
+/// How many connections a server may have from this host, and how many from all others.
 const MAX_CONNECTIONS: usize = 64;
 
 /// How many file descriptors connections leave to those who read logs and start programs. One connection is
 /// answered all the same, because it may be the kubelet's.
 const RESERVED_DESCRIPTORS: u64 = 32;
 
-/// How long a connection may live. A client that asks and does not read keeps one no longer.
+/// How long a connection may last, also for a client that does not read the answer.
 const LIFETIME: Duration = Duration::from_mins(1);
 
 /// How long a client may take to send its request line and headers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// As NPD's: the format of the page, whatever the client asks for.
+/// The format of the page, as in NPD, whatever the client asks for.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 /// What a server answers with.
@@ -51,10 +51,10 @@ pub enum Pages {
     Metrics(Arc<Metrics>),
 }
 
-/// Answers requests until accepting fails for good.
+/// Accepts connections and answers their requests.
 pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
     let (mut local, mut remote) = (Connections::default(), Connections::default());
-    // Given up for a client when there are no descriptors left.
+    // A spare descriptor. It is closed to accept a client when no other is left.
     let mut spare = None;
     loop {
         spare = spare.or_else(|| listener.as_fd().try_clone_to_owned().ok());
@@ -62,7 +62,7 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
             Ok(accepted) => accepted,
             Err(_) if spare.take().is_some() => continue,
             Err(error) => {
-                // Out of file descriptors, or the client has gone: neither is a reason to stop.
+                // There are no file descriptors left, or the client is gone. Neither is a reason to stop.
                 debug!(%error, "Accepting a connection failed");
                 let _closed = remote.close_oldest() || local.close_oldest();
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -84,7 +84,7 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
     }
 }
 
-/// The open connections, oldest first, and who has them.
+/// The open connections with the addresses of their clients, oldest first.
 #[derive(Default)]
 struct Connections(Vec<(IpAddr, AbortHandle)>);
 
@@ -162,7 +162,7 @@ impl Pages {
             }
             (Self::Status(status_page), "/conditions") => {
                 let shown = status_page.read();
-                // NPD prints Go's nil slice when there is nothing to show.
+                // NPD prints `null` when there is nothing to show: Go's nil slice.
                 json((!shown.conditions.is_empty()).then_some(&shown.conditions))
             }
             (Self::Status(status_page), "/events") => json(&status_page.read().events),

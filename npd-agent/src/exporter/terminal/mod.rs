@@ -1,8 +1,8 @@
-//! `--exporter.terminal`: one line a problem on standard output, for people or for `jq`.
+//! `--exporter.terminal`: prints one line per problem on standard output, for people or for `jq`.
 //!
-//! Standard output can be a pipe that nobody reads, or a file on a full disk. A thread of its own
-//! writes, and tries again until it succeeds; lines wait for it up to a bound. What is not written
-//! is counted as dropped: written and dropped lines are all there were.
+//! Standard output can be a pipe that nobody reads, or a file on a full disk. So a separate thread
+//! writes, and tries again until it succeeds. Meanwhile lines wait in a queue with a limit. Lines that
+//! are not written are counted as dropped, so every line is either written or counted.
 
 mod notes;
 mod output;
@@ -28,8 +28,8 @@ use crate::problem::{Condition, Event, Severity, Update};
 /// How many bytes of lines may wait for a slow reader of our standard output.
 const WAITING: usize = 4 << 20;
 
-/// How many bytes are written at once. A pipe takes so many as a whole or not at all (`PIPE_BUF`),
-/// so that an agent that is killed has not told half of them.
+/// How many bytes are written at once. A pipe takes this many as a whole or not at all (`PIPE_BUF`),
+/// so an agent that is killed has never written only a part of them.
 const AT_ONCE: usize = 4096;
 
 /// Puts lines into a queue.
@@ -41,7 +41,7 @@ struct Terminal {
     dropped: IntCounter,
 }
 
-/// A line on its way.
+/// A line that waits to be written.
 struct QueuedLine {
     number: u64,
     text: String,
@@ -50,11 +50,11 @@ struct QueuedLine {
 
 struct LineQueue {
     lines: BoundedQueue<QueuedLine>,
-    /// The number of the last status that was put into it, or dropped.
+    /// The number of the last update that was put into the queue, or dropped.
     given: AtomicU64,
 }
 
-/// Counts the lines that are not written when it is dropped, because the agent ends.
+/// Counts the lines that are still not written when the agent ends, which drops this.
 struct Unwritten {
     queue: Arc<LineQueue>,
     dropped: IntCounter,
@@ -71,7 +71,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
     if format == TerminalFormat::Off {
         return Ok(None);
     }
-    let (tell, acknowledged) = watch::channel(0);
+    let (acknowledge, acknowledged) = watch::channel(0);
     let queue = Arc::new(LineQueue {
         lines: BoundedQueue::new(WAITING),
         given: AtomicU64::new(0),
@@ -81,7 +81,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
     let output = Output::new(std::io::stdout(), context.status_page.clone());
     std::thread::Builder::new()
         .name("terminal".to_owned())
-        .spawn(move || write_lines(&written, output, notes, &tell))
+        .spawn(move || write_lines(&written, output, notes, &acknowledge))
         .context("starting the thread that writes to standard output")?;
     let dropped = context
         .metrics
@@ -109,7 +109,7 @@ pub fn build(context: &BuildContext<'_>) -> anyhow::Result<Option<Built>> {
 /// Ends when everything is written.
 async fn finish(unwritten: Unwritten, mut acknowledged: watch::Receiver<u64>) {
     let given = unwritten.queue.given.load(SeqCst);
-    // It fails if the thread has ended: then there is nothing to wait for.
+    // This fails if the thread has ended. Then there is nothing to wait for.
     drop(acknowledged.wait_for(|number| *number >= given).await);
 }
 
@@ -126,7 +126,7 @@ impl Drop for Unwritten {
     }
 }
 
-/// Writes lines, and notes that they are told, until the queue is closed.
+/// Writes lines, and notes that they are printed, until the queue is closed.
 fn write_lines(
     queue: &LineQueue,
     mut output: Output<impl AsFd>,
@@ -152,7 +152,7 @@ fn write_lines(
         if let Some(notes) = &mut notes {
             notes.add(&to_note);
         }
-        // What was dropped after it is settled, too.
+        // Updates that were dropped after this line are finished too.
         acknowledged.send_replace(if drained { number.max(given) } else { number });
     }
 }
@@ -200,7 +200,7 @@ fn json(status: &Update) -> String {
         event: event.as_ref(),
         conditions,
     };
-    // Maps with string keys and finite numbers only: this cannot fail.
+    // This cannot fail: there are only string keys and finite numbers.
     serde_json::to_string(&line)
         .map(|line| line + "\n")
         .unwrap_or_default()
@@ -251,7 +251,7 @@ fn text(status: &Update, zone: &TimeZone) -> String {
     status.conditions.iter().map(line).collect()
 }
 
-/// Keeps control characters of a log from driving the reader's terminal.
+/// Escapes control characters, so that a log line cannot control the reader's terminal.
 fn one_line(message: &str) -> String {
     message
         .chars()

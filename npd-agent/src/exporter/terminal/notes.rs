@@ -1,10 +1,10 @@
-//! Notes of what was told, so that it is not told again.
+//! Notes about the lines that were printed, so that a restarted agent does not print them again.
 //!
-//! A checkpoint says how far a source was read only once everything up to there was told. An agent
-//! that is killed before finds the rest again. What of that it had told it knows from here: a line
-//! is noted right after it was written, with one system call, so that hardly anything can come in
-//! between. A note says nothing to anyone else, and none is needed any more once a checkpoint
-//! covers it.
+//! A checkpoint contains the reading position of a source. It is written only when everything before
+//! that position was printed. If the agent is killed before that, the next one reads the same entries
+//! again. The notes say which of them were already printed. A note is written immediately after its
+//! line, with one system call, so the agent is hardly ever killed between the two. When a checkpoint
+//! covers a note, the note is no longer needed.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,23 +18,23 @@ use crate::checkpoint::StateDir;
 use crate::problem::{OccurrenceId, Update};
 
 /// The file's name in `--state-dir`, and that of the one before it.
-const FILE: &str = "told";
-const OLD: &str = "told.old";
+const FILE: &str = "printed";
+const OLD: &str = "printed.old";
 
 /// How long the file may grow, in bytes.
 const LARGEST: usize = 1 << 20;
 
-/// What is noted of a status: its number, its source, what was found.
+/// The length of a note, in bytes: the number of the update, its source, and what was found.
 const NOTE: usize = 24;
 
-/// The length of the beginning, which tells the boot and the node.
+/// The length of the head of the file, which identifies the boot and the node.
 const HEAD: usize = 8;
 
-/// What an agent that was killed has told, and has not put into a checkpoint.
+/// What an earlier agent has printed, and no checkpoint covers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Known(HashMap<(u64, u64), usize>);
 
-/// Takes notes. If that fails, things may be told again, and nothing else.
+/// Writes notes. If that fails, the next agent may print lines again, and nothing else happens.
 #[derive(Debug)]
 pub(super) struct Notes {
     folder: PathBuf,
@@ -46,7 +46,7 @@ pub(super) struct Notes {
 /// A note.
 pub(super) type Note = [u8; NOTE];
 
-/// What to note of a status; nothing if it cannot come again.
+/// The note about an update; `None` if the next agent cannot find it again.
 pub(super) fn note(status: &Update) -> Option<Note> {
     let occurrence = status.occurrence.as_ref()?;
     let mut note = [0; NOTE];
@@ -57,7 +57,7 @@ pub(super) fn note(status: &Update) -> Option<Note> {
 }
 
 impl Known {
-    /// Whether this was told already.
+    /// Whether an earlier agent has already printed this.
     pub(super) fn take(&mut self, occurrence: Option<&OccurrenceId>) -> bool {
         let Some(occurrence) = occurrence.filter(|_| !self.0.is_empty()) else {
             return false;
@@ -75,7 +75,7 @@ impl Known {
 }
 
 impl Notes {
-    /// Reads the notes of the agent before, and goes on with those that its checkpoint does not
+    /// Reads the notes of the earlier agent, and continues with those that its checkpoint does not
     /// cover.
     pub(super) fn open(state: &StateDir) -> (Self, Known) {
         let checkpoint = &state.checkpoint;
@@ -86,14 +86,14 @@ impl Notes {
             .map(|(source, number)| (hash(source.as_str()), *number))
             .collect();
         let mut known = Known::default();
-        let mut kept = Vec::new();
+        let mut uncovered = Vec::new();
         for name in [OLD, FILE] {
             let notes = read(&state.folder.join(name), head);
             for note in notes.chunks_exact(NOTE) {
                 let [number, source, found] = [0, 8, 16].map(|at| number(note, at));
                 if covered.get(&source).is_none_or(|covered| number > *covered) {
                     *known.0.entry((source, found)).or_default() += 1;
-                    kept.extend_from_slice(note);
+                    uncovered.extend_from_slice(note);
                 }
             }
         }
@@ -104,7 +104,7 @@ impl Notes {
             length: 0,
         };
         let begun = fs::create_dir_all(&notes.folder)
-            .and_then(|()| notes.begin(&kept))
+            .and_then(|()| notes.begin(&uncovered))
             .and_then(|()| gone(&notes.folder.join(OLD)));
         if let Err(error) = begun {
             notes.fail(&error);
@@ -112,7 +112,7 @@ impl Notes {
         (notes, known)
     }
 
-    /// Notes what has just been told.
+    /// Notes what has just been printed.
     pub(super) fn add(&mut self, notes: &[Note]) {
         if notes.is_empty() || self.file.is_none() {
             return;
@@ -134,9 +134,9 @@ impl Notes {
         }
     }
 
-    /// Begins a file, whole or not at all.
+    /// Starts a new file. If this fails, the old one stays.
     fn begin(&mut self, notes: &[u8]) -> io::Result<()> {
-        let new = self.folder.join("told.new");
+        let new = self.folder.join("printed.new");
         let mut file = File::create(&new)?;
         file.write_all(&[&self.head, notes].concat())?;
         fs::rename(&new, self.folder.join(FILE))?;
@@ -154,7 +154,7 @@ impl Notes {
 /// The notes in a file; none if they are of another boot or node.
 fn read(path: &Path, head: [u8; HEAD]) -> Vec<u8> {
     let Ok(bytes) = fs::read(path) else {
-        return Vec::new(); // There are none yet, or they will be missed.
+        return Vec::new(); // There are none yet, or lines may be printed again.
     };
     bytes.strip_prefix(&head).unwrap_or_default().to_vec()
 }
@@ -171,7 +171,8 @@ fn number(note: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes.copied().unwrap_or_default())
 }
 
-/// The same in the next agent, unless that is built by another compiler. Then it tells things again.
+/// The same in the next agent, unless another compiler has built it. Then lines may be printed
+/// again.
 fn hash(value: impl std::hash::Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_known_as_often_as_it_was_told() {
+    fn what_was_printed_is_known_as_often_as_it_was_printed() {
         let folder = TempDir::new().unwrap();
         let (mut notes, known) = open(&folder, &[]);
         assert_eq!(known, Known::default());
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_bounded_but_the_latest_are_kept() {
+    fn notes_are_bounded_and_the_latest_stay() {
         let folder = TempDir::new().unwrap();
         let (mut notes, _) = open(&folder, &[]);
         let most = (3 * LARGEST / NOTE) as u64;

@@ -1,4 +1,4 @@
-//! Standard output, which may not take anything for a while.
+//! Standard output, which may not accept anything for a while.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,11 +13,11 @@ use crate::status_page::StatusPage;
 /// The pause before what could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Writes everything, however long that takes.
+/// Writes everything, however long it takes.
 pub(super) struct Output<F> {
     fd: F,
     status_page: StatusPage,
-    /// Since when it fails.
+    /// Since when writing fails.
     failing: Option<Timestamp>,
 }
 
@@ -40,7 +40,8 @@ impl<F: AsFd> Output<F> {
         output
     }
 
-    /// Writes it all. A disk may get room again, and a named pipe a reader.
+    /// Writes all bytes. Tries again when it fails: a disk may get free space, and a named pipe a
+    /// reader.
     pub(super) fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match fd::write(&self.fd, bytes) {

@@ -1,4 +1,4 @@
-//! Turns a document into a type, matching keys as Go does.
+//! Turns a document into a Rust type. Keys match fields as in Go.
 
 use std::fmt;
 
@@ -41,16 +41,16 @@ pub(super) fn decode<'a, T: DeserializeOwned>(
     })
 }
 
-/// What serde says, and at which value.
+/// An error of serde, and the value that it is about.
 #[derive(Debug)]
 struct DecodeError {
-    /// Path and offset, once a value claims the error.
+    /// Path and offset of the value, once they are known.
     place: Option<(String, usize)>,
     message: String,
 }
 
 impl DecodeError {
-    /// Notes the place; of nested values the innermost does so first.
+    /// Adds the position, if there is none yet. The innermost of nested values is the first to do this.
     fn at(mut self, node: &JsonNode) -> Self {
         self.place
             .get_or_insert_with(|| (node.path.clone(), node.offset));
@@ -78,7 +78,7 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        // Serde calls it `unit value`, which nobody wrote into a JSON file.
+        // Serde calls `null` a `unit value`. That does not help the author of a JSON file.
         match found {
             Unexpected::Unit => {
                 Self::custom(format_args!("invalid type: null, expected {expected}"))
@@ -94,13 +94,14 @@ struct Decoder<'a, 'u> {
 }
 
 impl<'a, 'u> Decoder<'a, 'u> {
-    /// What is `null` and not left out is a file or an element of an array: Go leaves it empty.
+    /// The value of a `null` that cannot be treated as absent: a whole file, or an element of an array. Go
+    /// leaves it empty.
     fn is_null(&self) -> bool {
         matches!(self.node.value, JsonValue::Null)
     }
 
     fn entries(self, entries: impl Iterator<Item = (&'a str, &'a JsonNode)>) -> Entries<'a, 'u> {
-        // `null` leaves what was there, so it is as if it were absent.
+        // In Go, `null` does not change the field, as if the key were absent.
         let set = entries.filter(|(_, node)| !matches!(node.value, JsonValue::Null));
         Entries {
             rest: set.collect::<Vec<_>>().into_iter(),
@@ -140,7 +141,7 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
     ) -> Result<V::Value, DecodeError> {
         let entries = match &self.node.value {
             JsonValue::Object(entries) => entries,
-            // A derived struct would take its fields from an array too; Go does not.
+            // A derived struct would also accept an array of its fields; Go does not.
             JsonValue::Array(_) => return Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
             _ => return self.deserialize_map(visitor),
         };
@@ -200,7 +201,7 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
         self.deserialize_any(visitor)
     }
 
-    /// Only enums of plain names: Go's files have no other.
+    /// Only enums without fields: Go's files have no others.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -219,8 +220,8 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
     }
 }
 
-/// Whether Go takes a key for a field: it ignores the case of letters, also of the two that are no
-/// ASCII but have an ASCII letter for their other case.
+/// Whether a key matches a field in Go. Go ignores the case of ASCII letters, and of the two other
+/// letters whose other case is an ASCII letter.
 fn same_folded(field: &str, key: &str) -> bool {
     let fold = |c: char| match c {
         'ſ' => 's',

@@ -1,7 +1,7 @@
-//! A JSON document that remembers where each value stands.
+//! A JSON document that knows the position of each value.
 //!
-//! `serde_json` does the parsing, also of the details: a [`RawValue`] borrows from the text, so the
-//! difference of two addresses is an offset.
+//! `serde_json` parses the text. A [`RawValue`] borrows from the text, so the difference of two addresses
+//! is the offset of a value.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::JsonFault;
 
-/// Deeper nesting is an error, as in `serde_json`.
+/// The deepest nesting that is not an error, as in `serde_json`.
 const MAX_DEPTH: usize = 128;
 
-/// A value and its place.
+/// A value and its position.
 pub(super) struct JsonNode {
-    /// The way to it with the document's spelling of the keys; empty for the root.
+    /// Its path, with the keys as the document spells them; empty for the root.
     pub(super) path: String,
     /// Where it starts, in bytes.
     pub(super) offset: usize,
@@ -25,17 +25,17 @@ pub(super) struct JsonNode {
 pub(super) enum JsonValue {
     Null,
     Bool(bool),
-    /// As written.
+    /// The text of the value.
     Number(String),
     String(String),
     Array(Vec<JsonNode>),
     Object(Vec<Member>),
 }
 
-/// A key and what it is set to.
+/// A key and its value.
 pub(super) struct Member {
     pub(super) key: String,
-    /// Where the key's opening quote stands, in bytes.
+    /// The offset of the key's opening quote, in bytes.
     pub(super) offset: usize,
     pub(super) value: JsonNode,
 }
@@ -58,8 +58,8 @@ impl JsonNode {
         Builder { text }.build(root, String::new(), 0)
     }
 
-    /// The value at a path, spelled like it if possible, else ignoring ASCII case; of several the
-    /// last, because that is the one that counts.
+    /// The value at a path. Prefers keys with the same spelling; otherwise the case of ASCII letters does
+    /// not matter. If a key is repeated, returns the last value, because that one counts.
     pub(super) fn find(&self, path: &str) -> Option<&Self> {
         self.find_last(&|candidate| candidate == path)
             .or_else(|| self.find_last(&|candidate| candidate.eq_ignore_ascii_case(path)))
@@ -138,12 +138,12 @@ impl Builder<'_> {
     }
 }
 
-/// Reads one level of a document that is known to be JSON.
+/// Parses one level of a document that is known to be JSON.
 fn read<'t, T: Deserialize<'t>>(source: &'t str) -> Result<T, String> {
     serde_json::from_str(source).map_err(|error| without_position(&error))
 }
 
-/// A string's source with U+FFFD for each half of a surrogate pair that stands alone, as Go reads it.
+/// The source of a string, with U+FFFD for each unpaired half of a surrogate pair, as in Go.
 fn without_lone_surrogates(source: &str) -> String {
     let surrogate = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -172,7 +172,7 @@ fn without_lone_surrogates(source: &str) -> String {
     text + rest
 }
 
-/// `serde_json`'s message without the position that it ends with.
+/// The message of `serde_json` without the position at its end.
 fn without_position(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -182,7 +182,7 @@ fn without_position(error: &serde_json::Error) -> String {
         .to_owned()
 }
 
-/// An object's entries in order, repeated keys included.
+/// The entries of an object in their order, with repeated keys.
 struct Pairs<'t>(Vec<(&'t RawValue, &'t RawValue)>);
 
 impl<'de> Deserialize<'de> for Pairs<'de> {

@@ -1,18 +1,18 @@
-//! Config files as Go's `encoding/json` reads them, with a place for every complaint.
+//! Reads config files as Go's `encoding/json` does, and knows the position of every mistake.
 //!
-//! * A key matches its field exactly or ignoring case; of several spellings the last wins.
-//! * Unknown keys are ignored, and collected so that they can be warned about.
-//! * `null` leaves the default, so fields want `#[serde(default)]`; as an element of an array it is
+//! * The case of a key does not matter. If a key is repeated, the last one counts.
+//! * Unknown keys are ignored. They are collected, so that the agent can warn about them.
+//! * `null` means the default, so fields need `#[serde(default)]`. As an element of an array, `null` is
 //!   an empty string or object.
 //! * A value of the wrong type is an error, and so are comments, trailing commas and a byte order
 //!   mark.
 //! * Each byte that is not UTF-8 is read as U+FFFD.
 //!
-//! This holds for derived structs; `#[serde(flatten)]` and untagged enums bypass it.
-//! `serde_json` parses the text; matching keys and finding places is written here, because
-//! `serde_json` compares keys exactly, and `serde_path_to_error` knows paths but no lines of values
-//! that are wrong only when they are compared with others.
-//! Not reproduced: Go merges the objects and arrays of a repeated key; here the last one counts.
+//! This is true for derived structs, but not for `#[serde(flatten)]` and untagged enums.
+//! `serde_json` parses the text. Matching keys and finding positions is our own code: `serde_json`
+//! matches keys only exactly, and `serde_path_to_error` cannot find the line of a value that is wrong
+//! only in comparison with another value.
+//! One difference remains: Go merges the objects and arrays of a repeated key; here the last one counts.
 
 mod decode;
 mod document;
@@ -27,19 +27,19 @@ use serde::de::DeserializeOwned;
 
 use document::JsonNode;
 
-/// What a file says, and what nobody asked for.
+/// The content of a file, and its unknown keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded<T> {
     /// The file's content.
     pub value: T,
-    /// Keys that no field matches, in the file's order.
+    /// Keys that match no field, in the order of the file.
     pub unknown_keys: Vec<UnknownKey>,
 }
 
-/// A key that no field matches.
+/// A key that matches no field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
-    /// The path that leads to it, with the key, such as `rules[0].resaon`.
+    /// Its path with the key itself, such as `rules[0].resaon`.
     pub path: String,
     /// Its line, from 1.
     pub line: usize,
@@ -49,7 +49,7 @@ pub struct UnknownKey {
 
 /// What is wrong in a config file, and where: `kernel.json:3:12: rules[0].reason: …`.
 ///
-/// An error where NPD refuses the file. Where NPD starts, so does the agent, and lists it.
+/// It is an error if NPD refuses the file. If NPD starts, the agent starts too, and lists the problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigProblem {
     /// The file's name, as it was given.
@@ -66,10 +66,10 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// A complaint about the value at a path of a file that was read before.
+    /// A problem of the value at a path, in a file that was read before.
     ///
-    /// If there is no such value, as when a required one is missing, the position is that of the
-    /// nearest value around it.
+    /// If there is no such value, for example because a required key is missing, the position is that of
+    /// the nearest value around it.
     pub fn new(file: &str, bytes: &[u8], path: &str, message: impl fmt::Display) -> Self {
         let mut around = std::iter::successors(Some(path), |path| {
             (!path.is_empty()).then(|| &path[..path.rfind(['.', '[']).unwrap_or(0)])
@@ -99,7 +99,7 @@ impl fmt::Display for ConfigProblem {
 
 impl std::error::Error for ConfigProblem {}
 
-/// Reads a file's content; `file` is its name for error messages.
+/// Parses the content of a file; `file` is its name for messages.
 pub fn from_slice<T: DeserializeOwned>(
     file: &str,
     bytes: &[u8],
@@ -139,14 +139,14 @@ pub fn from_slice<T: DeserializeOwned>(
 /// Line and column of the value at a path such as `rules[3].pattern`; the empty path is the whole
 /// document.
 ///
-/// Keys match as they do when the file is read. For complaints that arise after reading.
+/// Keys match as when the file is parsed. For problems that are found after parsing.
 pub fn locate(bytes: &[u8], path: &str) -> Option<(usize, usize)> {
     let text = to_text(bytes);
     let root = JsonNode::parse(&text).ok()?;
     Some(position(&text, root.find(path)?.offset))
 }
 
-/// What is wrong with a document, before lines are counted.
+/// What is wrong with a document, and its position in bytes.
 struct JsonFault {
     path: String,
     /// In bytes of the text.
@@ -167,7 +167,7 @@ fn to_text(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Line and column of a byte of the text, both from 1, the column in characters.
+/// Line and column of a byte in the text, both from 1. The column is in characters.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line = before.matches('\n').count() + 1;

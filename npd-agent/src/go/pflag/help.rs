@@ -1,12 +1,12 @@
-//! What `--help` prints: one line a flag.
+//! What `--help` prints: one line per flag.
 
 use super::{Flag, Program};
 
-/// Longer than this, a flag has its meaning on the next line.
+/// If a flag is longer than this, its meaning is on the next line.
 const WIDEST: usize = 32;
 
 impl<T> Program<T> {
-    /// The help.
+    /// The text of `--help`.
     pub fn help(&self) -> String {
         let Self {
             name,
@@ -43,7 +43,7 @@ impl<T> Program<T> {
 }
 
 impl<T> Flag<T> {
-    /// How it is written.
+    /// The flag as users type it.
     fn usage(&self) -> String {
         let letter = match self.letter {
             Some(letter) => format!("-{letter}, "),
@@ -56,7 +56,7 @@ impl<T> Flag<T> {
         format!("{letter}{}{value}", self.name)
     }
 
-    /// What it means, and its default. A meaning that tells the default itself is left alone.
+    /// The meaning and the default, unless the meaning already names the default.
     fn meaning(&self) -> String {
         let Self { help, default, .. } = self;
         let is_off = self.is_boolean() && *default == "false";

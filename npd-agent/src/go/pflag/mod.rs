@@ -1,8 +1,8 @@
-//! A command line as pflag reads it, the library of NPD's programs.
+//! Reads a command line as pflag does, the library that NPD's programs use.
 //!
-//! No crate does: clap and its like refuse a flag that is repeated, a word that is no flag, and
-//! numbers as Go writes them, and pflag takes all of those. A program is a table of [`Flag`]s. The
-//! same table prints `--help`, and a test holds it against `docs/flags.md`.
+//! No crate does this: clap and similar crates refuse repeated flags, words that are not flags, and
+//! Go's way to write numbers. pflag accepts all of them. A program is a table of [`Flag`]s. The same
+//! table prints `--help`, and a test compares it with `docs/flags.md`.
 
 mod help;
 mod set;
@@ -14,23 +14,23 @@ pub use set::{
     boolean, choice, duration, float, integer, level, list, path, string, switch, vmodule,
 };
 
-/// A flag of a program that puts its values into a `T`.
+/// A flag of a program that stores its values in a `T`.
 pub struct Flag<T> {
-    /// The name with its dashes, so that a search for what users type finds it.
+    /// The name with its dashes, so that a search for what users type finds this definition.
     pub name: &'static str,
-    /// The letter that stands for it after a single dash.
+    /// The short form: a letter after a single dash.
     pub letter: Option<char>,
-    /// What stands for the value in the help; empty for a boolean, which needs no value.
+    /// The placeholder of the value in the help; empty for a boolean, which needs no value.
     pub value: &'static str,
-    /// What it is set to before the command line is read; empty for nothing.
+    /// The default value; empty if there is none.
     pub default: &'static str,
-    /// What it means, in one line.
+    /// The meaning, in one line.
     pub help: &'static str,
-    /// Whether it is left out of the help.
+    /// Whether the help does not show it.
     pub is_hidden: bool,
-    /// The flag that takes its place.
+    /// If it is deprecated: the flag to use instead.
     pub instead: Option<&'static str>,
-    /// Puts a value into `T`; it is given the flag's name, too.
+    /// Stores a value in `T`. It also gets the name of the flag.
     pub set: fn(&mut T, &str, &str) -> anyhow::Result<()>,
 }
 
@@ -63,7 +63,7 @@ impl<T> Flag<T> {
         }
     }
 
-    /// A boolean: `--name` is true, and a value comes after `=`.
+    /// A boolean: `--name` means true, and a value comes after `=`.
     pub const fn boolean(
         name: &'static str,
         default: &'static str,
@@ -73,21 +73,21 @@ impl<T> Flag<T> {
         Self::new(name, "", default, help, set)
     }
 
-    /// The flag with a letter.
+    /// The same flag with a short form.
     #[must_use]
     pub const fn letter(mut self, letter: char) -> Self {
         self.letter = Some(letter);
         self
     }
 
-    /// The flag, left out of the help.
+    /// The same flag, but the help does not show it.
     #[must_use]
     pub const fn hidden(mut self) -> Self {
         self.is_hidden = true;
         self
     }
 
-    /// The flag, still taken, but `instead` is to be used.
+    /// The same flag, but deprecated: users should use `instead`.
     #[must_use]
     pub const fn deprecated(mut self, instead: &'static str) -> Self {
         self.instead = Some(instead);
@@ -98,7 +98,7 @@ impl<T> Flag<T> {
         self.value.is_empty()
     }
 
-    /// The flag as pflag's errors name it.
+    /// How pflag's errors name the flag.
     fn full_name(&self) -> String {
         match self.letter {
             Some(letter) => format!("-{letter}, {}", self.name),
@@ -111,13 +111,13 @@ impl<T> Flag<T> {
 pub struct Program<T> {
     /// Its name.
     pub name: &'static str,
-    /// What it is for; the first thing that the help says.
+    /// The purpose; the first text of the help.
     pub about: &'static str,
-    /// What may stand on the line besides flags, for the help.
+    /// The words that the line may have besides flags, for the help.
     pub words: &'static str,
-    /// The last thing that the help says.
+    /// The last text of the help.
     pub after: &'static str,
-    /// Its flags, under headings.
+    /// Its flags, with headings.
     pub sections: Vec<(&'static str, Vec<Flag<T>>)>,
 }
 
@@ -130,19 +130,19 @@ pub enum ParsedLine<T> {
     Help(String),
 }
 
-/// What a command line has besides flags.
+/// The parts of a command line that are not flags, or have no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
-    /// The words that are no flags. NPD's programs ignore them.
+    /// The words that are not flags. NPD's programs ignore them.
     pub words: Vec<String>,
-    /// Booleans that a word follows which looks like their value: they are true all the same.
+    /// Booleans with a word after them that looks like their value. They are true, whatever it says.
     pub not_taken: Vec<String>,
-    /// Flags that are deprecated, each with the flag to use.
+    /// Deprecated flags, each with the flag to use instead.
     pub deprecated: Vec<(&'static str, &'static str)>,
 }
 
 impl Words {
-    /// What the program ignores, as a text for people; nothing if it ignores nothing.
+    /// The parts that the program ignores, as a text for people; `None` if it ignores nothing.
     pub fn ignored(&self) -> Option<String> {
         if self.words.is_empty() {
             return None;
@@ -166,21 +166,21 @@ pub enum UsageError {
     /// There is no such flag.
     #[error("unknown flag: {0}")]
     Unknown(String),
-    /// There is no flag with such a letter.
+    /// There is no flag with this letter.
     #[error("unknown shorthand flag: {letter:?} in -{word}")]
     UnknownLetter {
         /// The letter.
         letter: char,
-        /// The letters that it is among.
+        /// The word that contains the letter.
         word: String,
     },
-    /// A word that begins like a flag and cannot be one.
+    /// A word that begins like a flag, but cannot be one.
     #[error("bad flag syntax: {0}")]
     Syntax(String),
-    /// The line ends where a value should be.
+    /// The line ends, but the flag needs a value.
     #[error("flag needs an argument: {0}")]
     NoValue(String),
-    /// A value that the flag does not take.
+    /// A value that the flag does not accept.
     #[error("invalid argument {} for \"{flag}\" flag: {reason}", quote(value))]
     Value {
         /// The value.
@@ -192,7 +192,7 @@ pub enum UsageError {
     },
 }
 
-/// What a word of the line has come to.
+/// What a word of the line means.
 enum Step {
     Go,
     Help,
@@ -213,7 +213,7 @@ impl<T: Default> Program<T> {
             set(flag, &mut values, flag.default)?;
         }
         let mut words = Words::default();
-        // Go takes any bytes. What is not UTF-8 can only be a word to ignore or a file's name.
+        // Go accepts any bytes. A word that is not UTF-8 can only be ignored, or the name of a file.
         let mut line = line
             .into_iter()
             .map(|word| word.to_string_lossy().into_owned());
@@ -258,7 +258,7 @@ impl<T> Program<T> {
     }
 }
 
-/// Reads one word, and the next if that is its value.
+/// Reads one word, and the next word if that is the value.
 struct FlagReader<'a, 'p, T, I> {
     program: &'p Program<T>,
     values: &'a mut T,
@@ -298,7 +298,7 @@ impl<T, I: Iterator<Item = String>> FlagReader<'_, '_, T, I> {
         }
     }
 
-    /// Reads what follows a single dash: letters, and the value of the last one.
+    /// Reads the letters after a single dash, and the value of the last one.
     fn letters(&mut self, word: &str) -> Result<Step, UsageError> {
         for (at, letter) in word.char_indices() {
             let mut flags = self.program.flags();

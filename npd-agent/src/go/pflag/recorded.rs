@@ -1,4 +1,4 @@
-//! Holds a program's command line against what NPD's program of the same name was seen to do.
+//! Compares how a program reads command lines with recordings of NPD's program of the same name.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,9 +12,9 @@ struct RecordedLine {
     words: Vec<String>,
     /// `runs`, or the exit code.
     outcome: String,
-    /// `line` if the line alone decided it, `start` if what it names did.
+    /// `line` if the line alone caused the outcome, `start` if something that the line names did.
     decided_by: String,
-    /// The final values of the flags on the line, as pflag prints them; of lists the files.
+    /// The final values of the flags on the line, as pflag prints them. For a list: its files.
     values: BTreeMap<String, Value>,
     ignored: Vec<String>,
 }
@@ -44,12 +44,11 @@ fn rows(program: &str) -> Vec<RecordedLine> {
     rows.collect()
 }
 
-/// What a line comes to: the values and the words that are ignored, or nothing if the program only
-/// prints something.
+/// The result of a line: the values and the ignored words; `None` if the program only prints something.
 type LineOutcome<T> = Result<Option<(T, Vec<String>)>, String>;
 
-/// Checks that `parse` makes of each row what NPD's program `npd` does. `value` gives a flag's
-/// value, as pflag prints it, or a list.
+/// Checks that `parse` reads each row as NPD's program `npd` does. `value` returns the value of a flag,
+/// as pflag prints it, or a list.
 pub(crate) fn check<T>(
     npd: &str,
     parse: impl Fn(Vec<OsString>) -> LineOutcome<T>,
@@ -75,7 +74,7 @@ pub(crate) fn check<T>(
     }
 }
 
-/// What a line comes to for a program that has nothing to check beyond its flags.
+/// The result of a line, for a program that checks nothing but its flags.
 pub(crate) fn outcome<T: Default>(program: &Program<T>, line: Vec<OsString>) -> LineOutcome<T> {
     match program.parse(line) {
         Ok(ParsedLine::Run(values, words)) => Ok(Some((values, words.words))),

@@ -1,4 +1,4 @@
-//! What puts a flag's value into its place.
+//! Functions that parse the value of a flag and store it.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -46,13 +46,13 @@ pub fn duration(place: &mut GoDuration, value: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets a text; like its siblings it returns a result.
+/// Sets a text. It cannot fail; it returns a result as the other functions do.
 pub fn string(place: &mut String, value: &str) -> anyhow::Result<()> {
     value.clone_into(place);
     Ok(())
 }
 
-/// Sets a path; an empty one is none.
+/// Sets a path; an empty value means none.
 pub fn path(place: &mut Option<PathBuf>, value: &str) -> anyhow::Result<()> {
     *place = Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty());
     Ok(())
@@ -67,13 +67,14 @@ pub fn choice<C: FromStr<Err = anyhow::Error>>(
     Ok(())
 }
 
-/// Adds the fields of a CSV record: each time that the flag is given adds to the list.
+/// Adds the fields of a CSV record to a list. A repeated flag adds more.
 pub fn list(place: &mut Vec<String>, value: &str) -> anyhow::Result<()> {
     place.extend(parse_record(value)?);
     Ok(())
 }
 
-/// Refuses what klog's `--vmodule` refuses, and drops the rest: there is one level for all files.
+/// Refuses the values that klog's `--vmodule` refuses. Other values have no effect, because there is one
+/// level for all files.
 pub fn vmodule(place: &mut String, value: &str) -> anyhow::Result<()> {
     let settings = value.split(',').filter(|setting| !setting.is_empty());
     let settings: Vec<&str> = settings.collect();

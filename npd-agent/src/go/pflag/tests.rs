@@ -1,6 +1,6 @@
 use super::*;
 
-/// What stands for a program's values.
+/// The values of a program.
 #[derive(Debug, Default, PartialEq)]
 struct Values {
     port: i64,
@@ -73,7 +73,7 @@ fn program() -> Program<Values> {
     }
 }
 
-/// What a line, split at blanks, comes to.
+/// The result of a line, split at blanks.
 fn parse(line: &str) -> Result<ParsedLine<Values>, UsageError> {
     program().parse(line.split_whitespace().map(OsString::from))
 }
