@@ -38,6 +38,8 @@ pub enum Report {
         /// The reason.
         reason: Arc<str>,
     },
+    /// A probe has seen what texts about this mean, and nobody loses anything by it; they are not reported.
+    Harmless(Subject),
     /// The probe with this name is gone; kernel text is reported again.
     NotWatching(&'static str),
     /// An observer has looked for the first time: what it has not claimed is not so.

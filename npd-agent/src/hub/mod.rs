@@ -209,6 +209,7 @@ impl Hub {
                 self.incidents.watch(probe, conditions);
             }
             Report::Resumed { subject, reason } => self.incidents.resume(subject, reason),
+            Report::Harmless(subject) => self.incidents.excuse(subject, now),
             Report::NotWatching(probe) => self.incidents.unwatch(probe),
             Report::Remember { probe, memory } => {
                 if let Some(writer) = &mut self.writer {

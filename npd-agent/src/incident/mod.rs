@@ -49,6 +49,8 @@ struct Reported {
     reasons: BTreeSet<Arc<str>>,
     /// Until when this covers later texts; `None`: until the subject recovers.
     until: Option<Instant>,
+    /// Until when texts with another reason need not be counted either.
+    excused: Option<Instant>,
 }
 
 /// What to do with a finding.
@@ -97,6 +99,18 @@ impl Incidents {
         let reported = self.reported.entry(subject).or_default();
         reported.reasons.insert(reason);
         reported.until = None;
+    }
+
+    /// The probe has seen what texts about the subject mean, and nobody loses anything by it.
+    pub fn excuse(&mut self, subject: Subject, now: Instant) {
+        let is_excused = |text: &Finding| {
+            text.subject.as_ref() == Some(&subject) && text.problem.condition.is_none()
+        };
+        self.held.retain(|(_, text)| !is_excused(text));
+        let covers = now + ANSWERS;
+        let reported = self.entry(subject, now);
+        reported.excused = Some(covers);
+        reported.until = reported.until.map(|until| until.max(covers));
     }
 
     /// Decides what happens with `finding`, and with texts that waited for it.
@@ -178,7 +192,8 @@ impl Incidents {
             };
         }
         if let Some(reported) = self.reported.get(subject).filter(|r| r.answers(now)) {
-            let counted = reported.reasons.contains(&finding.problem.reason);
+            let counted = reported.reasons.contains(&finding.problem.reason)
+                || reported.excused.is_some_and(|until| until > now);
             return if counted {
                 Verdict::Known
             } else {
@@ -214,19 +229,27 @@ impl Incidents {
     }
 
     fn remember(&mut self, subject: Subject, finding: &Finding, now: Instant) {
+        let lasts = self.probe(&subject).is_some_and(|probe| probe.lasts);
+        let reported = self.entry(subject, now);
+        reported.reasons.insert(Arc::clone(&finding.problem.reason));
+        reported.until = match finding.present {
+            ConditionStatus::True if lasts => None,
+            _ => Some(now + ANSWERS),
+        };
+    }
+
+    /// What was reported about the subject: at first nothing, which covers nothing. Makes room for it.
+    fn entry(&mut self, subject: Subject, now: Instant) -> &mut Reported {
         if self.reported.len() >= MAX_INCIDENTS {
             self.reported.retain(|_, reported| reported.answers(now));
         }
         if self.reported.len() >= MAX_INCIDENTS {
             self.reported.pop_first();
         }
-        let lasts = self.probe(&subject).is_some_and(|probe| probe.lasts);
-        let reported = self.reported.entry(subject).or_default();
-        reported.reasons.insert(Arc::clone(&finding.problem.reason));
-        reported.until = match finding.present {
-            ConditionStatus::True if lasts => None,
-            _ => Some(now + ANSWERS),
-        };
+        self.reported.entry(subject).or_insert_with(|| Reported {
+            until: Some(now),
+            ..Reported::default()
+        })
     }
 }
 

@@ -58,6 +58,11 @@ const FILESYSTEM: Watched = Watched {
     lasts: true,
 };
 
+const DISK: Watched = Watched {
+    probe: "block_error",
+    lasts: false,
+};
+
 /// A probe starts, and answers for these conditions.
 fn watch(incidents: &mut Incidents, watched: Watched, conditions: &[&str], now: Instant) {
     incidents.expect(watched, now);
@@ -268,5 +273,27 @@ fn what_an_earlier_agent_reported_is_known() {
     assert!(matches!(other[..], [Verdict::Count(_)]), "{other:?}");
     incidents.recover(&sda(), later);
     let anew = incidents.admit(text("FilesystemError", sda()), later + PATIENCE);
+    assert!(matches!(anew[..], [Verdict::Held]), "{anew:?}");
+}
+
+#[test]
+fn what_the_probe_knows_to_be_harmless_is_not_reported() {
+    let start = Instant::now();
+    let later = |seconds| start + Duration::from_secs(seconds);
+    let disk = || Subject::new(DISK.probe, "sdc");
+    let mut incidents = Incidents::default();
+    watch(&mut incidents, DISK, &[], start);
+    let early = incidents.admit(text("IOError", disk()), start);
+    assert!(matches!(early[..], [Verdict::Held]), "{early:?}");
+    incidents.excuse(disk(), later(1));
+    assert!(incidents.expire(later(10)).is_empty());
+    let known = incidents.admit(text("SCSIError", disk()), later(11));
+    assert!(matches!(known[..], [Verdict::Known]), "{known:?}");
+    // The probe reports a fault of the same disk, if there is one.
+    let fault = incidents.admit(probe("IOError", disk()), later(12));
+    assert!(matches!(fault[..], [Verdict::Report(_)]), "{fault:?}");
+    let other = incidents.admit(text("IOError", Subject::new(DISK.probe, "sdd")), later(13));
+    assert!(matches!(other[..], [Verdict::Held]), "{other:?}");
+    let anew = incidents.admit(text("IOError", disk()), later(100));
     assert!(matches!(anew[..], [Verdict::Held]), "{anew:?}");
 }

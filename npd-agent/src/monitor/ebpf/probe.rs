@@ -241,6 +241,12 @@ impl ProbeContext {
         self.reporter.send(Report::Remember { probe, memory }).await
     }
 
+    /// Says that what happened to the thing `key` is no fault, whatever the kernel's log says of it.
+    pub async fn harmless(&self, key: impl Display) -> anyhow::Result<()> {
+        let harmless = Report::Harmless(self.subject(key));
+        self.reporter.send(harmless).await
+    }
+
     fn subject(&self, key: impl Display) -> Subject {
         Subject::new(self.probe.name, key)
     }

@@ -205,6 +205,7 @@ fn reported(report: Report) -> String {
         }
         Report::Recovered { subject, .. } => format!("Recovered: {subject}"),
         Report::Watching { probe, .. } => format!("Watching: {probe}"),
+        Report::Harmless(subject) => format!("Harmless: {subject}"),
         Report::Resumed { subject, reason } => format!("Resumed: {reason}, {subject}"),
         other => format!("{other:?}"),
     }

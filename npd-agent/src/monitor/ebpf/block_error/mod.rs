@@ -217,7 +217,7 @@ impl BlockErrors {
             return Ok(());
         };
         if failure.is_harmless(&self.sys) {
-            return Ok(());
+            return watch.harmless(&failure.disk).await;
         }
         let line = failure.message();
         let message = match telling {
