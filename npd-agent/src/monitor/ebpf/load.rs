@@ -25,7 +25,7 @@ const ITERATOR: &str = "bpf_iter_task";
 const BTF: &str = "kernel/btf";
 const KERNEL: &str = "vmlinux";
 
-/// How much is told of what the verifier says, in bytes.
+/// How much of what the verifier says is shown to operators, in bytes.
 const MAX_REASON: usize = 512;
 
 /// The programs in the kernel. Dropping it takes them out.
@@ -294,14 +294,12 @@ fn loader() -> anyhow::Result<EbpfLoader<'static>> {
     })
 }
 
-/// Why the kernel refused a program, in a few words. All of them, which are what the verifier went
-/// through, are logged for those who debug it.
+/// Why the kernel refused a program, in a few words. The rest, which is all that the verifier went
+/// through, is for those who debug the program: each line of it is a line of the log.
 fn refused(program: &str, error: &anyhow::Error) -> String {
-    debug!(
-        program,
-        error = format!("{error:#}"),
-        "Program cannot be loaded"
-    );
+    for line in format!("{error:#}").lines() {
+        debug!(program, line, "Kernel refused a program");
+    }
     why(error)
 }
 
