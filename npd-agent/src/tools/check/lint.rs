@@ -11,8 +11,7 @@ use crate::go::json::{self, ConfigProblem};
 use crate::go::regex::compile;
 use crate::monitor::{ConfigFile, MonitorKind, ebpf, log, plugin, stats};
 
-/// What the config files of all kinds have in common, as far as it is looked at here. Empty if the
-/// file is no JSON or has a value of the wrong type: the loader refuses that.
+/// What the config files of all kinds have in common, as far as it is looked at here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Outline {
@@ -21,6 +20,12 @@ pub(super) struct Outline {
     buffer_size: i64,
     conditions: Vec<ConditionOutline>,
     rules: Vec<RuleOutline>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PluginKey {
+    plugin: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -40,18 +45,36 @@ struct RuleOutline {
     clear_pattern: Option<IgnoredAny>,
     #[serde(rename = "clearAfter")]
     clear_after: Option<IgnoredAny>,
+    #[serde(rename = "clearAtBoot")]
+    clear_at_boot: Option<IgnoredAny>,
+    r#match: Option<IgnoredAny>,
 }
 
 impl RuleOutline {
     fn is_permanent(&self) -> bool {
         self.r#type != "temporary"
     }
+
+    /// Whether the rule says how its condition ends.
+    fn ends(&self) -> bool {
+        let clears = self.clear_pattern.is_some() || self.clear_after.is_some();
+        clears || self.clear_at_boot.is_some()
+    }
 }
 
 impl Outline {
     pub(super) fn of(file: &ConfigFile) -> Self {
-        let decoded = json::from_slice(&file.name, &file.bytes);
-        decoded.map_or_else(|_| Self::default(), |decoded| decoded.value)
+        let whole = json::from_slice(&file.name, &file.bytes);
+        whole.map_or_else(|_| Self::of_refused(file), |decoded| decoded.value)
+    }
+
+    /// Of a file that has a value of the wrong type only the kind is looked at.
+    fn of_refused(file: &ConfigFile) -> Self {
+        let decoded = json::from_slice::<PluginKey>(&file.name, &file.bytes);
+        Self {
+            plugin: decoded.map_or(None, |decoded| decoded.value.plugin),
+            ..Self::default()
+        }
     }
 
     /// The kind of monitor that reads such files. Those of system stats name no plugin.
@@ -83,13 +106,14 @@ impl Outline {
                 warn(path("reason"), message);
             }
             if self.is_log() {
-                if let Some(message) = self.pattern_warning(&rule.pattern) {
+                if rule.r#match.is_none()
+                    && let Some(message) = self.pattern_warning(&rule.pattern)
+                {
                     warn(path("pattern"), message);
                 }
-                let ends = rule.clear_pattern.is_some() || rule.clear_after.is_some();
-                if rule.is_permanent() && !ends {
-                    let message = "no line and no time ends it: neither clearPattern nor \
-                                   clearAfter is given";
+                if rule.is_permanent() && !rule.ends() {
+                    let message = "nothing says how it ends: clearPattern, clearAfter or \
+                                   clearAtBoot is missing";
                     warn(path("condition"), message);
                 }
             }

@@ -26,7 +26,7 @@ fn what_has_no_effect_is_an_error() {
         &expect![[r#"
             x.json:2:25: warning: conditions[0].type: no rule of this file sets it: it is always False
             x.json:4:36: error: rules[0].condition: "Sikc" is not declared in conditions; the rule has no effect
-            x.json:4:36: warning: rules[0].condition: no line and no time ends it: neither clearPattern nor clearAfter is given
+            x.json:4:36: warning: rules[0].condition: nothing says how it ends: clearPattern, clearAfter or clearAtBoot is missing
             x.json:5:40: error: rules[1].patern: is no key of this file; it has no effect
             x.json: 2 errors, 2 warnings; NPD starts with this file
         "#]],
@@ -58,6 +58,13 @@ fn what_the_agent_refuses_is_an_error() {
     "#]],
     );
     check(
+        r#"{"plugin": "kmsg", "bufferSize": "10"}"#,
+        &expect![[r#"
+            x.json:1:34: error: bufferSize: invalid type: string "10", expected i64
+            x.json: 1 error, 0 warnings; NPD does not start with this file
+        "#]],
+    );
+    check(
         r#"{"plugin": "custom", "rules": [{"type": "temporary", "reason": "Ill", "path": "/no/such"}]}"#,
         &expect![[r#"
             x.json:1:79: error: rules[0].path: "/no/such" does not exist
@@ -76,14 +83,16 @@ fn a_rule_that_does_something_else_than_it_seems_to_is_a_warning() {
 {"type": "permanent", "condition": "Sick", "reason": "Ill", "pattern": "ill", "clearAfter": "5m"},
 {"type": "temporary", "reason": "went wrong", "pattern": "^wrong"},
 {"type": "temporary", "reason": "Broke", "pattern": "broke|broken"},
-{"type": "temporary", "reason": "Right", "pattern": "(?m)^(broke|broken)"}]}"#,
+{"type": "temporary", "reason": "Right", "pattern": "(?m)^(broke|broken)"},
+{"type": "temporary", "reason": "Right", "match": "line", "pattern": "broke|broken"}]}"#,
         &expect![[r#"
             x.json:2:61: warning: conditions[1].type: no rule of this file sets it: it is always False
-            x.json:4:36: warning: rules[0].condition: no line and no time ends it: neither clearPattern nor clearAfter is given
+            x.json:4:36: warning: rules[0].condition: nothing says how it ends: clearPattern, clearAfter or clearAtBoot is missing
             x.json:5:79: NPD: rules[1].clearAfter: NPD ignores this key
             x.json:6:33: warning: rules[2].reason: is not one word in CamelCase, as Kubernetes' tools expect it
             x.json:6:58: warning: rules[2].pattern: ^ is the start of the oldest of several entries; the start of any entry is (?m)^
             x.json:7:53: warning: rules[3].pattern: only its last branch has to end where the newest entry ends; the others are found again with each entry: write (a|b)
+            x.json:9:42: NPD: rules[5].match: NPD ignores this key
             x.json: 0 errors, 5 warnings; NPD starts with this file
         "#]],
     );
