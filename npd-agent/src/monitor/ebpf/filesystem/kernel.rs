@@ -12,6 +12,9 @@ use crate::node::block::BlockDevice;
 use crate::node::files::{read, read_number};
 use crate::node::roots::Roots;
 
+/// The file systems whose number is not that of a device although they are on devices.
+const SPANS_DEVICES: &[&str] = &["btrfs", "bcachefs"];
+
 /// Tells one superblock from every other, also from the next one on the same device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -26,15 +29,19 @@ pub struct Identity {
 impl Identity {
     /// Identifies a mounted superblock.
     pub fn read(roots: &Roots, device: BlockDevice, superblock: &Superblock) -> Self {
+        let driver = driver(&superblock.fs_type);
         let name = device
             .name(&roots.sys)
             .or_else(|| {
-                // btrfs spans devices and has no number of its own.
+                // These span devices and have no number of their own. Of others, for example FUSE, the
+                // source is what a user says.
+                if !SPANS_DEVICES.contains(&driver) {
+                    return None;
+                }
                 let path = superblock.source.strip_prefix("/dev/")?;
                 Some(path.rsplit('/').next()?.to_owned())
             })
             .unwrap_or_else(|| device.to_string());
-        let driver = driver(&superblock.fs_type);
         // FUSE lets users choose what comes after `fuse.`; no path may be made of that.
         let known = (!driver.contains('/')).then(|| roots.sys.join("fs").join(driver).join(&name));
         let instance = known.and_then(|path| Some(fs::symlink_metadata(path).ok()?.ino()));

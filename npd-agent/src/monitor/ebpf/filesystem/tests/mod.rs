@@ -52,6 +52,24 @@ async fn after_an_error_an_important_file_system_is_read_only_until_unmounted() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_user_who_names_a_device_withdraws_nothing() {
+    let sick = var("rw", "rw,errors=remount-ro,emergency_ro");
+    let fuse = "99 27 0:99 / /home/user/m rw - fuse.sshfs /dev/loop0 rw,user_id=1000\n";
+    let mut machine = started(&var("rw", "rw,errors=remount-ro")).await;
+    machine.mounts(&sick);
+    machine
+        .check(
+            10,
+            &["Condition: loop0 (ext4 on /var) was made read-only by the kernel"],
+        )
+        .await;
+    machine.mounts(&format!("{sick}{fuse}"));
+    machine.check(10, &[]).await;
+    machine.mounts(&sick);
+    machine.check(10, &["Recovered: filesystem 0:99"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kernel_that_shows_ro_after_an_error_also_shows_when_it_is_over() {
     let mut machine = started(&var("rw", "rw,errors=remount-ro")).await;
     machine.record(EXT4_ERROR, 0, "ext4_lookup").await;
