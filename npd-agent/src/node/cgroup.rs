@@ -25,12 +25,16 @@ pub struct InPod {
 /// Forms, from the kubelet's two cgroup drivers and the runtimes' names of scopes:
 /// `kubepods/burstable/podUID/ID` and
 /// `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope`,
-/// under any prefix.
+/// under any prefix. But systemd lets users and services make cgroups of any name below their own: what is
+/// there, or may be there, is no pod's.
 pub fn pods(path: &str) -> Vec<InPod> {
     let mut pods = Vec::new();
     let mut in_kubepods = false;
     let mut names = path.split('/').peekable();
     while let Some(name) = names.next() {
+        if is_handed_over(name) {
+            break;
+        }
         let uid = match name.strip_suffix(".slice") {
             Some(slice) if slice.contains("kubepods") => {
                 slice.rsplit_once("-pod").and_then(|(_, uid)| uid_of(uid))
@@ -45,6 +49,12 @@ pub fn pods(path: &str) -> Vec<InPod> {
         }
     }
     pods
+}
+
+/// Whether systemd may have handed this cgroup over to a user or a service, or whether that is unknown: of a
+/// path that is too long, a record lacks the beginning. Paths of pods are not that long.
+fn is_handed_over(name: &str) -> bool {
+    name.ends_with(".service") || name == "user.slice" || name == "…"
 }
 
 /// A uid from the API server, or the 32 digits of a static pod. systemd's names have `_` instead of `-`,
@@ -183,8 +193,22 @@ mod tests {
         let pod = format!("kubelet-kubepods-burstable-pod{UID_IN_SLICE}.slice");
         let path = format!("/docker/{ID}/{kubelet}/{pod}/cri-containerd-{ID}.scope");
         check(&path, UID, Some(ID));
+    }
+
+    #[test]
+    fn a_user_makes_no_pods() {
+        let made = format!("kubepods/burstable/pod{UID}/{ID}");
+        check_none(&format!(
+            "/user.slice/user-1000.slice/user@1000.service/{made}"
+        ));
+        let slice = format!("kubepods.slice/kubepods-pod{UID_IN_SLICE}.slice");
+        check_none(&format!(
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/{slice}/crio-{ID}.scope"
+        ));
+        check_none(&format!("/../../user.slice/user-1000.slice/{made}"));
+        check_none(&format!("/system.slice/web.service/{made}"));
         // What a record holds of a path that is too long for it.
-        check(&format!("…/{pod}/cri-containerd-{ID}.scope"), UID, Some(ID));
+        check_none(&format!("/…/{made}"));
     }
 
     #[test]

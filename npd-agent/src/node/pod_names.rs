@@ -37,8 +37,9 @@ impl PodNames {
         }
     }
 
-    /// The pod of the cgroup at `path`. If a cluster runs inside a pod of another, this is the innermost pod
-    /// that has logs on this node, or the outermost if none has.
+    /// The pod of the cgroup at `path`. If there are several around each other, because a cluster runs
+    /// inside a pod of another, this is the outermost that has logs on this node, or the outermost if none
+    /// has. A pod may make cgroups inside its own, with any name.
     ///
     /// Reads the folder when it sees a uid for the first time, on another thread, and waits only shortly.
     pub async fn pod(&mut self, path: &str) -> Option<Pod> {
@@ -47,7 +48,7 @@ impl PodNames {
         if !pods.iter().any(|pod| self.known.contains_key(&pod.uid)) {
             self.read().await;
         }
-        let named = pods.into_iter().rev().find_map(|pod| {
+        let named = pods.into_iter().find_map(|pod| {
             let name = self.known.get(&pod.uid)?.clone();
             let uid = pod.uid;
             Some(Pod {
@@ -133,6 +134,11 @@ mod tests {
         let inner = "00000000-0000-0000-0000-000000000000";
         let nested = format!("/kubepods/pod{UID}/{ID}/kubelet/kubepods/pod{inner}/{ID}");
         assert_eq!(names.pod(&nested).await.unwrap().uid, UID);
+        let outer = format!("/kubepods/pod{inner}/{ID}/kubelet/kubepods/pod{UID}/{ID}");
+        assert_eq!(names.pod(&outer).await.unwrap().uid, UID);
+        // A pod that names another one.
+        let within = format!("/kubepods/pod{STATIC}/{ID}/kubepods/pod{UID}/{ID}");
+        assert_eq!(names.pod(&within).await.unwrap().uid, STATIC);
         assert_eq!(names.pod("/system.slice").await, None);
     }
 
