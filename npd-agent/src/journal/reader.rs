@@ -1,7 +1,6 @@
 //! Reads a journal: every file in its folders, in the order of their entries.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use super::open::{FinishedJournal, OpenJournal};
 use super::progress::JournalProgress;
 use super::terms::EntryFilter;
 use crate::node::Roots;
+use crate::node::files::open_regular;
 
 /// How long a file that is being written may look damaged before it is given up.
 const GRACE: Duration = Duration::from_secs(2);
@@ -159,7 +159,7 @@ impl Journal {
     }
 
     fn open(&mut self, inode: Inode, listed: &Listed) -> io::Result<()> {
-        let file = match File::open(&listed.path) {
+        let file = match open_regular(&listed.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };

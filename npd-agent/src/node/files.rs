@@ -1,14 +1,36 @@
 //! Reads the kernel's small text files, whatever they contain.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context;
+use nix::libc::O_PATH;
 
 /// How much of a file is read at most. The largest known file, the mount table of a node with 100,000
 /// mounts, has about twenty megabytes.
 const LIMIT: u64 = 64 << 20;
+
+/// Opens a regular file for reading. Anything else is refused without opening it: to open a device may
+/// already do something, for example start a watchdog, and to open a fifo may wait for ever.
+///
+/// # Errors
+///
+/// If it cannot be opened, or if it is something else.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let found = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_PATH)
+        .open(path)?;
+    if !found.metadata()?.is_file() {
+        let kind = io::ErrorKind::InvalidInput;
+        return Err(io::Error::new(kind, "not a regular file"));
+    }
+    // This very file, whatever the name leads to by now.
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
+}
 
 /// Reads a whole kernel file that is small on every machine.
 pub fn read(path: &Path) -> anyhow::Result<String> {
@@ -50,4 +72,37 @@ pub fn names(path: &Path) -> Vec<String> {
         .collect();
     names.sort_unstable();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        std::fs::write(path("log"), "line").unwrap();
+        symlink("log", path("link")).unwrap();
+        symlink("/dev/null", path("device")).unwrap();
+        // To open it without O_NONBLOCK would wait for a writer, and with it would tell the writer.
+        mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
+        for name in ["log", "link"] {
+            let mut text = String::new();
+            let mut file = open_regular(&path(name)).unwrap();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "line");
+        }
+        for name in ["device", "fifo", "."] {
+            let error = open_regular(&path(name)).unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file", "{name}");
+        }
+        let error = open_regular(&path("nothing")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
 }

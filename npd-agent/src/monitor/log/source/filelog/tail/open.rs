@@ -1,14 +1,13 @@
 //! An open log file, and how far it has been read.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-
-use nix::libc::O_NONBLOCK;
 
 use super::super::fingerprint::{Fingerprint, read_at};
 use super::super::rotation::Rotated;
+use crate::node::files::open_regular;
 
 /// How many bytes are read at once.
 const CHUNK: usize = 256 << 10;
@@ -105,23 +104,9 @@ impl OpenFile {
 
 /// Opens a regular file; `None` if it does not exist.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
-    // Opening a fifo without O_NONBLOCK would wait for a writer.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NONBLOCK)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if file.metadata()?.is_file() {
-        Ok(Some(file))
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ))
+    match open_regular(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
