@@ -60,7 +60,7 @@ pub fn escape_html(json: &str) -> String {
 }
 
 /// Whether Go's `unicode.IsPrint` holds: a letter, mark, number, punctuation, symbol or the space.
-fn is_printable(c: char) -> bool {
+pub fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }

@@ -23,6 +23,7 @@ use self::output::Output;
 use super::{BuildContext, Built, Exporter};
 use crate::bounded_queue::BoundedQueue;
 use crate::flags::TerminalFormat;
+use crate::go::quote::is_printable;
 use crate::problem::{Condition, Event, Severity, Update};
 
 /// How many bytes of lines may wait for a slow reader of our standard output.
@@ -202,7 +203,7 @@ fn json(status: &Update) -> String {
     };
     // This cannot fail: there are only string keys and finite numbers.
     serde_json::to_string(&line)
-        .map(|line| line + "\n")
+        .map(|line| escaped(line) + "\n")
         .unwrap_or_default()
 }
 
@@ -251,14 +252,49 @@ fn text(status: &Update, zone: &TimeZone) -> String {
     status.conditions.iter().map(line).collect()
 }
 
-/// Escapes control characters, so that a log line cannot control the reader's terminal.
+/// Escapes unprintable characters in encoded JSON, where they can be only in strings.
+fn escaped(json: String) -> String {
+    if json.chars().all(is_printable) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_printable(c) {
+            escaped.push(c);
+        } else {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units).iter();
+            escaped.extend(units.map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
+}
+
+/// Escapes unprintable characters, so that a log line cannot control the reader's terminal: control
+/// characters, and those that change the direction of the text.
 fn one_line(message: &str) -> String {
     message
         .chars()
         .flat_map(|c| match c {
             '\n' => vec!['\\', 'n'],
-            c if c.is_control() => c.escape_default().collect(),
+            c if !is_printable(c) => c.escape_default().collect(),
             c => vec![c],
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unprintable_characters_are_escaped() {
+        let bad = "\u{1b}[31m é 漢 \u{202e}txt.exe\u{2066}\u{e0041}\u{9b}";
+        let shown = r"\u{1b}[31m é 漢 \u{202e}txt.exe\u{2066}\u{e0041}\u{9b}";
+        assert_eq!(one_line(bad), shown);
+        let json = escaped(serde_json::to_string(bad).unwrap());
+        let encoded = r#""\u001b[31m é 漢 \u202etxt.exe\u2066\udb40\udc41\u009b""#;
+        assert_eq!(json, encoded);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), bad);
+    }
 }

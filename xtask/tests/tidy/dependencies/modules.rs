@@ -62,7 +62,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     // The exporters do not know the monitors.
     ("exporter::kind", &["checkpoint", "flags", "metrics", "node", "problem", "status_page"]),
     ("exporter::kubernetes", &["checkpoint", "exporter::kind", "flags", "go", "hyper", "kube", "metrics", "node", "problem", "status_page", "std::env", "std::fs", "std::net", "threads", "tokio", "tracing"]),
-    ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "problem", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
+    ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "go", "problem", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
     ("exporter", &["exporter::kind", "exporter::kubernetes", "exporter::terminal"]),
     // What brings both together, and runs it.
     ("hub", &["checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),
