@@ -137,7 +137,7 @@ impl Pool {
     fn refused(&self, state: &mut PoolState, error: &io::Error) {
         if !std::mem::replace(&mut state.refused, true) {
             let pool = self.name;
-            warn!(pool, %error, "The kernel makes no thread; work waits for the threads that are there");
+            warn!(pool, %error, "The kernel cannot start a thread; the work waits for the existing threads");
         }
     }
 

@@ -59,9 +59,9 @@ const ABOVE: Flag<CheckOptions> = Flag::new(
     "--above",
     "PERCENT",
     "90",
-    "The percentage over which that is a problem",
+    "More than this percentage is a problem",
     |options, _, value| {
-        options.above = u8::try_from(parse_int(value)?).context("it is a percentage")?;
+        options.above = u8::try_from(parse_int(value)?).context("it must be a percentage")?;
         Ok(())
     },
 );
@@ -70,13 +70,13 @@ const ABOVE: Flag<CheckOptions> = Flag::new(
 pub const CHECKS: &[Check] = &[
     Check {
         name: "clock",
-        about: "Whether the clock is kept right, by NTP or in another way",
+        about: "Whether something sets the clock, such as NTP",
         words: "",
         flags: &[Flag::new(
             "--max-error",
             "DURATION",
             "16s",
-            "How far off it may be",
+            "How wrong the clock may be",
             |options, _, value| duration(&mut options.max_error, value),
         )],
         run: |options, _| clock::check(options.max_error.to_std().unwrap_or_default()),
@@ -138,7 +138,7 @@ pub const CHECKS: &[Check] = &[
         flags: &[],
         run: |options, _| {
             let [unit] = &*options.words else {
-                bail!("it takes the name of one unit");
+                bail!("give the name of one unit");
             };
             block_on(systemd_unit::check(unit))?
         },

@@ -128,7 +128,10 @@ fn problems_are_counted_for_each_file_and_shown() {
     assert_eq!(first["file"], format!("{folder}/case.json"));
     assert_eq!((&first["line"], &first["column"]), (&1.into(), &31.into()));
     assert_eq!(first["field"], "rules[0].patern");
-    assert_eq!(first["message"], "is no key of this file; it has no effect");
+    assert_eq!(
+        first["message"],
+        "is not a key of this file; it has no effect"
+    );
 }
 
 #[test]

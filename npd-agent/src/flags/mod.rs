@@ -91,7 +91,7 @@ impl FromStr for TerminalFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             "off" => Ok(Self::Off),
-            _ => bail!("it is text, json or off"),
+            _ => bail!("must be text, json or off"),
         }
     }
 }

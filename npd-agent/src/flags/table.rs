@@ -6,7 +6,7 @@ use crate::go::pflag::{
 };
 use crate::monitor::KINDS;
 
-const ABOUT: &str = "Watches a Linux node and says when it is sick.
+const ABOUT: &str = "Finds problems of a Linux node and reports them.
 
 Without any flag and without a cluster around, the built-in monitors run and problems are shown
 on the terminal. Flags, config files and plugins of kubernetes/node-problem-detector work unchanged.";
@@ -15,15 +15,15 @@ const AFTER: &str = "Lists are comma-separated, and a flag may be repeated.
 Exit codes: 0 asked to stop, 2 bad command line, 255 bad config file or a port in use.
 
 While it runs:
-  curl localhost:20256/healthz     is the agent well
-  curl localhost:20256/conditions  what is wrong with the node now
+  curl localhost:20256/healthz     whether the agent works
+  curl localhost:20256/conditions  the conditions of the node
   curl localhost:20256/events      the last 256 events
-  curl localhost:20256/status      how each source and probe sees
-  curl localhost:20257/metrics     for Prometheus
+  curl localhost:20256/status      the state of each monitor, source and probe
+  curl localhost:20257/metrics     metrics for Prometheus
 
 Other programs in this file, each with a --help of its own:
-  npd-agent health-checker  is the kubelet or the container runtime well
-  npd-agent log-counter     how often a pattern is in a log
+  npd-agent health-checker  checks the kubelet or the container runtime
+  npd-agent log-counter     counts how often a pattern is in a log
   npd-agent builtin         checks of a node, for plugins without a shell
   npd-agent uninstall       removes the agent's conditions from Nodes";
 
@@ -100,14 +100,14 @@ const KUBERNETES: &[Flag<Options>] = &[
         "--apiserver-wait-timeout",
         "DURATION",
         "5m0s",
-        "How long to ask for the Node at the start before going on without it",
+        "How long to wait at the start until the API server returns the Node",
         |options, _, value| duration(&mut options.apiserver_wait_timeout, value),
     ),
     Flag::new(
         "--apiserver-wait-interval",
         "DURATION",
         "5s",
-        "How often to ask for the Node meanwhile",
+        "How often to ask for the Node during this time",
         |options, _, value| duration(&mut options.apiserver_wait_interval, value),
     ),
     Flag::new(

@@ -55,7 +55,7 @@ impl FromStr for LogFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             "klog" => Ok(Self::Klog),
-            _ => bail!("it is text, json or klog"),
+            _ => bail!("must be text, json or klog"),
         }
     }
 }

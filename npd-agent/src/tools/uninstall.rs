@@ -36,7 +36,7 @@ fn program() -> Program<UninstallArgs> {
             "--hostname-override",
             "NAME",
             "",
-            "The name of the Node, as the agent takes it [default: the environment's NODE_NAME, else the host name]",
+            "The name of the Node [default: the environment's NODE_NAME, else the host name]",
             |args, _, value| string(&mut args.hostname_override, value),
         ),
     ];
@@ -44,7 +44,7 @@ fn program() -> Program<UninstallArgs> {
         name: NAME,
         about: "Removes from Nodes the conditions that this agent was the last to write.
 Stop the agents first: one that runs would write them again.
-It takes the agent's own rights: get nodes, patch nodes/status.",
+It needs the agent's rights: get nodes, patch nodes/status.",
         words: " [NODE...]",
         after: "",
         sections: vec![("Flags", flags.to_vec())],
@@ -80,7 +80,7 @@ async fn uninstall(args: UninstallArgs, mut nodes: Vec<String>) -> anyhow::Resul
     for node in nodes {
         match remove_conditions(&args.apiserver_override, &node).await {
             Ok(removed) if removed.is_empty() => {
-                writeln!(stdout(), "{node}: no condition of this agent's")?;
+                writeln!(stdout(), "{node}: this agent has written no condition")?;
             }
             Ok(removed) => writeln!(stdout(), "{node}: removed {}", removed.join(", "))?,
             Err(error) => {

@@ -191,7 +191,7 @@ fn uninstalling_removes_what_this_agent_wrote() -> anyhow::Result<()> {
     ensure!(left == ["Lost", "Ready"], "{left:?}");
 
     let again = lab.uninstall(&[node])?;
-    let expected = format!("{node}: no condition of this agent's\n");
+    let expected = format!("{node}: this agent has written no condition\n");
     ensure!(again == (expected, true), "{again:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Processes killed for want of memory.
+//! Processes that the OOM killer has killed.
 
 use std::collections::BTreeSet;
 

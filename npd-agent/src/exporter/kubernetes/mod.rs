@@ -92,7 +92,7 @@ fn start(
     let registry = &context.metrics.registry;
     let waiting = IntGauge::new(
         "npd_events_waiting",
-        "Kubernetes Events that wait to be written or counted on.",
+        "Kubernetes Events that are not yet written, or whose new count is not.",
     )?;
     let now = Instant::now().into_std();
     let rate_limit = RateLimit::from_flags(options.kube_api_qps, options.kube_api_burst, now);
@@ -153,7 +153,7 @@ fn requests() -> prometheus::Result<IntCounterVec> {
     IntCounterVec::new(
         Opts::new(
             "npd_apiserver_requests_total",
-            "Requests to the API server, by what was asked and the code of the answer, none if there was none.",
+            "Requests to the API server, by verb, resource and HTTP status; the code is none if there was no answer.",
         ),
         &["verb", "resource", "code"],
     )

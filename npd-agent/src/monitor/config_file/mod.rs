@@ -62,7 +62,7 @@ impl<'a> FileCheck<'a> {
                 line,
                 column,
                 path,
-                message: "is no key of this file; it has no effect".to_owned(),
+                message: "is not a key of this file; it has no effect".to_owned(),
             }),
         );
         Ok(decoded.value)

@@ -32,7 +32,10 @@ impl Globals {
                 Ok(value) => drop(globals.values.insert(global, value)),
                 Err(error) => {
                     let error = error.to_string();
-                    debug!(global, error, "Kernel lacks what programs read");
+                    debug!(
+                        global,
+                        error, "This kernel does not have everything that the programs read"
+                    );
                     globals.missing.insert(global, error);
                 }
             }

@@ -153,7 +153,7 @@ impl EbpfMonitor {
             Err(error) => {
                 warn!(
                     error,
-                    "Programs could not be loaded into the kernel; seeing without them"
+                    "Programs could not be loaded into the kernel; the probes work without them"
                 );
                 reporter.source_down(SOURCE, false, error.clone());
             }

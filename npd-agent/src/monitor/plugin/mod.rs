@@ -39,7 +39,7 @@ use crate::reporter::Reporter;
 pub const KIND: MonitorKind = MonitorKind {
     flag: "--config.custom-plugin-monitor",
     deprecated: Some("--custom-plugin-monitors"),
-    help: "Config files of custom plugin monitors, which run programs of yours",
+    help: "Config files of custom plugin monitors, which run your own programs",
     load,
 };
 
@@ -93,7 +93,7 @@ fn claim_cgroups() -> Option<PluginCgroups> {
     if let Err(error) = &cgroups {
         info!(
             error = format!("{error:#}"),
-            "Plugins run without limits of their own"
+            "Plugins run without their own limits"
         );
     }
     cgroups.ok()

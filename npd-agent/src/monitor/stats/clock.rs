@@ -14,17 +14,17 @@ pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "clock/synchronized",
         &[],
-        "Whether something keeps the clock right: 1 if so, else 0",
+        "1 while something sets the clock, else 0",
     ),
     Metric::gauge(
         "clock/max_error_seconds",
         &[],
-        "How far off the clock may be, as the kernel says, in seconds",
+        "How wrong the clock can be, as the kernel estimates, in seconds",
     ),
     Metric::gauge(
         "clock/seconds_since_sync",
         &["daemon"],
-        "Time since a time daemon left a mark that the clock is right, in seconds",
+        "Seconds since a time daemon touched its file, which it does while it is synchronised",
     ),
 ];
 

@@ -268,7 +268,7 @@ impl Checker<'_> {
             }
         }
         for key in unknown {
-            self.check.note(&key, "is no metric; it has no effect");
+            self.check.note(&key, "is not a metric; it has no effect");
         }
     }
 

@@ -11,7 +11,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "edac/errors_total",
         &["controller", "severity"],
-        "Memory errors that were corrected, or could not be (EDAC)",
+        "Memory errors that were corrected, or could not be corrected (EDAC)",
     ),
     Metric::counter(
         "pcie/aer_errors_total",

@@ -10,7 +10,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "kernel/oom_kills_total",
         &[],
-        "Processes killed for want of memory",
+        "Processes that the OOM killer has killed",
     ),
     Metric::counter(
         "kernel/hung_tasks_total",

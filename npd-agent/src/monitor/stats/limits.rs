@@ -59,7 +59,7 @@ impl Collect for LimitsCollector {
         usage(ids, open, limit, sample);
         ensure!(
             tasks.is_some() && open.is_some(),
-            "{} does not tell the limits",
+            "{} does not show the limits",
             roots.proc.display()
         );
         Ok(())

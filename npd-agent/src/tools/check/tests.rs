@@ -27,7 +27,7 @@ fn what_has_no_effect_is_an_error() {
             x.json:2:25: warning: conditions[0].type: no rule of this file sets it: it is always False
             x.json:4:36: error: rules[0].condition: "Sikc" is not declared in conditions; the rule has no effect
             x.json:4:36: warning: rules[0].condition: nothing says how it ends: clearPattern, clearAfter or clearAtBoot is missing
-            x.json:5:40: error: rules[1].patern: is no key of this file; it has no effect
+            x.json:5:40: error: rules[1].patern: is not a key of this file; it has no effect
             x.json: 2 errors, 2 warnings; NPD starts with this file
         "#]],
     );

@@ -72,7 +72,7 @@ const FLAGS: &[Flag<HealthCheckerOptions>] = &[
         "--cri-socket-path",
         "SOCKET",
         "unix:///var/run/containerd/containerd.sock",
-        "Where the container runtime listens",
+        "The socket of the container runtime",
         |options, _, value| string(&mut options.cri_socket_path, value),
     ),
     Flag::new(
@@ -100,7 +100,7 @@ const FLAGS: &[Flag<HealthCheckerOptions>] = &[
         "--log-pattern",
         "COUNT:PATTERN",
         "",
-        "So many lines of the unit's in the journal are unhealthy; may be repeated",
+        "Unhealthy if the journal has COUNT matching lines of the unit; may be repeated",
         |options, _, value| {
             let patterns = value.split(',').map(log_pattern);
             let patterns = patterns.collect::<anyhow::Result<Vec<_>>>()?;
@@ -121,9 +121,9 @@ const FLAGS: &[Flag<HealthCheckerOptions>] = &[
 pub(super) fn program() -> Program<HealthCheckerOptions> {
     Program {
         name: super::TOOL.name,
-        about: "Says by its exit code whether a component of this node is well: 0 yes, 1 no, 2 unknown.",
+        about: "Checks a component of this node. Exit code: 0 healthy, 1 unhealthy, 2 unknown.",
         words: "",
-        after: "The components, and what is asked of each:
+        after: "The components, and how each is checked:
   kubelet     GET /healthz on its port, $KUBELET_PORT or 10248
   kube-proxy  GET /livez on its port, $KUBEPROXY_PORT or 10256
   docker      GET /_ping on its socket
@@ -171,7 +171,7 @@ impl HealthCheckerOptions {
             "docker" => Component::Docker,
             "cri" => Component::Cri,
             _ => bail!(
-                "--component={}: it is kubelet, kube-proxy, docker or cri",
+                "--component={}: must be kubelet, kube-proxy, docker or cri",
                 self.component_name
             ),
         };
@@ -234,7 +234,7 @@ impl HealthCheckerOptions {
 
 fn log_pattern(text: &str) -> anyhow::Result<(String, i64)> {
     let (count, pattern) = text.split_once(':').context("it is COUNT:PATTERN")?;
-    let count: i64 = count.parse().context("the count is no number")?;
+    let count: i64 = count.parse().context("the count is not a number")?;
     ensure!(count != 0, "the count is 0");
     ensure!(!pattern.is_empty(), "the pattern is empty");
     Ok((pattern.to_owned(), count))

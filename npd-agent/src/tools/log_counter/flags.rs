@@ -30,7 +30,7 @@ const FLAGS: &[Flag<LogCounterOptions>] = &[
         "--journald-source",
         "SOURCE",
         "",
-        "Whose entries count: their SYSLOG_IDENTIFIER",
+        "The SYSLOG_IDENTIFIER of the entries that count",
         |options, _, value| string(&mut options.journald_source, value),
     ),
     Flag::new(
@@ -57,21 +57,21 @@ const FLAGS: &[Flag<LogCounterOptions>] = &[
         "--delay",
         "DURATION",
         "",
-        "How long after the boot entries do not count [default: 0s]",
+        "Entries from this long after the boot do not count [default: 0s]",
         |options, _, value| string(&mut options.delay, value),
     ),
     Flag::new(
         "--pattern",
         "PATTERN",
         "",
-        "What an entry has to match to its end, a Go regular expression [default: anything]",
+        "A Go regular expression that an entry must match up to its end [default: anything]",
         |options, _, value| string(&mut options.pattern, value),
     ),
     Flag::new(
         "--revert-pattern",
         "PATTERN",
         "",
-        "An entry that matches this takes one match back",
+        "An entry that matches this lowers the count by one",
         |options, _, value| string(&mut options.revert_pattern, value),
     ),
     Flag::new(
@@ -87,7 +87,7 @@ const FLAGS: &[Flag<LogCounterOptions>] = &[
 pub(super) fn program() -> Program<LogCounterOptions> {
     Program {
         name: super::TOOL.name,
-        about: "Says by its exit code whether the journal has so many entries of a kind: 0 no, 1 yes, 2 unknown.",
+        about: "Counts journal entries. Exit code: 0 there are fewer than --count, 1 as many or more, 2 unknown.",
         words: "",
         after: "",
         sections: vec![("Flags", [FLAGS, &klog::flags()].concat())],

@@ -160,7 +160,7 @@ impl Access {
     fn pod(&self) -> anyhow::Result<Config> {
         let Some(given) = &self.in_cluster else {
             bail!(
-                "this is no pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; \
+                "this is not a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; \
                  add ?inClusterConfig=false to --apiserver-override"
             );
         };
@@ -282,7 +282,10 @@ fn server(address: &str) -> anyhow::Result<Option<String>> {
         None => host.split_once(':').map(|(_, port)| port),
     };
     let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
-    ensure!(port.is_none_or(is_port), "the address's port is no number");
+    ensure!(
+        port.is_none_or(is_port),
+        "the port of the address is not a number"
+    );
     let server = format!("{scheme}://{host}");
     uri(&server)?;
     Ok(Some(server))

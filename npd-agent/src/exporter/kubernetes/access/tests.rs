@@ -59,10 +59,13 @@ fn a_bad_override_is_explained() {
         &expect!["the scheme is ftp; it must be https or http"],
     );
     check("https://", &expect!["the address names no host"]);
-    check("https://h:abc", &expect!["the address's port is no number"]);
+    check(
+        "https://h:abc",
+        &expect!["the port of the address is not a number"],
+    );
     check(
         "https://[::1]:x",
-        &expect!["the address's port is no number"],
+        &expect!["the port of the address is not a number"],
     );
     check(
         "https://a b",
@@ -148,7 +151,7 @@ fn what_cannot_work_is_told_in_a_sentence() {
         &dir,
         access,
         &expect![
-            "this is no pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; add ?inClusterConfig=false to --apiserver-override"
+            "this is not a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; add ?inClusterConfig=false to --apiserver-override"
         ],
     );
     let access = Access::new("?inClusterConfig=false", |_| None);

@@ -314,7 +314,7 @@ fn understand<T: DeserializeOwned>(
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|error| {
             unreachable(&format_args!(
-                "the answer is no JSON that makes sense: {error}"
+                "the answer is not the expected JSON: {error}"
             ))
         });
     }

@@ -268,7 +268,7 @@ async fn answers_are_told_apart() {
     );
     let legal = "451 Unavailable For Legal Reasons";
     check(call(&api).await, Cause::Busy, legal, None);
-    let html = "the answer is no JSON that makes sense: expected value at line 1 column 1";
+    let html = "the answer is not the expected JSON: expected value at line 1 column 1";
     check(call(&api).await, Cause::Unreachable, html, None);
 }
 

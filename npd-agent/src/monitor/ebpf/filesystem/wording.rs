@@ -82,7 +82,7 @@ pub fn cause(record: &FilesystemRecord) -> String {
         (_, flags) if flags & 0x18 != 0 => "because its metadata is corrupt",
         (_, flags) if flags & 0x02 != 0 => "after an I/O error in its log",
         (_, flags) if flags & 0x01 != 0 => "after an I/O error in its metadata",
-        _ => "for a reason that the kernel does not tell",
+        _ => "for a reason that the kernel does not give",
     };
     match text(&record.function) {
         function if function.is_empty() => cause.to_owned(),

@@ -256,7 +256,7 @@ impl Tasks {
             },
             Err(error) => {
                 let reason = format!("{error:#}");
-                warn!(reason, "Looking at all tasks failed");
+                warn!(reason, "Checking all tasks failed");
                 (self.sight, self.dim) = ScanResult::without_iterator(&self.proc, &reason);
                 return self.report_backend(watch).await;
             }

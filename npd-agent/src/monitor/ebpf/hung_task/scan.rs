@@ -53,8 +53,8 @@ impl ScanResult {
         if second.is_ok_and(|comm| comm.trim_end() == "kthreadd") {
             return (Self::Proc, Some(format!("no task iterator: {reason}")));
         }
-        let reason = "the host's tasks are out of sight; it takes its pid namespace (hostPID), \
-                      or its /proc in $HOST_PROC";
+        let reason = "the agent cannot see the host's tasks; set hostPID, or mount the host's \
+                      /proc and name it in $HOST_PROC";
         (Self::None, Some(reason.to_owned()))
     }
 

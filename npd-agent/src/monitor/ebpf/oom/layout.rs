@@ -23,7 +23,10 @@ pub(super) const OOM: ProgramLayout = ProgramLayout {
 fn oom(btf: &Btf<'_>) -> OomLayout {
     let figures = memory(btf).unwrap_or_else(|error| {
         let error = error.to_string();
-        info!(error, "Kernel records will lack the victim's memory");
+        info!(
+            error,
+            "OOM kills are reported without the memory of the victim"
+        );
         OomLayout::default()
     });
     OomLayout {

@@ -166,7 +166,7 @@ impl Kills {
         }
         let message = format!(
             "Out of memory: Killed {kills} processes within a second; \
-             neither a probe nor the kernel's log tells which"
+             neither a probe nor the kernel's log says which"
         );
         let sighting = Sighting {
             key: String::from("0"),

@@ -54,7 +54,7 @@ pub(super) fn read(
     for key in plugin_config.keys() {
         if !plugin.keys().contains(&&**key) {
             let path = format!("pluginConfig.{key}");
-            check.note(&path, "is no key of this plugin; it has no effect");
+            check.note(&path, "is not a key of this plugin; it has no effect");
         }
     }
     match plugin {

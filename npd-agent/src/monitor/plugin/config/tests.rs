@@ -201,7 +201,7 @@ fn settings_with_which_npd_runs_nothing_are_noted() {
         plugin.json:1:50: pluginConfig.timeout: is -1s; every run fails before it starts
         plugin.json:1:50: pluginConfig.timeout: is 0s; every run fails before it starts
         plugin.json:1:54: pluginConfig.concurrency: is 0; no plugin is ever run
-        plugin.json:1:39: pluginConfig.conccurency: is no key of this file; it has no effect
+        plugin.json:1:39: pluginConfig.conccurency: is not a key of this file; it has no effect
     "#]],
     );
 }

@@ -114,7 +114,7 @@ fn metrics_that_are_not_exported_are_noted() {
     notes(
         &cpu(r#""cpu/load": {"displayName": "x"}"#),
         &expect![[r#"
-            stats.json:1:41: cpu.metricsConfigs.cpu/load: is no metric; it has no effect
+            stats.json:1:41: cpu.metricsConfigs.cpu/load: is not a metric; it has no effect
             stats.json:1:1: no metric is asked for; nothing is collected"#]],
     );
     notes(
