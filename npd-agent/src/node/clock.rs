@@ -70,3 +70,23 @@ fn clock(id: ClockId) -> Duration {
     // Both clocks exist on every Linux since 2.6.39; zero would mean "just booted".
     clock_gettime(id).map(Duration::from).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record with such a stamp has just been written.
+    #[test]
+    fn a_stamp_from_the_future_is_now() {
+        let stamp = monotonic() + Duration::from_hours(1);
+        let before = Timestamp::now();
+        let time = wall_time(stamp);
+        assert!(before <= time && time <= Timestamp::now());
+    }
+
+    #[test]
+    fn a_suspended_machine_is_up_too() {
+        let awake = monotonic();
+        assert!(uptime() >= awake);
+    }
+}

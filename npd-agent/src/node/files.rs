@@ -105,4 +105,53 @@ mod tests {
         let error = open_regular(&path("nothing")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
+
+    #[test]
+    fn files_are_read_whatever_they_contain() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for (content, text, lines, number) in [
+            (&b""[..], "", &[][..], None),
+            (b"42\n", "42\n", &["42"], Some(42)),
+            (b"  7 tasks", "  7 tasks", &["  7 tasks"], Some(7)),
+            (b"-1\n", "-1\n", &["-1"], None),
+            (b"max\n", "max\n", &["max"], None),
+            (b"a\n\nb", "a\n\nb", &["a", "", "b"], None),
+            (b"\xff1\n", "\u{fffd}1\n", &["\u{fffd}1"], None),
+            // A number that has more than 64 bits.
+            (
+                b"18446744073709551616",
+                "18446744073709551616",
+                &["18446744073709551616"],
+                None,
+            ),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(read(&path).unwrap(), text);
+            let mut found = Vec::new();
+            each_line(&path, |line| found.push(line.to_owned())).unwrap();
+            assert_eq!(found, lines, "{text:?}");
+            assert_eq!(read_number(&path), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let path = Path::new("/no/such/file");
+        let expect = "reading /no/such/file: No such file or directory (os error 2)";
+        assert_eq!(format!("{:#}", read(path).unwrap_err()), expect);
+        let error = each_line(path, |_| {}).unwrap_err();
+        assert_eq!(format!("{error:#}"), expect);
+        assert_eq!(read_number(path), None);
+        assert_eq!(names(path), [""; 0]);
+    }
+
+    #[test]
+    fn names_are_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["sdb", "sda10", "sda", "dm-0"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(names(folder.path()), ["dm-0", "sda", "sda10", "sdb"]);
+    }
 }

@@ -60,3 +60,58 @@ pub fn name(
     name.into_string()
         .map_err(|name| anyhow::anyhow!("the host name {} is not UTF-8", name.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_flag_names_the_node_before_the_environment() {
+        #[track_caller]
+        fn check(flag: &str, variable: Option<&str>, expect: Option<&str>) {
+            let var = |name: &str| {
+                assert_eq!(name, "NODE_NAME");
+                variable.map(str::to_owned)
+            };
+            let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+            assert_eq!(name(flag, var).unwrap(), expect.unwrap_or(&host));
+        }
+        check("flag", Some("variable"), Some("flag"));
+        check("flag", None, Some("flag"));
+        check("", Some("variable"), Some("variable"));
+        check("", Some(""), None);
+        check("", None, None);
+    }
+
+    #[test]
+    fn a_node_without_a_boot_id_is_still_one() {
+        let var = |name: &str| (name == "HOST_PROC").then(|| "/no/such/proc".to_owned());
+        let node = Node::new("n1", var).unwrap();
+        assert_eq!((&*node.name, &*node.boot_id), ("n1", ""));
+    }
+
+    /// Machines of several kernels, as `tests/fixtures/stats` has recorded them.
+    #[test]
+    fn recorded_machines_are_read_whole() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/stats");
+        for machine in ["guest-6.1", "guest-6.12", "vm-6.18"] {
+            let proc = Path::new(folder).join(machine).join("proc");
+            assert!(proc::load(&proc).unwrap().tasks > 0, "{machine}");
+            assert!(proc::boot_time(&proc) > Some(1_600_000_000), "{machine}");
+            assert!(proc::oom_kills(&proc).unwrap().is_some(), "{machine}");
+            assert!(proc::task_limit(&proc).is_some(), "{machine}");
+            let (open, limit) = proc::open_files(&proc).unwrap();
+            assert!(open < limit, "{machine}");
+            let table = std::fs::File::open(proc.join("1/mountinfo")).unwrap();
+            let mut mounts = 0;
+            let more = mountinfo::read_mounts(BufReader::new(table), 1000, |mount| {
+                assert!(mount.is_some(), "{machine}: line {mounts}");
+                mounts += 1;
+            });
+            assert!(!more.unwrap() && mounts > 5, "{machine}: {mounts} mounts");
+        }
+    }
+}

@@ -194,3 +194,139 @@ impl WatchedMountinfo {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a line says: device, root, mount point, options, type, source and superblock's options.
+    #[track_caller]
+    fn check(line: &[u8], expect: Option<[&str; 7]>) {
+        let found = MountEntry::parse(line).map(|mount| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            [
+                mount.device.to_string(),
+                text(&mount.root),
+                text(&mount.mount_point),
+                text(mount.options),
+                text(mount.fs_type),
+                text(&mount.source),
+                text(mount.super_options),
+            ]
+        });
+        let expect = expect.map(|fields| fields.map(str::to_owned));
+        assert_eq!(found, expect, "{}", line.escape_ascii());
+    }
+
+    /// Lines of nodes: of a container, a bind mount, btrfs, overlayfs, NFS, a CIFS share with blanks.
+    #[test]
+    fn lines_are_read_as_the_kernel_writes_them() {
+        check(
+            b"36 35 98:0 /root /mnt/data rw,noatime shared:1 master:2 - ext4 /dev/sda1 rw,errors=remount-ro",
+            Some([
+                "98:0", "/root", "/mnt/data", "rw,noatime", "ext4", "/dev/sda1",
+                "rw,errors=remount-ro",
+            ]),
+        );
+        check(
+            b"1 0 254:1 / / ro - ext4 /dev/root ro",
+            Some(["254:1", "/", "/", "ro", "ext4", "/dev/root", "ro"]),
+        );
+        check(
+            b"62 29 0:35 /@home /home rw,relatime shared:31 - btrfs /dev/nvme0n1p2 rw,ssd,subvol=/@home",
+            Some([
+                "0:35", "/@home", "/home", "rw,relatime", "btrfs", "/dev/nvme0n1p2",
+                "rw,ssd,subvol=/@home",
+            ]),
+        );
+        check(
+            b"90 30 0:50 / /run/x\\040y\\134z rw - fuse.sshfs me@host:/a\\011b rw",
+            Some([
+                "0:50",
+                "/",
+                "/run/x y\\z",
+                "rw",
+                "fuse.sshfs",
+                "me@host:/a\tb",
+                "rw",
+            ]),
+        );
+        // A mount whose source is empty, as of a file system without one.
+        check(
+            b"91 30 0:51 / /m rw -  none rw",
+            Some(["0:51", "/", "/m", "rw", "", "none", "rw"]),
+        );
+        check(
+            b"37 35 0:6 net:[4026532281] /run/netns/a rw shared:2 - nsfs nsfs rw",
+            Some([
+                "0:6",
+                "net:[4026532281]",
+                "/run/netns/a",
+                "rw",
+                "nsfs",
+                "nsfs",
+                "rw",
+            ]),
+        );
+        check(
+            b"38 35 8:1 /\xff /m rw - ext4 /dev/sda1 rw",
+            Some(["8:1", "/\u{fffd}", "/m", "rw", "ext4", "/dev/sda1", "rw"]),
+        );
+        for invalid in [
+            &b""[..],
+            b"36",
+            b"36 35 98 / / rw - ext4 /dev/sda1 rw",
+            b"36 35 98:0 / / rw ext4 /dev/sda1 rw",
+            b"36 35 98:0 / / rw - ext4 /dev/sda1",
+            b"36 35 98:0 / / rw -",
+        ] {
+            check(invalid, None);
+        }
+    }
+
+    #[test]
+    fn only_octal_numbers_of_a_byte_are_decoded() {
+        for (field, expect) in [
+            ("/plain", "/plain"),
+            (r"\040", " "),
+            (r"a\012b\\", "a\nb\\\\"),
+            (r"\0", r"\0"),
+            (r"\04", r"\04"),
+            (r"\048", r"\048"),
+            (r"\400", r"\400"),
+            (r"\134040", r"\040"),
+        ] {
+            let found = unescape(field.as_bytes());
+            assert_eq!(found, expect.as_bytes(), "{field}");
+        }
+    }
+
+    #[test]
+    fn options_are_whole_words() {
+        let line = b"1 0 8:1 / / rw,nosuid - ext4 /dev/sda1 ro,emergency_ro";
+        let mount = MountEntry::parse(line).unwrap();
+        assert!(mount.has("rw") && mount.has("nosuid"));
+        assert!(!mount.has("ro") && !mount.has("suid") && !mount.has(""));
+        assert!(mount.superblock_has("ro") && !mount.superblock_has("rw"));
+    }
+
+    #[test]
+    fn a_table_is_read_in_parts_and_around_bad_lines() {
+        let line = |number: usize| format!("{number} 0 8:{number} / /m rw - ext4 /dev/sda rw\n");
+        let long = format!("9 0 8:9 /{} /m rw - ext4 /dev/sda rw\n", "x".repeat(70_000));
+        let table = [line(1), "garbage\n".to_owned(), line(2), long, line(3)].concat();
+        let mut reader = table.as_bytes();
+        let mut devices = Vec::new();
+        let mut parts = 0;
+        while read_mounts(&mut reader, 2, |mount| {
+            devices.push(mount.map(|mount| mount.device.minor));
+        })
+        .unwrap()
+        {
+            parts += 1;
+        }
+        // A line that is too long is two lines that are none.
+        assert_eq!(devices, [Some(1), None, Some(2), None, None, Some(3)]);
+        assert_eq!(parts, 3);
+    }
+}

@@ -143,4 +143,103 @@ mod tests {
             assert_eq!(parse_load(text), None, "{text:?}");
         }
     }
+
+    /// A `/proc` with these files.
+    fn proc(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let proc = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = proc.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        proc
+    }
+
+    #[test]
+    fn the_boot_has_an_id_and_a_time() {
+        let id = "7c1b2c5e-3a0f-4d57-9d3a-0f7f6a3c8f11";
+        let proc = proc(&[
+            ("sys/kernel/random/boot_id", &format!("{id}\n")),
+            (
+                "stat",
+                "cpu  1 2 3 4\ncpu0 1 2 3 4\nintr 5\nbtime 1764522351\nprocesses 9\n",
+            ),
+        ]);
+        assert_eq!(boot_id(proc.path()).as_deref(), Some(id));
+        assert_eq!(boot_time(proc.path()), Some(1_764_522_351));
+        let nothing = Path::new("/no/such/proc");
+        assert_eq!((boot_id(nothing), boot_time(nothing)), (None, None));
+    }
+
+    #[test]
+    fn open_files_are_the_first_number_and_the_third() {
+        for (text, expect) in [
+            (
+                "1504\t0\t9223372036854775807\n",
+                Some((1504, i64::MAX as u64)),
+            ),
+            ("1504 0", None),
+            ("", None),
+            ("x 0 1", None),
+        ] {
+            let proc = proc(&[("sys/fs/file-nr", text)]);
+            assert_eq!(open_files(proc.path()), expect, "{text:?}");
+        }
+        assert_eq!(open_files(Path::new("/no/such/proc")), None);
+    }
+
+    #[test]
+    fn the_lower_of_both_limits_counts_for_tasks() {
+        let of = |files: &[(&str, &str)]| task_limit(proc(files).path());
+        let (pids, threads) = ("sys/kernel/pid_max", "sys/kernel/threads-max");
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[(pids, "4194304\n")]), Some(4_194_304));
+        assert_eq!(
+            of(&[(pids, "4194304\n"), (threads, "63446\n")]),
+            Some(63_446)
+        );
+        assert_eq!(of(&[(pids, "32768\n"), (threads, "63446\n")]), Some(32_768));
+    }
+
+    /// The table of the node counts, also where the agent is in a network namespace of its own.
+    #[test]
+    fn connections_are_those_of_the_node() {
+        const MAX: (&str, &str) = ("sys/net/netfilter/nf_conntrack_max", "262144\n");
+        const OWN: (&str, &str) = ("sys/net/netfilter/nf_conntrack_count", "3\n");
+        const TABLE: &str = "entries  clashres found new\n0000012c  0 0 0\n0000012c  0 0 0\n";
+        #[track_caller]
+        fn check(files: &[(&str, &str)], expect: Option<(u64, u64)>) {
+            let proc = proc(files);
+            let roots = Roots {
+                proc: proc.path().to_owned(),
+                ..Roots::from_env(|_| None)
+            };
+            assert_eq!(connections(&roots), expect, "{files:?}");
+        }
+        check(&[], None);
+        check(&[MAX], None);
+        check(&[MAX, OWN], Some((3, 262_144)));
+        check(
+            &[MAX, OWN, ("1/net/stat/nf_conntrack", TABLE)],
+            Some((300, 262_144)),
+        );
+        check(
+            &[MAX, ("self/net/stat/nf_conntrack", TABLE)],
+            Some((300, 262_144)),
+        );
+        check(
+            &[MAX, OWN, ("1/net/stat/nf_conntrack", "garbage")],
+            Some((3, 262_144)),
+        );
+        check(&[("1/net/stat/nf_conntrack", TABLE)], None);
+    }
+
+    #[test]
+    fn a_load_that_cannot_be_read_is_named() {
+        let proc = proc(&[("loadavg", "half a load\n")]);
+        let error = format!("{:#}", load(proc.path()).unwrap_err());
+        let path = proc.path().join("loadavg");
+        let expect = format!("reading {}: \"half a load\\n\" is no load", path.display());
+        assert_eq!(error, expect);
+    }
 }

@@ -53,3 +53,52 @@ impl Roots {
         self.proc.join("1/root").join(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn variables_move_the_roots_and_empty_ones_do_not() {
+        let none = Roots::from_env(|_| None);
+        let paths = |roots: &Roots| {
+            [&roots.proc, &roots.sys, &roots.dev, &roots.run, &roots.log].map(PathBuf::clone)
+        };
+        let usual = ["/proc", "/sys", "/dev", "/run", "/var/log"].map(PathBuf::from);
+        assert_eq!(paths(&none), usual);
+        assert_eq!(Roots::from_env(|_| Some(String::new())), none);
+        let moved = Roots::from_env(|name| Some(format!("/host/{name}")));
+        let expect = [
+            "HOST_PROC",
+            "HOST_SYS",
+            "HOST_DEV",
+            "HOST_RUN",
+            "HOST_VAR_LOG",
+        ];
+        assert_eq!(
+            paths(&moved),
+            expect.map(|name| Path::new("/host").join(name))
+        );
+    }
+
+    #[test]
+    fn the_agent_s_own_file_stands_in_for_that_of_process_1() {
+        let proc = tempfile::tempdir().unwrap();
+        let roots = Roots {
+            proc: proc.path().to_owned(),
+            ..Roots::from_env(|_| None)
+        };
+        let own = proc.path().join("self/mountinfo");
+        assert_eq!(roots.of_first_process("mountinfo"), own);
+        let first = proc.path().join("1/mountinfo");
+        std::fs::create_dir(proc.path().join("1")).unwrap();
+        std::fs::write(&first, "").unwrap();
+        assert_eq!(roots.of_first_process("mountinfo"), first);
+        assert_eq!(
+            roots.of_node("etc/os-release"),
+            proc.path().join("1/root/etc/os-release")
+        );
+    }
+}
