@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use expect_test::expect_file;
+use expect_test::{Expect, expect, expect_file};
 use prometheus::Encoder as _;
 
 use super::*;
@@ -218,4 +218,125 @@ fn kind_of(path: &Path) -> Option<usize> {
         _ => return None,
     };
     KINDS.iter().position(|kind| kind.flag.contains(flag))
+}
+
+/// What runs without any flag, as `/status` names it.
+#[test]
+fn the_built_in_files_are_loaded_if_none_is_named() {
+    let names = |configs: &[Vec<PathBuf>]| {
+        let loaded = load(configs).unwrap();
+        let monitors = loaded.monitors.iter();
+        let monitors = monitors.map(|monitor| monitor.name().to_owned());
+        let files = loaded.files.iter().map(ToString::to_string);
+        (monitors.collect::<Vec<_>>(), files.collect::<Vec<_>>())
+    };
+    let (monitors, files) = names(&vec![Vec::new(); KINDS.len()]);
+    assert_eq!(
+        monitors,
+        [
+            "kmsg",
+            "system-stats built-in system-stats-monitor.json",
+            "ebpf",
+        ]
+    );
+    assert_eq!(
+        files,
+        [
+            "built-in kernel-monitor.json",
+            "built-in readonly-monitor.json",
+            "built-in system-stats-monitor.json",
+            "built-in ebpf-monitor.json",
+        ]
+    );
+    // One file of one kind is enough to run nothing else.
+    let folder = ConfigFolder::new();
+    let (monitors, files) = names(&folder.lists("log", GOOD, None));
+    assert_eq!((&*monitors, files.len()), (&["kmsg".to_owned()][..], 1));
+}
+
+/// The agent says which file is wrong, where in it, and what is wrong there.
+#[test]
+fn an_error_leads_to_the_place_in_the_file() {
+    #[track_caller]
+    fn check(flag: &str, config: &str, expect: &Expect) {
+        let folder = ConfigFolder::new();
+        let said = match load(&folder.lists(flag, config, None)) {
+            Ok(loaded) => {
+                let problems = loaded.problems.iter().map(ToString::to_string);
+                format!(
+                    "it starts, and says: {}",
+                    problems.collect::<Vec<_>>().join("; ")
+                )
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        let folder = format!("{}/", folder.0.path().display());
+        expect.assert_eq(&said.replace(&folder, ""));
+    }
+    check(
+        "log",
+        "",
+        &expect!["case.json:1:1: EOF while parsing a value"],
+    );
+    check(
+        "log",
+        "{\n  \"plugin\": \"kmsg\",\n}",
+        &expect!["case.json:3:1: key must be a string"],
+    );
+    check(
+        "log",
+        "{\n  \"plugin\": 7\n}",
+        &expect![
+            "case.json:2:13: plugin: invalid type: integer `7`, expected kmsg, filelog or journald"
+        ],
+    );
+    check(
+        "log",
+        r#"{"plugin": "kmesg"}"#,
+        &expect![
+            "case.json:1:12: plugin: unknown variant `kmesg`, expected one of `kmsg`, `filelog`, `journald`"
+        ],
+    );
+    let rules = |plugin: &str, rule: &str| {
+        format!("{{\"plugin\": \"{plugin}\", \"rules\": [\n    {rule}\n]}}")
+    };
+    let rule = rules("kmsg", r#"{"type": "temporary", "pattern": "("}"#);
+    check(
+        "log",
+        &rule,
+        &expect!["case.json:2:38: rules[0].pattern: error parsing regexp: missing closing ): `(`"],
+    );
+    let rule = rules("kmsg", r#"{"type": "permament", "pattern": "x"}"#);
+    check(
+        "log",
+        &rule,
+        &expect![[
+            r#"it starts, and says: case.json:2:14: rules[0].type: "permament" is neither temporary nor permanent; the rule counts as permanent; case.json:2:5: rules[0].condition: is missing; the rule has no effect"#
+        ]],
+    );
+    let rule = rules(
+        "custom",
+        r#"{"type": "temporary", "path": "builtin:coffee"}"#,
+    );
+    check(
+        "plugin",
+        &rule,
+        &expect![[r#"case.json:2:35: rules[0].path: there is no built-in plugin "coffee""#]],
+    );
+    check(
+        "stats",
+        "{\n  \"invokeInterval\": \"soon\"\n}",
+        &expect![[r#"case.json:2:21: invokeInterval: time: invalid duration "soon""#]],
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let mut lists = vec![Vec::new(); KINDS.len()];
+    lists[0].push(PathBuf::from("/no/such/file.json"));
+    let error = format!("{:#}", load(&lists).err().unwrap());
+    assert_eq!(
+        error,
+        "reading the config file /no/such/file.json: No such file or directory (os error 2)"
+    );
 }

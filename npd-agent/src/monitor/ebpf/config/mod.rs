@@ -43,6 +43,7 @@ struct EbpfConfig {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "ebpf")]
 enum EbpfPluginName {
     #[serde(rename = "ebpf")]
     Ebpf,

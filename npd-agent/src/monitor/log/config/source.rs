@@ -24,6 +24,7 @@ pub(in crate::monitor::log) enum Source {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "kmsg, filelog or journald")]
 pub(super) enum LogPlugin {
     #[serde(rename = "kmsg")]
     Kmsg,

@@ -83,6 +83,7 @@ struct PluginConfig {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "custom")]
 enum PluginName {
     #[serde(rename = "custom")]
     Custom,
