@@ -1,5 +1,7 @@
 //! The command line, as a user types it.
 
+mod endings;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -31,6 +33,16 @@ const TESTS: &[Test] = &[
         name: "what_is_ignored_is_said_in_one_warning",
         needs: &[Need::Agent],
         run: what_is_ignored_is_said_in_one_warning,
+    },
+    Test {
+        name: "old_names_of_flags_work_and_are_warned_about",
+        needs: &[Need::Agent],
+        run: endings::old_names_of_flags_work_and_are_warned_about,
+    },
+    Test {
+        name: "the_exit_code_and_the_last_line_say_why_it_ended",
+        needs: &[Need::Agent],
+        run: endings::the_exit_code_and_the_last_line_say_why_it_ended,
     },
     Test {
         name: "a_port_in_use_is_fatal_where_it_is_in_npd",
