@@ -1,15 +1,15 @@
-//! The programs in the kernel, and the layout of what crosses the boundary to them, in both
-//! directions.
+//! The programs that run in the kernel, and the structs that they exchange with the agent.
 //!
-//! Records go up: each kind is a struct that begins with a [`Header`] and stands beside the program
-//! that sends it. Layouts go down: where the running kernel keeps what the programs read, which
-//! differs between kernels. The agent reads them from the kernel's BTF and writes them into globals
-//! of the eBPF object before it loads the programs.
+//! The programs send records to the agent. Each kind of record is a struct that begins with a
+//! [`Header`]; it is defined beside the program that sends it. The agent gives layouts to the
+//! programs: the offsets of the fields that they read, which differ between kernels. It reads them
+//! from the kernel's BTF, and writes them into globals of the eBPF object before it loads the
+//! programs.
 //!
-//! The agent uses this crate for the structs. The programs themselves are compiled for the BPF
-//! target only; `main.rs` makes the object of them.
+//! The agent uses this crate only for the structs. The programs are compiled only for the BPF target;
+//! `main.rs` makes the object from them.
 //!
-//! Deriving zerocopy's traits makes implicit padding a compile error and decoding safe.
+//! The structs derive zerocopy's traits. So implicit padding does not compile, and decoding is safe.
 #![no_std]
 #![cfg_attr(
     target_arch = "bpf",
@@ -39,14 +39,14 @@ pub use self::programs::*;
 pub mod map {
     /// The ring buffer that carries every record.
     pub const RECORDS: &str = "RECORDS";
-    /// An array: how many records of each kind found the ring full.
+    /// An array: how many records of each kind were lost because the ring buffer was full.
     pub const DROPS: &str = "DROPS";
 }
 
-/// How many bytes the ring buffer holds: about 180 OOM kills.
+/// The size of the ring buffer in bytes: enough for about 180 OOM kills.
 pub const RING_BYTES: u32 = 128 * 1024;
 
-/// Kinds of records have numbers below this. Each kind's stands beside its struct.
+/// The number of a kind of record is less than this. It is defined beside the record's struct.
 pub const MAX_RECORD_KINDS: u32 = 32;
 
 /// The beginning of every record.
@@ -55,14 +55,14 @@ pub const MAX_RECORD_KINDS: u32 = 32;
 pub struct Header {
     /// The kind of the record; less than [`MAX_RECORD_KINDS`].
     pub id: u32,
-    /// Zero; keeps the time aligned.
+    /// Zero; aligns the time.
     pub reserved: u32,
     /// When it happened, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time: u64,
 }
 
-/// A struct of offsets and other numbers that differ between kernels, which the programs find in a
-/// global of the eBPF object. All zeros is what it holds before the agent fills it in.
+/// A struct of offsets and other numbers that differ between kernels. The programs read it from a
+/// global of the eBPF object. It is all zeros until the agent fills it in.
 pub trait Layout: IntoBytes + Immutable {
     /// The name of the global.
     const GLOBAL: &'static str;

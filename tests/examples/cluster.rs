@@ -5,7 +5,7 @@
 
 #![expect(
     clippy::print_stdout,
-    reason = "it tells a person where the cluster is"
+    reason = "it prints for people where the cluster is"
 )]
 
 use std::ffi::{OsStr, OsString};

@@ -3,7 +3,7 @@
 //! Starts a real API server and an exporter for each node in this process, and lets the fleet start,
 //! restart, beat and fall ill. Prints the requests of each phase, and their peak in one second.
 
-#![expect(clippy::print_stdout, reason = "it tells a person what it measures")]
+#![expect(clippy::print_stdout, reason = "it prints for people what it measures")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,24 +44,24 @@ async fn main() -> anyhow::Result<()> {
 
     for phase in ["first start", "restart"] {
         let mut fleet = Fleet::start(&names, &agent.kubeconfig, "5m")?;
-        fleet.tell(&conditions(false));
+        fleet.report(&conditions(false));
         fleet.watch(&server, phase, 8).await?;
     }
     let mut fleet = Fleet::start(&names, &agent.kubeconfig, HEARTBEAT)?;
-    fleet.tell(&conditions(false));
+    fleet.report(&conditions(false));
     // Those whose first heartbeats are due at once.
     sleep(Duration::from_secs(10)).await;
     fleet
         .watch(&server, "healthy, a heartbeat every 10 s", 60)
         .await?;
     for kill in 0..KILLS {
-        fleet.tell(&event("OOMKilling", &format!("Killed process {kill}")));
+        fleet.report(&event("OOMKilling", &format!("Killed process {kill}")));
     }
-    fleet.tell(&event(
+    fleet.report(&event(
         "TaskHung",
         "task dd:7 blocked for more than 120 seconds.",
     ));
-    fleet.tell(&conditions(true));
+    fleet.report(&conditions(true));
     fleet
         .watch(&server, "all fall ill in the same moment", 60)
         .await
@@ -120,7 +120,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn tell(&mut self, status: &Update) {
+    fn report(&mut self, status: &Update) {
         for exporter in &mut self.exporters {
             exporter.export(status);
         }

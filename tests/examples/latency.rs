@@ -1,7 +1,7 @@
 //! How long until the API server has what happens on the node, as a watching client sees it:
 //! `NPD_AGENT=target/release/npd-agent cargo run -p npd-tests --example latency`, as root.
 
-#![expect(clippy::print_stdout, reason = "it tells a person what it measures")]
+#![expect(clippy::print_stdout, reason = "it prints for people what it measures")]
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -69,7 +69,7 @@ fn event_from_oom_kill(agent: &Agent, events: &Watch) -> anyhow::Result<()> {
         pause(run);
         let text = format!("process {} ", cgroup.kill_one()?);
         let seen = events.wait_for(&text)?;
-        // The kernel's own time of the kill, as the probe tells it.
+        // The kernel's own time of the kill, as the probe reports it.
         let page = agent.page("/events")?;
         let mut listed = page.as_array().into_iter().flatten();
         let event =
@@ -130,7 +130,7 @@ fn write(dir: &TempDir, name: &str, text: &str) -> anyhow::Result<String> {
     Ok(path.display().to_string())
 }
 
-/// A client that is told of every change.
+/// A client that watches every change.
 struct Watch {
     child: Child,
     lines: Receiver<(Timestamp, String)>,

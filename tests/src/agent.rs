@@ -21,7 +21,7 @@ use crate::port::{FreePort, free_port};
 /// How long anything that should happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running agent. Dropping it kills it.
+/// A running agent. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Agent {
     process: Child,
@@ -88,7 +88,7 @@ impl Agent {
         self.process.id()
     }
 
-    /// Waits for a report that `wanted` says yes to; others are passed over.
+    /// Waits for a report that `wanted` accepts, and skips all others.
     pub fn report(&self, mut wanted: impl FnMut(&Value) -> bool) -> anyhow::Result<Value> {
         let found = self.wait_from(self.passed.get(), "a report", PATIENCE, |line| {
             wanted(&line.report)
@@ -98,14 +98,14 @@ impl Agent {
         Ok(line.report)
     }
 
-    /// Waits for an event, and gives back its reason and message.
+    /// Waits for an event, and returns its reason and message.
     pub fn event(&self) -> anyhow::Result<(String, String)> {
         let report = self.report(|report| report.get("event").is_some())?;
         let text = |key: &str| report["event"][key].as_str().unwrap_or_default().to_owned();
         Ok((text("reason"), text("message")))
     }
 
-    /// Waits for a line that is as wanted, and gives back the first one ever.
+    /// Waits for a line that `wanted` accepts, and returns the first such line since the start.
     pub fn wait_for(
         &self,
         what: &str,
@@ -147,8 +147,8 @@ impl Agent {
         seen.clone()
     }
 
-    /// Waits until `look` finds something. That it fails means not yet: an agent that has just been
-    /// started does not answer.
+    /// Waits until `look` finds something. If `look` fails, tries again, because an agent that has just
+    /// been started does not answer yet.
     pub fn wait_until<T>(
         &self,
         what: &str,
@@ -220,17 +220,17 @@ impl Agent {
             .with_context(|| format!("{type} is not in {page}"))
     }
 
-    /// Kills it, and gives back every line that it has written.
+    /// Kills it, and returns every line that it has written.
     pub fn kill(mut self) -> anyhow::Result<Vec<Line>> {
         self.process.kill().context("killing the agent")?;
         self.process.wait().context("waiting for the agent")?;
-        // What it wrote before may still be under way.
+        // Lines that it wrote before may still arrive.
         let mut seen = self.seen.borrow_mut();
         seen.extend(self.lines.iter());
         Ok(std::mem::take(&mut *seen))
     }
 
-    /// Asks it to stop, and waits for that.
+    /// Asks it to stop, and waits until it has.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         kill(Pid::from_raw(self.id().cast_signed()), Signal::SIGTERM)?;
         let deadline = Instant::now() + PATIENCE;
@@ -245,7 +245,7 @@ impl Agent {
 }
 
 impl Line {
-    /// Whether it tells of an event; see [`is_event`].
+    /// Whether it reports this event; see [`is_event`].
     pub fn is_event(&self, reason: &str, text: &str) -> bool {
         is_event(&self.report["event"], reason, text)
     }
@@ -267,7 +267,7 @@ impl Drop for Agent {
 fn read_lines(output: ChildStdout, lines: &Sender<Line>) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         let time = SystemTime::now();
-        // What is no report fails the test that looks at it.
+        // A line that is not a report fails the test that reads it.
         let report = serde_json::from_str(&line).unwrap_or(Value::String(line));
         if lines.send(Line { time, report }).is_err() {
             return;

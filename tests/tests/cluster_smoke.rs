@@ -35,13 +35,13 @@ fn main() -> ExitCode {
 fn the_api_server_keeps_its_objects_over_a_crash() -> anyhow::Result<()> {
     let dir = TempDir::new()?;
     let mut api = ApiServer::start(dir.path())?;
-    api.client.kubectl(&["create", "namespace", "kept"])?;
+    api.client.kubectl(&["create", "namespace", "saved"])?;
     let agent = agent(&api.client)?;
 
     api.kill9();
     ensure!(api.client.kubectl(&["get", "namespaces"]).is_err());
     api.restart()?;
-    api.client.kubectl(&["get", "namespace", "kept"])?;
+    api.client.kubectl(&["get", "namespace", "saved"])?;
     agent.kubectl(&["auth", "whoami"])?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether it is noticed that the eBPF object has to be built anew.
+//! Tests that a change of the sources makes the eBPF object be built again.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Probe `block_error`: requests to block devices that failed.
 //!
-//! A dead disk fails a hundred thousand requests a second, so each processor sends one record a
-//! tenth of a second for failures of one kind, and counts them all.
+//! A dead disk fails a hundred thousand requests per second. So each processor sends at most one
+//! record per tenth of a second for each kind of failure, and counts all failures.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -97,7 +97,7 @@ mod program {
     static REQUEST_LAYOUT: RequestLayout =
         zerocopy::transmute!([0_u32; size_of::<RequestLayout>() / 4]);
 
-    /// How many kinds of failures are told apart at a time. The agent removes those that are over.
+    /// How many kinds of failures are counted separately at a time. The agent removes those that are over.
     const KINDS: u32 = 64;
 
     /// How long a processor only counts after it has sent a record, in nanoseconds.

@@ -1,26 +1,26 @@
-//! Which cgroup a task is in. The folder may be gone before the agent can look, so its path is
-//! read from kernfs while the task still holds it.
+//! The cgroup of a task. Its folder may be removed before the agent can look at it, so the program
+//! reads the path from kernfs while the task is still in it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Layout;
 
-/// How many bytes of a cgroup's path a record holds. The leaf comes first, so that what is cut off
-/// a deep path is its beginning, which is the same for all pods.
+/// How many bytes of a cgroup's path fit into a record. The leaf comes first. So if a path is too deep,
+/// its beginning is cut off, which is the same for all pods.
 pub const CGROUP_BYTES: usize = 512;
 
-/// A cgroup: that of the memory controller where it has a hierarchy of its own (cgroup v1), else
-/// the one of cgroup v2.
+/// A cgroup: the one in the memory controller's own hierarchy (cgroup v1), or else the one of
+/// cgroup v2.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 pub struct CgroupRecord {
     /// The inode of its folder; 0 if it could not be read.
     pub id: u64,
-    /// How many bytes of `names` are meant.
+    /// How many bytes of `names` are used.
     pub length: u32,
     /// 1 if the path was cut off at its beginning.
     pub cut: u32,
-    /// The names of the path's folders from the leaf up, without the root, each ended by a zero.
+    /// The names of the path's folders, from the leaf up, without the root. Each ends with a zero.
     pub names: [u8; CGROUP_BYTES],
 }
 
@@ -36,7 +36,7 @@ pub struct CgroupLayout {
     pub default: u32,
     /// `css_set.subsys[memory_cgrp_id]`; that of `dfl_cgrp` if the kernel has no memory controller.
     pub memory: u32,
-    /// 1 if it has one.
+    /// 1 if the kernel has a memory controller.
     pub has_memory: u32,
     /// `cgroup_subsys_state.cgroup`
     pub css_cgroup: u32,
@@ -75,7 +75,7 @@ pub(super) mod program {
     /// How many folders a path may have. Kubernetes makes five, a cluster inside a container eight.
     const MAX_DEPTH: usize = 16;
 
-    /// The longest name of a folder that is kept whole, with its zero. `cri-containerd-ID.scope` has 86.
+    /// The longest name of a folder that is stored whole, with its zero. `cri-containerd-ID.scope` has 86.
     const NAME_BYTES: usize = 128;
 
     /// Describes the cgroup of `task`.
@@ -129,8 +129,8 @@ pub(super) mod program {
         }
     }
 
-    /// The task's cgroup in the hierarchy of the memory controller; in that of cgroup v2, the very one
-    /// and not its nearest ancestor with a memory controller.
+    /// The task's cgroup in the hierarchy of the memory controller. With cgroup v2, this is the task's own
+    /// cgroup, and not the nearest ancestor that has a memory controller.
     #[inline(always)]
     fn of(task: Kernel) -> Kernel {
         let set = task.follow(layout!(CGROUP_LAYOUT.css_set));

@@ -1,4 +1,4 @@
-//! Probe `filesystem`: ext4 and XFS say that something is wrong.
+//! Probe `filesystem`: ext4 and XFS report that something is wrong.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -11,8 +11,8 @@ pub const EXT4_SHUTDOWN: u32 = 3;
 /// The kind of a [`FilesystemRecord`]: XFS shut itself down, or someone did.
 pub const XFS_SHUTDOWN: u32 = 4;
 
-/// The name of a map, an array of one: the offset `xfs_mount.m_super`. XFS is often a module, whose
-/// BTF appears when it is loaded: later than the programs are.
+/// The name of a map, an array with one element: the offset `xfs_mount.m_super`. XFS is often a module.
+/// Its BTF appears when it is loaded, which may be after the programs are loaded.
 pub const XFS_SUPER: &str = "XFS_SUPER";
 
 /// Something happened to a file system.
@@ -23,13 +23,13 @@ pub struct FilesystemRecord {
     pub header: Header,
     /// The device as the kernel numbers it: 12 bits major, 20 bits minor.
     pub device: u32,
-    /// The line of the kernel's source that noticed; 0 if it does not say.
+    /// The line of the kernel's source that found the error; 0 if unknown.
     pub line: u32,
     /// The flags of a shutdown.
     pub flags: u64,
     /// `super_block.s_id`: the device's name, ended by a zero.
     pub name: [u8; 32],
-    /// The function of the kernel that noticed, ended by a zero; empty if it does not say.
+    /// The function of the kernel that found the error, ended by a zero; empty if unknown.
     pub function: [u8; 64],
 }
 

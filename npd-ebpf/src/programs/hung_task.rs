@@ -1,4 +1,4 @@
-//! Probe `hung_task`: what the kernel's detector finds, and a look at every sleeping task.
+//! Probe `hung_task`: reports what the kernel's detector finds, and lists all sleeping tasks.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -56,7 +56,7 @@ mod program {
     const UNINTERRUPTIBLE: u32 = 0x2;
     /// `TASK_NOLOAD`: an idle worker, shown as `I` and not as `D`.
     const NO_LOAD: u32 = 0x400;
-    /// `PF_FROZEN`: before 6.1 a frozen task sleeps uninterruptibly, and means to.
+    /// `PF_FROZEN`: before 6.1, a frozen task sleeps uninterruptibly on purpose.
     const FROZEN: u32 = 0x0001_0000;
 
     /// `sched:sched_process_hang`, in khungtaskd.
@@ -73,7 +73,7 @@ mod program {
         }
     }
 
-    /// What the task iterator is given.
+    /// The context of the task iterator.
     #[repr(C)]
     struct Iteration {
         meta: *const Meta,
@@ -106,7 +106,7 @@ mod program {
             switches: switches(found),
             comm: found.at(layout!(TASK_LAYOUT.comm)).text(),
         };
-        // SAFETY: the length is that of `sleeper`. What does not fit is asked for again by the kernel.
+        // SAFETY: the length is that of `sleeper`. If it does not fit, the kernel calls the program again.
         unsafe {
             bpf_seq_write(
                 (*meta).output,

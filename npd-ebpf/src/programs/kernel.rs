@@ -1,4 +1,4 @@
-//! What every program needs: the kernel's memory, and the way up to the agent.
+//! What every program needs: reading the kernel's memory, and sending records to the agent.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel_str};
@@ -7,7 +7,7 @@ use aya_ebpf::maps::{PerCpuArray, RingBuf};
 
 use crate::{Header, MAX_RECORD_KINDS, RING_BYTES};
 
-/// Logs through aya-log, for debugging programs; compiles to nothing without the feature.
+/// Logs through aya-log, to debug programs. Without the feature, it compiles to nothing.
 macro_rules! debug {
     ($($arguments:tt)*) => {
         #[cfg(feature = "ebpf-log")]
@@ -16,7 +16,7 @@ macro_rules! debug {
 }
 
 /// Reads a field of a global [`Layout`](crate::Layout), which the agent fills in before the
-/// programs are loaded. The verifier sees constants, and drops what does not apply.
+/// programs are loaded. The verifier sees constants, and removes the code that they make unreachable.
 macro_rules! layout {
     ($global:ident.$field:ident) => {
         $crate::programs::kernel::load(&$global.$field)
@@ -26,23 +26,23 @@ macro_rules! layout {
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
-/// Each processor counts by itself: the compiler has no atomic addition for this target.
+/// Each processor has its own counts, because the compiler has no atomic addition for this target.
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_RECORD_KINDS, 0);
 
-/// Reads what the agent has written, which is not what the compiler sees.
+/// Reads the value that the agent has written. The compiler only knows the initial value.
 #[inline(always)]
 pub(super) fn load(field: &'static u32) -> u32 {
     // SAFETY: a reference is valid for reads.
     unsafe { core::ptr::read_volatile(field) }
 }
 
-/// A place in the kernel's memory.
+/// An address in the kernel's memory.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel(pub(super) u64);
 
 impl Kernel {
-    /// Reads a plain value at `offset`; the default if that is not mapped.
+    /// Reads a plain value at `offset`; the default if the memory is not mapped.
     #[inline(always)]
     pub(super) fn read<T: Default>(self, offset: u32) -> T {
         // SAFETY: the helper checks the address and fails on one that cannot be read.
@@ -55,7 +55,7 @@ impl Kernel {
         Self(self.read(offset))
     }
 
-    /// Copies the text here, ended by a zero; what cannot be read becomes empty.
+    /// Copies the text at this address, which ends with a zero. If it cannot be read, the copy is empty.
     #[inline(always)]
     pub(super) fn text<const N: usize>(self) -> [u8; N] {
         let mut to = [0; N];
@@ -84,7 +84,7 @@ pub(super) fn count_drop(id: u32) {
     }
 }
 
-/// Sends a record that begins with a [`Header`]; counts it if the ring is full.
+/// Sends a record that begins with a [`Header`]. If the ring buffer is full, counts it instead.
 ///
 /// # Safety
 ///

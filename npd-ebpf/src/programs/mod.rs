@@ -1,5 +1,5 @@
-//! One probe a file: its records, and its programs. Raw tracepoints only: they exist since 4.17,
-//! need neither a mounted tracefs nor a BTF id, and see modules as they see the kernel proper.
+//! One file per probe: its records and its programs. Only raw tracepoints are used: they exist since
+//! Linux 4.17, need neither a mounted tracefs nor a BTF id, and also work for tracepoints of modules.
 
 #[cfg(target_arch = "bpf")]
 #[macro_use]

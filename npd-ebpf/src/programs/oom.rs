@@ -7,7 +7,7 @@ use crate::{Header, Layout};
 
 /// Why a process was killed.
 pub mod scope {
-    /// It could not be told.
+    /// Unknown.
     pub const UNKNOWN: u32 = 0;
     /// The node ran out of memory.
     pub const NODE: u32 = 1;
@@ -17,11 +17,11 @@ pub mod scope {
 
 /// Whether a process is killed alone (`memory.oom.group`, 4.19).
 pub mod group {
-    /// Alone, or it could not be told.
+    /// Alone, or unknown.
     pub const ALONE: u32 = 0;
-    /// First, and its cgroup is killed with it.
+    /// It is the first, and its cgroup is killed with it.
     pub const FIRST: u32 = 1;
-    /// With another of its cgroup.
+    /// It is killed because another process of its cgroup was killed.
     pub const MEMBER: u32 = 2;
 }
 
@@ -45,7 +45,7 @@ pub struct OomRecord {
     pub page_tables: u64,
     /// Its `oom_score_adj`.
     pub oom_score_adj: i32,
-    /// Why; see [`scope`].
+    /// Why it was killed; see [`scope`].
     pub scope: u32,
     /// Whether its whole cgroup is killed; see [`group`].
     pub group: u32,
@@ -58,7 +58,7 @@ impl OomRecord {
     pub const ID: u32 = 0;
 }
 
-/// What the helpers can do, and the way from `task_struct` to the figures of its memory.
+/// Which helpers exist, and how to get from `task_struct` to the figures of its memory.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable)]
 pub struct OomLayout {
@@ -104,7 +104,7 @@ mod program {
     #[unsafe(link_section = ".rodata")]
     static OOM_LAYOUT: OomLayout = zerocopy::transmute!([0_u32; size_of::<OomLayout>() / 4]);
 
-    /// How far up the stack is looked. The functions that matter are among the first nine.
+    /// How many frames of the stack are checked. The functions that matter are among the first nine.
     const FRAMES: usize = 16;
 
     /// Prints the symbol of an address.
@@ -128,7 +128,8 @@ mod program {
             u8::from(reason.killed),
             u8::from(reason.member)
         );
-        // A task that dies anyway is marked too, so that it may use the reserves. Nobody killed it.
+        // The kernel also marks a task that is already dying, so that it may use the reserves. Nothing
+        // kills that task.
         if !reason.killed {
             return;
         }
@@ -183,7 +184,7 @@ mod program {
         }
     }
 
-    /// What the kernel was doing.
+    /// What the kernel was doing when it marked the victim.
     struct Reason {
         /// Whose memory was exhausted.
         scope: u32,
@@ -193,7 +194,7 @@ mod program {
         member: bool,
     }
 
-    /// Why the victim was marked. The tracepoint does not say, but who called it does.
+    /// Why the victim was marked. The tracepoint does not say it, but the functions that called it do.
     #[inline(always)]
     fn reason(context: &RawTracePointContext) -> Reason {
         let mut reason = Reason {
@@ -235,12 +236,12 @@ mod program {
                 reason.scope = scope::NODE;
             }
         }
-        // When the stack says nothing, believe the tracepoint.
+        // If the stack says nothing, believe the tracepoint.
         reason.killed = by_the_killer || reason.scope == scope::UNKNOWN;
         reason
     }
 
-    /// Whether a symbol begins so. Words, because the verifier counts every comparison.
+    /// Whether a symbol begins with this. Compares whole words, because the verifier counts every comparison.
     #[inline(always)]
     fn begins<const N: usize>(name: &[u64; 6], with: &[u8; N]) -> bool {
         let (words, _) = with.as_chunks::<8>();

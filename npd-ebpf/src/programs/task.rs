@@ -1,14 +1,14 @@
-//! Who a task is.
+//! The identity of a task.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Layout;
 use crate::cgroup::CgroupRecord;
 
-/// The length of a task's name, with the zero that ends it; `TASK_COMM_LEN` in every kernel.
+/// The length of a task's name with the zero at its end; `TASK_COMM_LEN` in every kernel.
 pub const COMM_BYTES: usize = 16;
 
-/// A task, as it was when it happened.
+/// A task at the moment of the event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 pub struct TaskRecord {
@@ -20,15 +20,15 @@ pub struct TaskRecord {
     pub uid: u32,
     /// Zero.
     pub reserved: u32,
-    /// When it started, in nanoseconds of `CLOCK_BOOTTIME`; tells two tasks with one pid apart.
+    /// When it started, in nanoseconds of `CLOCK_BOOTTIME`. It distinguishes two tasks with the same pid.
     pub start: u64,
-    /// The task's name, ended by a zero.
+    /// The task's name. It ends with a zero.
     pub comm: [u8; COMM_BYTES],
-    /// Where it belongs.
+    /// The cgroup of the task.
     pub cgroup: CgroupRecord,
 }
 
-/// `task_struct` and what hangs on it.
+/// `task_struct`, and the structs that it points to.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable)]
 pub struct TaskLayout {

@@ -138,7 +138,7 @@ impl ApiServer {
         Ok(())
     }
 
-    /// What a service account in kube-system has written, as the server tells it: for each request
+    /// What a service account in kube-system has written, as the server has logged it: for each request
     /// the verb, the resource and the object's name.
     pub fn writes(&self, service_account: &str) -> anyhow::Result<Vec<String>> {
         let user = format!("system:serviceaccount:kube-system:{service_account}");

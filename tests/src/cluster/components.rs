@@ -22,7 +22,7 @@ pub(super) enum Components {
 
 impl Components {
     /// The separate `programs`, if the machine has all of them; else the linked ones, built the
-    /// first time (four minutes, from Go modules) and kept in `target/cluster`.
+    /// first time (four minutes, from Go modules) and saved in `target/cluster`.
     pub(super) fn find(programs: &[&str]) -> anyhow::Result<Self> {
         match separate(programs) {
             Some(directories) => Ok(Self::Separate(directories)),

@@ -215,7 +215,7 @@ impl Lab {
     }
 }
 
-/// How kubectl is told to take objects from there.
+/// The flag with which kubectl uses objects from there.
 fn argument(path: &str) -> String {
     let path = repository(path);
     let flag = if path.is_dir() {

@@ -86,8 +86,8 @@ const PLUGIN: &str = "deploy/kustomize/plugin-example";
 /// The agent in NPD's place.
 const UPSTREAM: &str = "tests/fixtures/kubernetes/upstream-daemonset.yaml";
 
-/// Whatever is to be told twice has been told twice after this: so long a line of the kernel's log
-/// waits for a probe.
+/// After this time, everything that is reported twice has been reported twice. A line of the kernel's
+/// log waits for a probe for less than this.
 const SETTLED: Duration = Duration::from_secs(7);
 
 /// The Node, as an Event names it.
@@ -167,7 +167,7 @@ fn a_healthy_node_costs_heartbeats_and_nothing_else() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One kill is one Event on each, though the kernel's log tells of it too.
+/// One kill is one Event on each, although the kernel's log reports it too.
 fn a_pod_that_runs_out_of_memory_is_told_of_on_node_and_pod() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.deploy(BASE)?;
@@ -261,10 +261,10 @@ fn a_deleted_pod_and_its_replacement_lose_and_repeat_no_kill() -> anyhow::Result
         kills.ok().context("the storm has panicked")?
     })?;
     ensure!(kills > 10, "only {kills} kills");
-    let told = || lab.wait_for_count(THE_NODE, "OOMKilling", before + kills);
-    told()?;
+    let reported = || lab.wait_for_count(THE_NODE, "OOMKilling", before + kills);
+    reported()?;
     sleep(SETTLED);
-    told()
+    reported()
 }
 
 /// A task that hangs and a file system that is read-only, before and after: the Node says so all the

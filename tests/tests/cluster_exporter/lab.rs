@@ -1,4 +1,4 @@
-//! A Node that an agent reports about, and a log that tells the agent what to report.
+//! A Node that an agent reports about, and a log with what the agent must report.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -346,7 +346,7 @@ fn an_outage_loses_nothing() -> anyhow::Result<()> {
     sleep(OUTAGE.saturating_sub(passed));
     server.restart()?;
 
-    // What stood there before the outage has the same reason: only the message tells.
+    // The condition had the same reason before the outage; only the message differs.
     eventually(Duration::from_mins(1), || {
         let condition = lab.expect("AppSick", "True", "Burnt", SOON)?;
         ensure!(condition["message"] == "AppSick is Burnt at 199");

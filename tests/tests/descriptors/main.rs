@@ -1,5 +1,5 @@
 //! Standard output and standard error that fail: the agent detects, answers and stops all the same,
-//! and tells or counts whatever it has found.
+//! and reports or counts everything that it has found.
 
 mod lab;
 

@@ -13,7 +13,7 @@ use npd_tests::harness;
 
 use crate::{SETTLED, SOON, count_events};
 
-/// Without the right to load programs, the kernel's log and its counters tell the same.
+/// Without the right to load programs, the kernel's log and its counters show the same faults.
 pub(crate) fn without_bpf_the_same_faults_are_reported_once() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("errors=remount-ro")?;

@@ -10,8 +10,8 @@ use crate::{count_events, start, wait_for_condition};
 
 const COUNTER: &str = r#"problem_counter{reason="TaskHung"}"#;
 
-/// Each task that hangs is told of once, also when the kernel's log has stopped telling; one that
-/// the node depends on sets the condition until it runs again.
+/// Each hung task is reported once, also when the kernel no longer prints them. A task that the node
+/// depends on sets the condition until it runs again.
 pub(crate) fn a_hung_task_is_one_event_until_it_runs_again() -> anyhow::Result<()> {
     let _detector = ImpatientDetector::new(1)?;
     let disk = Disk::new(Type::Ext4)?;

@@ -121,12 +121,12 @@ fn main() -> ExitCode {
 /// Faults reach the terminal within milliseconds; a busy machine may take longer.
 const SOON: Duration = Duration::from_secs(5);
 
-/// How long a report in the kernel's log may be held back while a probe is waited for; whatever is
-/// to be told twice has been told twice after this.
+/// How long the agent may hold back a report in the kernel's log because it waits for a probe. After
+/// this time, everything that is reported twice has been reported twice.
 const SETTLED: Duration = Duration::from_secs(7);
 
-/// Starts the agent with the built-in monitors, and lets it tell what the kernel's log has of the
-/// minutes before.
+/// Starts the agent with the built-in monitors, and waits until it has reported what the kernel's log
+/// has from the minutes before.
 fn start() -> anyhow::Result<Agent> {
     let agent = watching(Agent::start(Path::new("/"), &[])?)?;
     std::thread::sleep(SETTLED);

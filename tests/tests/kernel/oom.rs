@@ -11,7 +11,7 @@ use crate::{SETTLED, SOON, count_events, start};
 
 const COUNTER: &str = r#"problem_counter{reason="OOMKilling"}"#;
 
-/// The user sees one line about a killed process, although the kernel's log tells of it too.
+/// The user sees one line about a killed process, although the kernel's log reports it too.
 pub(crate) fn an_oom_kill_is_reported_once() -> anyhow::Result<()> {
     let agent = start()?;
     let before = agent.metric(COUNTER)?;
@@ -28,11 +28,11 @@ pub(crate) fn an_oom_kill_is_reported_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No kill is lost or told twice, however busy the kernel's log is.
+/// No kill is lost or reported twice, however busy the kernel's log is.
 pub(crate) fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Result<()> {
     const KILLS: u64 = 100;
     let agent = start()?;
-    let told_before = agent.metric(COUNTER)?;
+    let counted_before = agent.metric(COUNTER)?;
     let cgroup = MemoryCgroup::new("npd-test-many")?;
     let flood = Flood::start(20_000)?;
     let before = oom_kills()?;
@@ -44,11 +44,11 @@ pub(crate) fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Re
     ensure!(flood.stop()? > 0);
     ensure!(counted == KILLS, "the kernel counted {counted}");
     agent.wait_until("every kill to be counted", SOON, || {
-        Ok((agent.metric(COUNTER)? >= told_before + KILLS).then_some(()))
+        Ok((agent.metric(COUNTER)? >= counted_before + KILLS).then_some(()))
     })?;
     std::thread::sleep(SETTLED);
-    let told = agent.metric(COUNTER)? - told_before;
-    ensure!(told == KILLS, "the agent counted {told}");
+    let counted = agent.metric(COUNTER)? - counted_before;
+    ensure!(counted == KILLS, "the agent counted {counted}");
     let path = cgroup.path().display().to_string();
     let lines = agent.lines();
     let messages = lines.iter().filter_map(|line| {
@@ -60,8 +60,8 @@ pub(crate) fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Re
     for pid in pids {
         // A short number may be among the figures, too.
         let killed = format!("process {pid} (");
-        let told = messages.iter().filter(|m| m.contains(&killed)).count();
-        ensure!(told == 1, "{told} lines about {killed}");
+        let lines = messages.iter().filter(|m| m.contains(&killed)).count();
+        ensure!(lines == 1, "{lines} lines about {killed}");
     }
     Ok(())
 }

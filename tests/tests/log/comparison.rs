@@ -76,7 +76,7 @@ fn write(
         let header = std::fs::read(path)?;
         ensure!(
             (header[12] & 16 != 0) == compact,
-            "it does not heed SYSTEMD_JOURNAL_COMPACT"
+            "it ignores SYSTEMD_JOURNAL_COMPACT"
         );
         Ok(header[12] & 0b1011)
     };

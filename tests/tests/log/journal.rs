@@ -35,7 +35,7 @@ pub(crate) fn rotation() -> anyhow::Result<()> {
         ];
         Agent::start(folder.path(), &arguments)
     };
-    let told = |agent: &Agent, number: u64| {
+    let reported = |agent: &Agent, number: u64| {
         agent.wait_for("the last line", PATIENCE, |line| {
             numbers(vec![line.clone()]) == [number]
         })
@@ -45,14 +45,14 @@ pub(crate) fn rotation() -> anyhow::Result<()> {
     journal.write(20..40)?;
     journal.rotate()?;
     journal.write(40..60)?;
-    told(&first, 59)?;
+    reported(&first, 59)?;
     let mut lives = vec![numbers(first.kill()?)];
     journal.write(60..80)?;
     journal.rotate()?;
     journal.write(80..90)?;
     let second = start()?;
     journal.write(90..100)?;
-    told(&second, 99)?;
+    reported(&second, 99)?;
     lives.push(numbers(second.kill()?));
     check_once(&lives)?;
     let mut all = lives.concat();
@@ -60,7 +60,7 @@ pub(crate) fn rotation() -> anyhow::Result<()> {
     all.dedup();
     ensure!(
         all == (0..100).collect::<Vec<_>>(),
-        "only these are told: {all:?}"
+        "only these are reported: {all:?}"
     );
     Ok(())
 }

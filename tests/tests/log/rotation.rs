@@ -72,16 +72,16 @@ impl Bench {
         let end =
             Instant::now() + Duration::from_secs(harness::amount("NPD_TEST_SECONDS", SECONDS)?);
         let over = AtomicBool::new(false);
-        let (told, written) = scope(|scope| {
+        let (reported, written) = scope(|scope| {
             let writer = scope.spawn(|| self.write(&over));
             let rotated = scope.spawn(|| self.rotate(&over));
-            let told = self.watch(end, &over);
+            let reported = self.watch(end, &over);
             over.store(true, Relaxed);
             let written = writer.join().ok().context("the writer has panicked")??;
             rotated.join().ok().context("rotating has panicked")??;
-            anyhow::Ok((told?, written))
+            anyhow::Ok((reported?, written))
         })?;
-        self.compare(&told, written)
+        self.compare(&reported, written)
     }
 
     /// Writes 5000 lines a second, every tenth of them bad; gives back how many.
@@ -127,14 +127,15 @@ impl Bench {
         Ok(())
     }
 
-    /// Starts and kills agents until the end, and lets the last one finish. What each has told.
+    /// Starts and kills agents until the end, and lets the last one finish. Returns the lines that each
+    /// has reported.
     fn watch(&self, end: Instant, over: &AtomicBool) -> anyhow::Result<Vec<Vec<u64>>> {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while Instant::now() + LIFE + DEATH < end {
             let agent = self.agent()?;
             // At another moment of its work each time.
             sleep(LIFE + Duration::from_micros(u64::from(agent.id()) * 7919 % 50_000));
-            told.push(numbers(agent.kill()?));
+            reported.push(numbers(agent.kill()?));
             sleep(DEATH);
         }
         let agent = self.agent()?;
@@ -149,12 +150,12 @@ impl Bench {
             }
             Ok((quiet.1.elapsed() > Duration::from_secs(3)).then_some(()))
         })?;
-        told.push(numbers(agent.kill()?));
-        Ok(told)
+        reported.push(numbers(agent.kill()?));
+        Ok(reported)
     }
 
-    /// Every line is told that is in a file. What logrotate cuts off is in none.
-    fn compare(&self, told: &[Vec<u64>], written: u64) -> anyhow::Result<()> {
+    /// Every line that is in a file is reported. What logrotate cuts off is in no file.
+    fn compare(&self, reported: &[Vec<u64>], written: u64) -> anyhow::Result<()> {
         let mut there = BTreeSet::new();
         for entry in fs::read_dir(self.folder.path())? {
             let entry = entry?;
@@ -162,18 +163,18 @@ impl Bench {
                 there.extend(bad_lines(&entry.path())?);
             }
         }
-        let all: BTreeSet<_> = told.iter().flatten().copied().collect();
+        let all: BTreeSet<_> = reported.iter().flatten().copied().collect();
         let missing: Vec<_> = there.difference(&all).collect();
         ensure!(
             missing.is_empty(),
             "of {written} lines, these are missing: {missing:?}"
         );
-        check_once(told)?;
+        check_once(reported)?;
         let bad = written.div_ceil(10);
         eprintln!(
-            "{} lines in {} lives; logrotate lost {} of {bad} lines, of which {} were told before",
+            "{} lines in {} lives; logrotate lost {} of {bad} lines, of which {} were reported before",
             all.len(),
-            told.len(),
+            reported.len(),
             bad - there.len() as u64,
             all.difference(&there).count()
         );
@@ -181,22 +182,22 @@ impl Bench {
     }
 }
 
-/// Every line is told once, but for the last piece before a kill, and that hardly ever.
+/// Every line is reported once. The only exception is the last piece before a kill, and it is rare.
 ///
 /// An agent that is killed between writing a piece of at most 4 KiB and noting that it did, two
 /// system calls in a row, writes it again. A busy machine lets others run in between, and a busy
 /// ext4 has the note wait for its journal: then it was one kill in 190.
-pub(crate) fn check_once(told: &[Vec<u64>]) -> anyhow::Result<()> {
+pub(crate) fn check_once(reported: &[Vec<u64>]) -> anyhow::Result<()> {
     const PIECE: usize = 4096 / 100;
     let mut before = BTreeSet::<u64>::new();
     let mut last: &[u64] = &[];
     let mut unlucky = 0;
-    for life in told {
+    for life in reported {
         let is_again = |line: &&u64| before.contains(*line);
         let again: Vec<_> = life.iter().filter(is_again).copied().collect();
         ensure!(
             again.len() <= PIECE && last.ends_with(&again),
-            "these are told twice: {again:?}"
+            "these are reported twice: {again:?}"
         );
         unlucky += usize::from(!again.is_empty());
         before.extend(life);
@@ -208,16 +209,16 @@ pub(crate) fn check_once(told: &[Vec<u64>]) -> anyhow::Result<()> {
     }
     ensure!(
         unlucky <= 1,
-        "{unlucky} of {} kills came between telling and noting",
-        told.len() - 1
+        "{unlucky} of {} kills came between printing and noting",
+        reported.len() - 1
     );
     if unlucky > 0 {
-        eprintln!("one kill came between telling and noting: a piece was told twice");
+        eprintln!("one kill came between printing and noting: a piece was reported twice");
     }
     Ok(())
 }
 
-/// The numbers of the bad lines that were told.
+/// The numbers of the bad lines that were reported.
 pub(crate) fn numbers(lines: Vec<npd_tests::agent::Line>) -> Vec<u64> {
     let event = |line: npd_tests::agent::Line| number(line.report["event"]["message"].as_str()?);
     lines.into_iter().filter_map(event).collect()

@@ -43,7 +43,7 @@ pub(crate) fn a_fork_bomb_is_bounded_and_removed() -> anyhow::Result<()> {
 
 /// A plugin that takes 300 MB, with these settings.
 fn config(settings: &Value) -> String {
-    // What has no end of line is kept until it ends.
+    // Output without an end of line is stored until the line ends.
     let script = "head -c 300000000 /dev/zero | tail -n 1 | wc -c; exit 1";
     json!({
         "plugin": "custom",

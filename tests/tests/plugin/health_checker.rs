@@ -66,7 +66,7 @@ pub(crate) fn only_what_is_ill_and_settled_is_repaired() -> anyhow::Result<()> {
     };
     check(fresh, &flags, 1, &[])?;
     check(node, &flags[1..], 1, &[])?;
-    // Nobody can tell.
+    // The result is unknown.
     let nowhere = Node {
         host: "no.such.host.invalid",
         ..node

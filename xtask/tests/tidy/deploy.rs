@@ -55,8 +55,8 @@ fn overlays_keep_the_arguments_of_the_base() {
     let base = lines(&files, &format!("{BASE}daemonset.yaml"), "- --");
     assert!(!base.is_empty(), "the base has no arguments");
     let lost = overlays(&files).flat_map(|path| {
-        let kept = lines(&files, path, "- --");
-        let lost = base.difference(&kept);
+        let patched = lines(&files, path, "- --");
+        let lost = base.difference(&patched);
         let lost = lost.map(|argument| format!("{path}: no --{argument}"));
         lost.collect::<Vec<_>>()
     });

@@ -1,4 +1,4 @@
-//! What is there for users is described for users.
+//! Everything that users can use has a description.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,7 +7,7 @@ use regex::Regex;
 use crate::markdown::{quoted, rows};
 use crate::{File, assert_none, files, root};
 
-/// What appears in the folders of the project, and is not under version control.
+/// Paths that tools make, and that are not under version control.
 const MADE: &[&str] = &["fuzz/artifacts"];
 
 #[test]
@@ -62,14 +62,14 @@ fn differences_from_npd_are_tested() {
     );
 }
 
-/// Whether this may be a path: without blanks, and with a folder or an extension.
+/// Whether this may be a path: it has no blanks, and it has a folder or an extension.
 fn is_path(name: &str) -> bool {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-/*".contains(c);
     name.chars().all(is_legal) && name.contains(['/', '.']) && !name.starts_with(['/', '.'])
 }
 
-/// Finds a path, or what is below it. A page may leave out the first folders of a source file. Names
-/// in capitals, like `REASON.txt`, and `*` stand for any.
+/// Matches a path, and all paths below it. A page may leave out the first folders of a source file.
+/// Names in capitals, such as `REASON.txt`, and `*` match any name.
 fn pattern(name: &str, is_from_root: bool) -> Result<Regex, regex::Error> {
     let placeholder = Regex::new(r"(^|/)[A-Z]+(\.(?:rs|txt|md))?(/|$)")?;
     let name = match name {

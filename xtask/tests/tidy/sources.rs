@@ -2,7 +2,7 @@
 
 use crate::{File, assert_none, files};
 
-/// A file holds one idea: longer ones hold two.
+/// A file contains one idea; a longer file contains two.
 const LONGEST: usize = 400;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the agent shows over HTTP is no way to tell its own parts something.
+//! The status page is for HTTP only; parts of the agent do not use it to talk to each other.
 
 use crate::{File, assert_none, files};
 
@@ -16,7 +16,7 @@ fn only_the_server_reads_the_status_page() {
     let violations = files().unwrap().into_iter().filter(is_other);
     let violations = violations.filter(|file| reads(&file.text));
     assert_none(
-        "others write to the status page; what they tell each other has a way of its own",
+        "only the server reads the status page; use a channel of your own between parts of the agent",
         violations.map(|file| file.path),
     );
 }

@@ -68,7 +68,7 @@ fn table(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
     format!("| what | measured |\n| --- | --- |\n{rows}")
 }
 
-/// From the moment in which the kernel chose its victim, which the event tells, to the line.
+/// From the moment when the kernel chose its victim, which the event contains, to the line.
 fn oom_latencies() -> anyhow::Result<Vec<Duration>> {
     let agent = start()?;
     let cgroup = MemoryCgroup::new("npd-bench")?;

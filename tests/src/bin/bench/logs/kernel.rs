@@ -15,7 +15,7 @@ use super::readers::{Reading, rule};
 const BURST: usize = 500;
 const BURSTS: usize = 200;
 
-/// The agent, which has read a burst once it tells of its last record.
+/// The agent. It has read a burst when it reports the last record.
 pub(super) fn agent(folder: &Path, patterns: &[String]) -> anyhow::Result<Reading> {
     let end = "npd-bench: burst .*".to_owned();
     let config = json!({

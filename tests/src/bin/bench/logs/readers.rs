@@ -41,7 +41,7 @@ pub(super) fn rule(pattern: &String) -> serde_json::Value {
     json!({"type": "temporary", "reason": "Bench", "pattern": pattern})
 }
 
-/// The agent, which waits for the file. It has read it once it tells of the last line.
+/// The agent, which waits for the file. It has read the file when it reports the last line.
 pub(super) fn agent(folder: &Path, log: &Log, patterns: &[String]) -> anyhow::Result<Reading> {
     let path = folder.join("kern.log");
     let written = folder.join("written");
