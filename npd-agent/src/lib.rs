@@ -32,6 +32,7 @@ pub mod node;
 pub mod program;
 pub mod rendered;
 pub mod reporter;
+pub mod state_dir;
 pub mod status_page;
 pub mod systemd;
 pub mod threads;

@@ -119,7 +119,8 @@ impl Agent {
             saved.clone_from(&state.checkpoint.places);
             memories.clone_from(&state.checkpoint.memories);
             let claims = state.checkpoint.claims.clone();
-            let (writer, task) = CheckpointWriter::new(state, acknowledged);
+            let (writer, task) =
+                CheckpointWriter::new(state, acknowledged, self.status_page.clone());
             hub = hub.with_checkpoint_writer(writer, claims);
             tasks.spawn(task);
         }

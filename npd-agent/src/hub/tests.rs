@@ -255,7 +255,8 @@ async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_writ
         boot_id: "b".to_owned(),
     };
     let load = || crate::checkpoint::StateDir::load(folder.path().to_owned(), &node);
-    let (writer, task) = CheckpointWriter::new(load(), Vec::new());
+    let page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
+    let (writer, task) = CheckpointWriter::new(load(), Vec::new(), page);
     let mut bench = Bench::new(&[declaration("kernel.json", false, &[("log", "Sick")])]);
     bench.hub = bench.hub.with_checkpoint_writer(writer, Vec::new());
     bench.hub.take(

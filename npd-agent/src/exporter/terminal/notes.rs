@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::checkpoint::StateDir;
 use crate::problem::{OccurrenceId, Update};
+use crate::state_dir::{self, StateThread};
 
 /// The file's name in `--state-dir`, and that of the one before it.
 const FILE: &str = "printed";
@@ -37,9 +38,17 @@ pub(super) struct Known(HashMap<(u64, u64), usize>);
 /// Writes notes. If that fails, the next agent may print lines again, and nothing else happens.
 #[derive(Debug)]
 pub(super) struct Notes {
+    disk: StateThread,
+    /// `None` after a failure.
+    file: Option<NoteFile>,
+}
+
+/// The file that is written.
+#[derive(Debug)]
+struct NoteFile {
     folder: PathBuf,
     head: [u8; HEAD],
-    file: Option<File>,
+    file: File,
     length: usize,
 }
 
@@ -85,75 +94,88 @@ impl Notes {
             .iter()
             .map(|(source, number)| (hash(source.as_str()), *number))
             .collect();
-        let mut known = Known::default();
-        let mut uncovered = Vec::new();
-        for name in [OLD, FILE] {
-            let notes = read(&state.folder.join(name), head);
-            for note in notes.chunks_exact(NOTE) {
-                let [number, source, found] = [0, 8, 16].map(|at| number(note, at));
-                if covered.get(&source).is_none_or(|covered| number > *covered) {
-                    *known.0.entry((source, found)).or_default() += 1;
-                    uncovered.extend_from_slice(note);
-                }
-            }
-        }
-        let mut notes = Self {
-            folder: state.folder.clone(),
-            head,
-            file: None,
-            length: 0,
-        };
-        let begun = fs::create_dir_all(&notes.folder)
-            .and_then(|()| notes.begin(&uncovered))
-            .and_then(|()| gone(&notes.folder.join(OLD)));
-        if let Err(error) = begun {
-            notes.fail(&error);
-        }
+        let (folder, disk) = (state.folder.clone(), state.disk.clone());
+        let (file, known) = disk
+            .within_patience(move || {
+                let (uncovered, known) = known(&folder, head, &covered);
+                let begun = fs::create_dir_all(&folder)
+                    .and_then(|()| NoteFile::begin(folder.clone(), head, &uncovered))
+                    .and_then(|file| gone(&folder.join(OLD)).map(|()| file));
+                (begun, known)
+            })
+            .unwrap_or_else(|error| (Err(error), Known::default()));
+        let mut notes = Self { disk, file: None };
+        notes.continue_with(file);
         (notes, known)
     }
 
     /// Notes what has just been printed.
     pub(super) fn add(&mut self, notes: &[Note]) {
-        if notes.is_empty() || self.file.is_none() {
+        if notes.is_empty() {
             return;
         }
-        let added = match &mut self.file {
-            Some(file) => file.write_all(notes.as_flattened()),
-            None => Ok(()),
-        };
-        self.length += notes.len() * NOTE;
-        let added = added.and_then(|()| {
-            if self.length < LARGEST {
-                return Ok(());
+        let Some(file) = self.file.take() else { return };
+        let notes = notes.as_flattened().to_vec();
+        let added = self.disk.within_patience(move || file.add(&notes));
+        self.continue_with(added.flatten());
+    }
+
+    fn continue_with(&mut self, file: io::Result<NoteFile>) {
+        match file {
+            Ok(file) => self.file = Some(file),
+            Err(error) => {
+                warn!(%error, "Cannot note what was printed; after a restart, problems may be printed again");
             }
-            fs::rename(self.folder.join(FILE), self.folder.join(OLD))?;
-            self.begin(&[])
-        });
-        if let Err(error) = added {
-            self.fail(&error);
         }
     }
+}
 
+impl NoteFile {
     /// Starts a new file. If this fails, the old one stays.
-    fn begin(&mut self, notes: &[u8]) -> io::Result<()> {
-        let new = self.folder.join("printed.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&[&self.head, notes].concat())?;
-        fs::rename(&new, self.folder.join(FILE))?;
-        self.length = HEAD + notes.len();
-        self.file = Some(file);
-        Ok(())
+    fn begin(folder: PathBuf, head: [u8; HEAD], notes: &[u8]) -> io::Result<Self> {
+        let new = folder.join("printed.new");
+        let mut file = state_dir::create(&new)?;
+        file.write_all(&[&head, notes].concat())?;
+        fs::rename(&new, folder.join(FILE))?;
+        Ok(Self {
+            folder,
+            head,
+            file,
+            length: HEAD + notes.len(),
+        })
     }
 
-    fn fail(&mut self, error: &io::Error) {
-        warn!(folder = %self.folder.display(), %error, "Cannot note what was printed; after a restart, problems may be printed again");
-        self.file = None;
+    fn add(mut self, notes: &[u8]) -> io::Result<Self> {
+        self.file.write_all(notes)?;
+        self.length += notes.len();
+        if self.length < LARGEST {
+            return Ok(self);
+        }
+        fs::rename(self.folder.join(FILE), self.folder.join(OLD))?;
+        Self::begin(self.folder, self.head, &[])
     }
+}
+
+/// The notes in `folder` that no checkpoint covers, in bytes, and what they say.
+fn known(folder: &Path, head: [u8; HEAD], covered: &HashMap<u64, u64>) -> (Vec<u8>, Known) {
+    let mut known = Known::default();
+    let mut uncovered = Vec::new();
+    for name in [OLD, FILE] {
+        let notes = read(&folder.join(name), head);
+        for note in notes.chunks_exact(NOTE) {
+            let [number, source, found] = [0, 8, 16].map(|at| number(note, at));
+            if covered.get(&source).is_none_or(|covered| number > *covered) {
+                *known.0.entry((source, found)).or_default() += 1;
+                uncovered.extend_from_slice(note);
+            }
+        }
+    }
+    (uncovered, known)
 }
 
 /// The notes in a file; none if they are of another boot or node.
 fn read(path: &Path, head: [u8; HEAD]) -> Vec<u8> {
-    let Ok(bytes) = fs::read(path) else {
+    let Ok(bytes) = state_dir::read(path, 2 * LARGEST as u64) else {
         return Vec::new(); // There are none yet, or lines may be printed again.
     };
     bytes.strip_prefix(&head).unwrap_or_default().to_vec()
@@ -213,7 +235,11 @@ mod tests {
         let mut checkpoint = Checkpoint::default();
         checkpoint.acknowledged.extend(acknowledged);
         let folder = folder.path().join("state");
-        Notes::open(&StateDir { folder, checkpoint })
+        Notes::open(&StateDir {
+            folder,
+            checkpoint,
+            disk: StateThread::default(),
+        })
     }
 
     #[test]

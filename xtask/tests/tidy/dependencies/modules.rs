@@ -43,8 +43,9 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("exec", &["go", "nix", "node", "problem", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tracing"]),
     ("systemd", &["nix", "node", "std::env", "tokio"]),
     // What the monitors and exporters write to, and what is saved.
+    ("state_dir", &["nix", "std::fs", "threads"]),
     ("status_page", &["go", "problem", "tokio"]),
-    ("checkpoint", &["ledger", "node", "problem", "std::fs", "threads", "tokio", "tracing"]),
+    ("checkpoint", &["ledger", "node", "problem", "state_dir", "status_page", "std::fs", "tokio", "tracing"]),
     ("reporter", &["metrics", "node", "problem", "status_page", "threads", "tokio"]),
     // The monitors do not know the exporters.
     ("program", &["go", "tokio"]),
@@ -62,7 +63,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     // The exporters do not know the monitors.
     ("exporter::kind", &["checkpoint", "flags", "metrics", "node", "problem", "status_page"]),
     ("exporter::kubernetes", &["checkpoint", "exporter::kind", "flags", "go", "hyper", "kube", "metrics", "node", "problem", "status_page", "std::env", "std::fs", "std::net", "threads", "tokio", "tracing"]),
-    ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "go", "problem", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
+    ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "go", "problem", "state_dir", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
     ("exporter", &["exporter::kind", "exporter::kubernetes", "exporter::terminal"]),
     // What brings both together, and runs it.
     ("hub", &["checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),

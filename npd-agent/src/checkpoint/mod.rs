@@ -8,22 +8,31 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::ledger::SavedClaim;
 use crate::node::Node;
 use crate::problem::Forever;
-use crate::threads::ThreadPool;
+use crate::state_dir::{self, StateThread};
+use crate::status_page::StatusPage;
 
 /// The file's name in `--state-dir`.
 const FILE: &str = "checkpoint.json";
+
+/// A larger checkpoint is not read, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// The name in `/status` of the folder, and how long writing may take before it counts as down.
+const SOURCE: &str = "state-dir";
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The format's version. It changes when older checkpoints can no longer be read.
 const VERSION: u32 = 2;
@@ -52,13 +61,22 @@ pub struct StateDir {
     pub folder: PathBuf,
     /// The checkpoint of the agent before.
     pub checkpoint: Checkpoint,
+    /// Does all work on the folder.
+    pub disk: StateThread,
 }
 
 impl StateDir {
-    /// Reads the checkpoint in `folder`.
+    /// Reads the checkpoint in `folder`. If the disk hangs, there is none.
     pub fn load(folder: PathBuf, node: &Node) -> Self {
-        let checkpoint = load(&folder, node);
-        Self { folder, checkpoint }
+        let disk = StateThread::default();
+        let path = folder.join(FILE);
+        let read = disk.within_patience(move || read(&path));
+        let read = read.context("reading the checkpoint").flatten();
+        Self {
+            checkpoint: valid(read, &folder, node),
+            folder,
+            disk,
+        }
     }
 }
 
@@ -87,9 +105,9 @@ struct Snapshot {
     after: u64,
 }
 
-/// Reads the checkpoint in `folder`. A checkpoint of another node, from before a reboot, or that cannot be
+/// The checkpoint that was read in `folder`. One of another node, from before a reboot, or that cannot be
 /// read, is ignored.
-fn load(folder: &Path, node: &Node) -> Checkpoint {
+fn valid(read: anyhow::Result<Option<Checkpoint>>, folder: &Path, node: &Node) -> Checkpoint {
     let fresh = Checkpoint {
         version: VERSION,
         node: node.name.clone(),
@@ -97,7 +115,7 @@ fn load(folder: &Path, node: &Node) -> Checkpoint {
         ..Checkpoint::default()
     };
     let path = folder.join(FILE);
-    match read(&path) {
+    match read {
         Ok(Some(found)) if found.node != node.name => {
             warn!(path = %path.display(), of = found.node, "Ignoring the checkpoint of another node");
             fresh
@@ -117,7 +135,7 @@ fn load(folder: &Path, node: &Node) -> Checkpoint {
 }
 
 fn read(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
-    let bytes = match fs::read(path) {
+    let bytes = match state_dir::read(path, LARGEST) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).context("reading the checkpoint"),
@@ -138,12 +156,17 @@ impl CheckpointWriter {
     pub fn new(
         state: StateDir,
         acknowledged: Vec<Acknowledged>,
+        status_page: StatusPage,
     ) -> (Self, impl Future<Output = Forever>) {
-        let StateDir { folder, checkpoint } = state;
+        let StateDir {
+            folder,
+            checkpoint,
+            disk,
+        } = state;
         let (latest, changes) = watch::channel(Snapshot::default());
         (
             Self { checkpoint, latest },
-            write_on(changes, acknowledged, folder),
+            write_on(changes, acknowledged, folder, disk, status_page),
         )
     }
 
@@ -183,8 +206,9 @@ async fn write_on(
     mut changes: watch::Receiver<Snapshot>,
     mut acknowledged: Vec<Acknowledged>,
     folder: PathBuf,
+    disk: StateThread,
+    status_page: StatusPage,
 ) -> Forever {
-    let threads = ThreadPool::new("checkpoint", 1);
     let mut failing = false;
     loop {
         changes
@@ -199,22 +223,27 @@ async fn write_on(
                 .await;
         }
         let folder = folder.clone();
-        let written = match threads.ready() {
-            Ok(threads) => {
-                let writing = threads.run(move || write(&folder, &bytes));
-                writing.await.context("writing the checkpoint")?
-            }
+        let show = |error: Option<String>| status_page.source(SOURCE, false, error);
+        let written = match disk.run(move || write(&folder, &bytes)) {
+            Ok(mut writing) => loop {
+                if let Ok(written) = timeout(PATIENCE, &mut writing).await {
+                    break written.context("writing the checkpoint")?;
+                }
+                show(Some(format!("writing has taken more than {PATIENCE:?}")));
+            },
             Err(error) => Err(error).context("making a thread to write the checkpoint"),
         };
-        if let Err(error) = &written
+        let error = written.err().map(|error| format!("{error:#}"));
+        if let Some(error) = &error
             && !failing
         {
             warn!(
-                error = format!("{error:#}"),
+                error,
                 "Cannot write the checkpoint; after a restart, problems may be reported again"
             );
         }
-        failing = written.is_err();
+        failing = error.is_some();
+        show(error);
     }
 }
 
@@ -223,168 +252,13 @@ async fn write_on(
 fn write(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let new = folder.join(format!("{FILE}.new"));
     let path = folder.join(FILE);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
     fs::create_dir_all(folder)
         .with_context(|| format!("making the folder {}", folder.display()))?;
-    let mut file = options
-        .open(&new)
-        .with_context(|| format!("writing {}", new.display()))?;
+    let mut file = state_dir::create(&new).with_context(|| format!("writing {}", new.display()))?;
     file.write_all(bytes)
         .with_context(|| format!("writing {}", new.display()))?;
     fs::rename(&new, &path).with_context(|| format!("renaming it to {}", path.display()))
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::node::Roots;
-
-    fn node(name: &str, boot_id: &str) -> Node {
-        Node {
-            name: name.to_owned(),
-            roots: Roots::from_env(|_| None),
-            boot_id: boot_id.to_owned(),
-        }
-    }
-
-    /// Saves a position, and waits until it is on disk.
-    async fn keep(folder: &Path, place: u64) {
-        let before = load(folder, &node("n", "b"));
-        let state = StateDir {
-            folder: folder.to_owned(),
-            checkpoint: before,
-        };
-        let (mut writer, task) = CheckpointWriter::new(state, Vec::new());
-        writer.progress("kmsg".to_owned(), place.into(), 0);
-        let written = async {
-            while load(folder, &node("n", "b")).places.get("kmsg") != Some(&place.into()) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            Err(error) = task => panic!("{error:#}"),
-            () = written => {}
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_kept_is_found_again() {
-        let folder = TempDir::new().unwrap();
-        let folder = folder.path().join("deep/er");
-        keep(&folder, 7).await;
-        keep(&folder, 8).await;
-        let found = load(&folder, &node("n", "b"));
-        assert_eq!(
-            found.places,
-            BTreeMap::from([("kmsg".to_owned(), 8.into())])
-        );
-        let names: Vec<_> = fs::read_dir(&folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(names, [FILE]);
-    }
-
-    #[tokio::test]
-    async fn a_probe_and_a_source_may_have_the_same_name() {
-        let folder = TempDir::new().unwrap();
-        let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
-        let (mut writer, task) = CheckpointWriter::new(state, Vec::new());
-        writer.progress("kmsg".to_owned(), 7.into(), 0);
-        writer.remember("kmsg", "asleep".into(), 0);
-        let written = async {
-            let load = || load(folder.path(), &node("n", "b"));
-            while load().memories.is_empty() {
-                tokio::task::yield_now().await;
-            }
-            load()
-        };
-        let found = tokio::select! {
-            Err(error) = task => panic!("{error:#}"),
-            found = written => found,
-        };
-        assert_eq!(found.places["kmsg"], 7);
-        assert_eq!(found.memories["kmsg"], "asleep");
-    }
-
-    #[tokio::test]
-    async fn a_checkpoint_waits_until_everything_is_reported() {
-        let folder = TempDir::new().unwrap();
-        let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
-        let (tell, acknowledged) = watch::channel(0);
-        let (slow, slowly_acknowledged) = watch::channel(0);
-        let (mut writer, mut task) = {
-            let (writer, task) =
-                CheckpointWriter::new(state, vec![acknowledged, slowly_acknowledged]);
-            (writer, Box::pin(task))
-        };
-        let place = || {
-            load(folder.path(), &node("n", "b"))
-                .places
-                .get("s")
-                .cloned()
-        };
-        let mut write = async |until: u64| {
-            let mut patience = tokio::time::interval(std::time::Duration::from_millis(1));
-            for _ in 0..500 {
-                tokio::select! {
-                    Err(error) = &mut task => panic!("{error:#}"),
-                    _ = patience.tick() => {}
-                }
-                if place() == Some(until.into()) {
-                    return true;
-                }
-            }
-            false
-        };
-        writer.progress("s".to_owned(), 1.into(), 10);
-        tell.send_replace(10);
-        assert!(!write(1).await);
-        // What comes meanwhile does not make it wait for ever.
-        writer.progress("s".to_owned(), 2.into(), 12);
-        slow.send_replace(11);
-        assert!(write(1).await);
-        tell.send_replace(20);
-        slow.send_replace(20);
-        assert!(write(2).await);
-        // One that has ended tells nothing more.
-        writer.progress("s".to_owned(), 3.into(), 30);
-        tell.send_replace(30);
-        drop(slow);
-        assert!(write(3).await);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_hold_here_and_now_is_ignored() {
-        let folder = TempDir::new().unwrap();
-        keep(folder.path(), 7).await;
-        assert!(
-            load(folder.path(), &node("n", "other boot"))
-                .places
-                .is_empty()
-        );
-        assert!(
-            load(folder.path(), &node("other node", "b"))
-                .places
-                .is_empty()
-        );
-        for boot_id in ["b", ""] {
-            let unknown = r#"{"version": 2, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "memories": {}, "claims": []}"#;
-            fs::write(folder.path().join(FILE), unknown).unwrap();
-            let found = load(folder.path(), &node("n", boot_id));
-            assert!(found.places.is_empty());
-        }
-        for corrupt in [
-            "",
-            "{",
-            "[]",
-            r#"{"version": 1, "node": "n", "boot_id": "b", "places": {}, "memories": {}, "claims": []}"#,
-        ] {
-            fs::write(folder.path().join(FILE), corrupt).unwrap();
-            assert_eq!(load(folder.path(), &node("n", "b")).boot_id, "b");
-        }
-    }
-}
+mod tests;
