@@ -1,4 +1,6 @@
 //! Numbers as Go's `strconv` reads them, for the values of flags.
+//!
+//! Written here because `str::parse` has neither Go's prefixes (`0x10`, `1_000`) nor its error texts.
 
 use super::quote::quote;
 

@@ -1,4 +1,7 @@
 //! Go's quoting: `%q` in condition Events, and the HTML-safe JSON of `/conditions`.
+//!
+//! Written here because Rust's `{:?}` and `serde_json` escape other characters in other ways, and
+//! consumers compare these texts.
 
 /// Quotes a text as Go's `%q` and `strconv.Quote` do.
 ///

@@ -1,4 +1,7 @@
 //! The two HTTP servers: `/healthz`, `/conditions`, `/events`, `/status` and `/metrics`.
+//!
+//! Five fixed paths need a `match` and no router: `hyper` is in the tree for `kube` anyway, and `axum` would
+//! only add crates.
 
 use std::convert::Infallible;
 use std::net::IpAddr;

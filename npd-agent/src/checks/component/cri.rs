@@ -1,5 +1,7 @@
-//! Checks the container runtime over gRPC on its socket. Two calls of `runtime.v1` are enough, and every
-//! runtime answers them, so they are written by hand.
+//! Checks the container runtime over gRPC on its socket.
+//!
+//! Written here because two calls of `runtime.v1` without arguments are all that is needed, and the crates
+//! `tonic` and `prost` need the definitions of the whole service and generate code for it.
 
 use std::time::Duration;
 

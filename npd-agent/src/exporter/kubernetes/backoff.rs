@@ -1,4 +1,7 @@
 //! How long to wait after a failure, with random parts that keep nodes out of step.
+//!
+//! Written here because the crate `backon` repeats one call, and here the next write need not be the one
+//! that failed.
 
 use std::time::Duration;
 

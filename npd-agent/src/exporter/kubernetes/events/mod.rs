@@ -3,6 +3,9 @@
 //! client-go drops Events that come too often, and does not count them. Here the first occurrence of
 //! everything is written at once. Repeats increase the count of the same Event, which is written less and
 //! less often. So 10,000 OOM kills cost some tens of writes, and the count is exact.
+//!
+//! Written here because the `Recorder` of the crate `kube` writes another API (`events.k8s.io/v1`, without
+//! source and count) and takes Events with different messages for one.
 
 mod counted_event;
 
