@@ -12,7 +12,7 @@ RUN cargo xtask image --files /image
 
 FROM scratch AS minimal
 COPY --from=files /image /
-ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json"]
+ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=builtin", "--config.ebpf-monitor=builtin", "--config.system-stats-monitor=builtin"]
 
 FROM debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251 AS full
 COPY deploy/image/packages /tmp/packages
@@ -25,4 +25,4 @@ RUN apt-get update \
     && cp --remove-destination "$(readlink -f /etc/localtime)" /etc/localtime
 COPY deploy/image/clean-install /usr/local/bin/
 COPY --from=files /image /
-ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json"]
+ENTRYPOINT ["/node-problem-detector", "--config.system-log-monitor=builtin", "--config.ebpf-monitor=builtin", "--config.system-stats-monitor=builtin"]

@@ -66,12 +66,11 @@ fn the_minimal_image_has_the_layout_of_npd_and_needs_no_library() -> anyhow::Res
         image.name,
         format!("docker.io/library/npd-ebpf:{VERSION}-minimal")
     );
-    let monitors =
-        "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json";
-    assert_eq!(
-        image.config["Entrypoint"],
-        json!(["/node-problem-detector", monitors])
-    );
+    let monitors = ["system-log", "ebpf", "system-stats"];
+    let flags = monitors.map(|monitor| format!("--config.{monitor}-monitor=builtin"));
+    let mut entrypoint = vec!["/node-problem-detector".to_owned()];
+    entrypoint.extend(flags);
+    assert_eq!(image.config["Entrypoint"], json!(entrypoint));
 
     let root = TempDir::new()?;
     image.unpack(root.path())?;

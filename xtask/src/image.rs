@@ -29,7 +29,9 @@ const NAME: &str = concat!("docker.io/library/npd-ebpf:", env!("CARGO_PKG_VERSIO
 /// As in NPD's image: a pod's `args` are added to it.
 const ENTRYPOINT: &[&str] = &[
     AGENT,
-    "--config.system-log-monitor=/config/kernel-monitor.json,/config/readonly-monitor.json",
+    "--config.system-log-monitor=builtin",
+    "--config.ebpf-monitor=builtin",
+    "--config.system-stats-monitor=builtin",
 ];
 
 const AGENT: &str = "/node-problem-detector";

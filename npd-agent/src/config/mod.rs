@@ -1,5 +1,7 @@
 //! From config files to monitors. Nothing is started here, and nothing opened but the files.
 
+mod built_in;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,38 +9,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tracing::warn;
 
+use self::built_in::{built_in, named_built_in};
 use crate::go::json::ConfigProblem;
 use crate::metrics::Metrics;
 use crate::status_page::StatusPage;
 
 use crate::monitor::{ConfigFile, KINDS, Monitors};
-
-/// A config file that is part of the agent.
-struct BuiltIn {
-    /// The flag that would name it.
-    flag: &'static str,
-    name: &'static str,
-    content: &'static str,
-}
-
-/// The one in `deploy/config`, as NPD or we ship it.
-macro_rules! built_in {
-    ($flag:literal, $file:literal) => {
-        BuiltIn {
-            flag: $flag,
-            name: concat!("built-in ", $file),
-            content: include_str!(concat!("../../../deploy/config/", $file)),
-        }
-    };
-}
-
-/// What runs when no config file is named.
-const BUILT_IN: &[BuiltIn] = &[
-    built_in!("--config.system-log-monitor", "kernel-monitor.json"),
-    built_in!("--config.system-log-monitor", "readonly-monitor.json"),
-    built_in!("--config.system-stats-monitor", "system-stats-monitor.json"),
-    built_in!("--config.ebpf-monitor", "ebpf-monitor.json"),
-];
 
 /// What the config files come to.
 pub struct Loaded {
@@ -66,12 +42,13 @@ pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Loaded> {
             files.extend(built_in(kind.flag));
         }
         for path in paths {
-            let file = read(path)?;
-            if seen.insert(path.clone()) {
-                files.push(file);
-            } else {
-                let twice = file.problem("", "the file is named twice; it counts once");
-                loaded.problems.push(twice);
+            for file in named(kind.flag, path)? {
+                if seen.insert(Arc::clone(&file.name)) {
+                    files.push(file);
+                } else {
+                    let twice = file.problem("", "the file is named twice; it counts once");
+                    loaded.problems.push(twice);
+                }
             }
         }
         let names = files.iter().map(|file| Arc::clone(&file.name));
@@ -118,13 +95,14 @@ impl Loaded {
     }
 }
 
-fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
-    let files = BUILT_IN.iter().filter(move |file| file.flag == flag);
-    files.map(|file| ConfigFile {
-        name: Arc::from(file.name),
-        dir: None,
-        bytes: file.content.as_bytes().to_vec(),
-    })
+/// The config files that a value of a flag names: `builtin` is all that run by default,
+/// `builtin:NAME` is one that is part of the agent, and anything else is a path.
+pub fn named(flag: &str, path: &Path) -> anyhow::Result<Vec<ConfigFile>> {
+    match path.to_str() {
+        Some("builtin") => Ok(built_in(flag).collect()),
+        Some(name) if name.starts_with("builtin:") => Ok(vec![named_built_in(flag, name)?]),
+        _ => Ok(vec![read(path)?]),
+    }
 }
 
 /// Reads a config file, without looking at what it says.

@@ -177,8 +177,8 @@ fn without_a_config_file_the_built_in_monitors_run() {
     assert_eq!(
         monitors,
         [
-            ("kmsg", 2),
-            ("system-stats built-in system-stats-monitor.json", 1),
+            ("kmsg", 11),
+            ("system-stats builtin:system-stats-monitor.json", 1),
             ("ebpf", 1),
         ]
     );
@@ -189,7 +189,7 @@ fn without_a_config_file_the_built_in_monitors_run() {
 fn our_own_files_have_no_problems() {
     let loaded = load(&vec![Vec::new(); KINDS.len()]).unwrap();
     assert_eq!(loaded.problems, []);
-    assert_eq!(loaded.files.len(), BUILT_IN.len());
+    assert_eq!(loaded.files.len(), 13);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
     let mut checked = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -235,17 +235,26 @@ fn the_built_in_files_are_loaded_if_none_is_named() {
         monitors,
         [
             "kmsg",
-            "system-stats built-in system-stats-monitor.json",
+            "system-stats builtin:system-stats-monitor.json",
             "ebpf",
         ]
     );
     assert_eq!(
         files,
         [
-            "built-in kernel-monitor.json",
-            "built-in readonly-monitor.json",
-            "built-in system-stats-monitor.json",
-            "built-in ebpf-monitor.json",
+            "builtin:kernel/core.json",
+            "builtin:kernel/init.json",
+            "builtin:kernel/memory.json",
+            "builtin:kernel/cpu.json",
+            "builtin:kernel/pcie.json",
+            "builtin:kernel/block.json",
+            "builtin:kernel/filesystems.json",
+            "builtin:kernel/network.json",
+            "builtin:kernel/network-storage.json",
+            "builtin:kernel/limits.json",
+            "builtin:kernel/gpu.json",
+            "builtin:system-stats-monitor.json",
+            "builtin:ebpf-monitor.json",
         ]
     );
     // One file of one kind is enough to run nothing else.
@@ -338,5 +347,33 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_eq!(
         error,
         "reading the config file /no/such/file.json: No such file or directory (os error 2)"
+    );
+}
+
+/// What flags may name beside paths.
+#[test]
+fn files_that_are_built_in_have_names() {
+    let log = |names: &[&str]| {
+        let mut configs = vec![Vec::new(); KINDS.len()];
+        let kind = KINDS.iter().position(|kind| kind.flag.contains("log"));
+        configs[kind.unwrap()] = names.iter().map(PathBuf::from).collect();
+        load(&configs).map(|loaded| {
+            let files = loaded.files.iter().map(ToString::to_string);
+            (files.collect::<Vec<_>>(), loaded.problems.len())
+        })
+    };
+    let npd = [
+        "builtin:kernel-monitor.json",
+        "builtin:readonly-monitor.json",
+    ];
+    assert_eq!(log(&npd).unwrap().0, npd);
+    let (all, _) = log(&["builtin"]).unwrap();
+    assert_eq!(all.len(), 11);
+    let (more, problems) = log(&["builtin", "builtin:kernel/gpu.json", npd[0]]).unwrap();
+    assert_eq!((more.len(), problems), (12, 1), "one is named twice");
+    let error = log(&["builtin:coffee.json"]).unwrap_err().to_string();
+    assert!(
+        error.contains("no such config file, only builtin:kernel/core.json"),
+        "{error}"
     );
 }

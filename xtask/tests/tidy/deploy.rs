@@ -1,4 +1,4 @@
-//! What the manifests deploy is what the project ships.
+//! What the manifests deploy.
 
 use std::collections::BTreeSet;
 
@@ -6,46 +6,19 @@ use crate::{File, assert_none, files};
 
 const BASE: &str = "deploy/kustomize/base/";
 
+/// The image's files are hidden where a volume is mounted over them.
 #[test]
-fn manifests_have_the_shipped_configs() {
+fn daemon_sets_name_only_what_is_built_in() {
     let files = files().unwrap();
-    let copies = copies(&files);
-    assert!(!copies.is_empty(), "there is nothing in {BASE}config/");
-    let differing = copies.iter().filter_map(|(name, copy)| {
-        let original = format!("deploy/config/{name}");
-        let same = |file: &File| file.path == original && file.text == copy.text;
-        (!files.iter().any(same)).then(|| format!("{}: is not {original}", copy.path))
-    });
-    assert_none(
-        "kustomize reads no file outside its folder, so it has copies",
-        differing,
-    );
-}
-
-#[test]
-fn the_config_map_has_every_copy() {
-    let files = files().unwrap();
-    let listed = lines(&files, &format!("{BASE}kustomization.yaml"), "- config/");
-    let copies = copies(&files).into_iter().map(|(name, _)| name.to_owned());
-    assert_eq!(copies.collect::<BTreeSet<_>>(), listed);
-}
-
-#[test]
-fn daemon_sets_name_configs_that_they_have() {
-    let files = files().unwrap();
-    let copies: BTreeSet<&str> = copies(&files).into_iter().map(|(name, _)| name).collect();
     let named = overlays(&files).flat_map(|path| {
         let arguments = lines(&files, path, "- --config.");
-        let names = arguments.iter().flat_map(|argument| {
-            let (_, list) = argument.split_once('=').unwrap_or_default();
-            list.split(',')
-                .filter_map(|file| file.strip_prefix("/config/"))
-        });
-        let missing = names.filter(|name| !copies.contains(name));
-        let missing = missing.map(|name| format!("{path}: /config/{name}"));
-        missing.collect::<Vec<_>>()
+        let hidden = arguments
+            .iter()
+            .filter(|argument| argument.contains("=/config/"));
+        let hidden = hidden.map(|argument| format!("{path}: {argument}"));
+        hidden.collect::<Vec<_>>()
     });
-    assert_none("a config that is named is in the ConfigMap", named);
+    assert_none("a manifest names config files by builtin", named);
 }
 
 /// A list in a patch replaces the whole list.
@@ -61,15 +34,6 @@ fn overlays_keep_the_arguments_of_the_base() {
         lost.collect::<Vec<_>>()
     });
     assert_none("an overlay's arguments are the base's and more", lost);
-}
-
-/// The configs that are in the base, by their paths there.
-fn copies(files: &[File]) -> Vec<(&str, &File)> {
-    let folder = format!("{BASE}config/");
-    let copies = files
-        .iter()
-        .filter_map(|file| Some((file.path.strip_prefix(&folder)?, file)));
-    copies.collect()
 }
 
 /// The files that have the `DaemonSet`, whole or in part.

@@ -13,6 +13,7 @@ mod names;
 mod pages;
 mod prebuilt;
 mod probes;
+mod reasons;
 mod rules;
 mod sources;
 mod status_page;

@@ -41,6 +41,8 @@ pub(super) struct LogRule {
     pub(super) groups: RuleGroups,
     /// What the text of a match must not contain.
     pub(super) except: Option<Regex>,
+    /// What tells that two matches are about the same fault of an object; the reason, or what the rule says.
+    pub(super) fault: Arc<str>,
     /// For how long another match about the same object is only counted.
     pub(super) repeat_after: Option<Duration>,
     /// Tells the rule from others of the file after a restart.

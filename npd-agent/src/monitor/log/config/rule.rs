@@ -40,6 +40,7 @@ pub(super) struct LogRuleConfig {
     except: Lenient<Except>,
     #[serde(rename = "repeatAfter")]
     repeat_after: Lenient<NotNegative>,
+    fault: Lenient<String>,
     severity: Lenient<Severity>,
     action: Lenient<Action>,
 }
@@ -157,6 +158,8 @@ impl LogRuleConfig {
         }
         let except = self.except.take(check, &head.path("except"));
         let repeat_after = self.repeat_after.take(check, &head.path("repeatAfter"));
+        let fault = self.fault.take(check, &head.path("fault"));
+        let fault = fault.unwrap_or_else(|| self.reason.clone());
         let repeat_after = match (repeat_after, unit) {
             (Some(NotNegative(pause)), _) => Some(pause).filter(|pause| !pause.is_zero()),
             (None, _) => Some(REPEAT_AFTER).filter(|_| unit.is_newest_entry()),
@@ -180,6 +183,7 @@ impl LogRuleConfig {
                 clear_after: clear_after.map(|after| after.0),
                 groups,
                 except: except.map(|except| except.0),
+                fault: Arc::from(fault),
                 repeat_after,
                 pattern: pattern.written,
                 memory: RuleMemory::default(),

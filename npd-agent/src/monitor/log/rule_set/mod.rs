@@ -2,7 +2,7 @@
 
 mod repeats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,6 +107,7 @@ impl RuleSet {
         witness: Witness,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let mut faults = BTreeSet::new();
         let record = self.record_writer == RecordWriter::Anyone || witness == Witness::KernelText;
         for (index, matched) in self.matcher.push(written.wall, text, record) {
             let (index, results) = if let Some(rule) = self.rules.get_mut(index) {
@@ -120,17 +121,16 @@ impl RuleSet {
             };
             for result in results {
                 let mut finding = self.finding(index, result, witness);
-                if let Some(pause) = self.rules[index].repeat_after
+                let rule = &self.rules[index];
+                if let Some(pause) = rule.repeat_after
                     && finding.problem.condition.is_none()
                 {
-                    // One line is one fault, however many rules of a reason know it.
-                    if findings.iter().any(|known: &Finding| {
-                        known.problem.condition.is_none()
-                            && known.problem.reason == finding.problem.reason
-                    }) {
+                    // One entry is one fault, however many rules know it.
+                    if !faults.insert(Arc::clone(&rule.fault)) {
                         continue;
                     }
-                    finding.repeated = self.repeats.is_repeated(&finding, written.monotonic, pause);
+                    let now = written.monotonic;
+                    finding.repeated = self.repeats.is_repeated(&finding, &rule.fault, now, pause);
                 }
                 findings.push(finding);
             }

@@ -10,25 +10,26 @@ use crate::problem::{FaultyObject, Finding, Severity};
 /// repeated.
 const MAX_REMEMBERED: usize = 1024;
 
-/// The last report of each reason and object.
+/// The last report of each fault and object.
 #[derive(Debug, Default)]
 pub(in crate::monitor::log) struct Repeats(
     BTreeMap<(Arc<str>, Option<FaultyObject>), (Duration, Severity)>,
 );
 
 impl Repeats {
-    /// Whether the same reason was reported about the same object less than `pause` ago, and was at
-    /// least as bad. If not, this is the last report now.
+    /// Whether `fault` was reported of the same object less than `pause` ago, and was at least as bad. If
+    /// not, this is the last report now.
     pub(super) fn is_repeated(
         &mut self,
         finding: &Finding,
+        fault: &Arc<str>,
         now: Duration,
         pause: Duration,
     ) -> bool {
         // The entries of two files may come in any order.
         let is_recent = |then: Duration| now.abs_diff(then) < pause;
         let severity = finding.problem.severity();
-        let key = (Arc::clone(&finding.problem.reason), finding.object.clone());
+        let key = (Arc::clone(fault), finding.object.clone());
         if let Some((then, known)) = self.0.get(&key)
             && is_recent(*then)
             && *known >= severity

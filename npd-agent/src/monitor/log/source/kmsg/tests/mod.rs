@@ -1,3 +1,4 @@
+mod cases;
 mod first_look;
 mod plugin_kills;
 mod rules;
@@ -59,8 +60,10 @@ fn recorded(text: &str) -> Recorded {
 }
 
 fn sets(configs: &[&str]) -> Vec<RuleSet> {
-    let named = configs.iter().zip(["one.json", "two.json", "three.json"]);
-    let set = |(config, name): (&&str, _)| {
+    let words = ["one", "two", "three"].into_iter().map(str::to_owned);
+    let numbered = words.chain((4..).map(|number| number.to_string()));
+    let named = configs.iter().zip(numbered.map(|name| name + ".json"));
+    let set = |(config, name): (&&str, String)| {
         let file = ConfigFile {
             name: Arc::from(name),
             dir: None,

@@ -1,0 +1,80 @@
+//! The config files that are part of the agent.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::monitor::ConfigFile;
+
+/// A config file that is part of the agent.
+struct BuiltIn {
+    /// The flag that would name it.
+    flag: &'static str,
+    /// Its name, after `builtin:`.
+    name: &'static str,
+    content: &'static str,
+    /// Whether it runs when no config file is named.
+    default: bool,
+}
+
+/// The one in `deploy/config`, as NPD or we ship it.
+macro_rules! built_in {
+    ($flag:literal, $file:literal, $default:literal) => {
+        BuiltIn {
+            flag: concat!("--config.", $flag),
+            name: concat!("builtin:", $file),
+            content: include_str!(concat!("../../../deploy/config/", $file)),
+            default: $default,
+        }
+    };
+}
+
+/// In the order in which they run.
+const BUILT_IN: &[BuiltIn] = &[
+    built_in!("system-log-monitor", "kernel/core.json", true),
+    built_in!("system-log-monitor", "kernel/init.json", true),
+    built_in!("system-log-monitor", "kernel/memory.json", true),
+    built_in!("system-log-monitor", "kernel/cpu.json", true),
+    built_in!("system-log-monitor", "kernel/pcie.json", true),
+    built_in!("system-log-monitor", "kernel/block.json", true),
+    built_in!("system-log-monitor", "kernel/filesystems.json", true),
+    built_in!("system-log-monitor", "kernel/network.json", true),
+    built_in!("system-log-monitor", "kernel/network-storage.json", true),
+    built_in!("system-log-monitor", "kernel/limits.json", true),
+    built_in!("system-log-monitor", "kernel/gpu.json", true),
+    // NPD's own rules, for those who want nothing else.
+    built_in!("system-log-monitor", "kernel-monitor.json", false),
+    built_in!("system-log-monitor", "readonly-monitor.json", false),
+    built_in!("system-stats-monitor", "system-stats-monitor.json", true),
+    built_in!("ebpf-monitor", "ebpf-monitor.json", true),
+];
+
+/// The files that run for `flag` by default.
+pub(super) fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
+    let files = BUILT_IN.iter();
+    let files = files.filter(move |file| file.flag == flag && file.default);
+    files.map(BuiltIn::file)
+}
+
+/// The file with this name, which begins with `builtin:`.
+pub(super) fn named_built_in(flag: &str, name: &str) -> anyhow::Result<ConfigFile> {
+    let mut files = BUILT_IN.iter().filter(|file| file.flag == flag);
+    if let Some(file) = files.clone().find(|file| file.name == name) {
+        return Ok(file.file());
+    }
+    let known: Vec<_> = files.by_ref().map(|file| file.name).collect();
+    bail!(
+        "{flag}={name}: the agent has no such config file, only {}",
+        known.join(", ")
+    )
+}
+
+impl BuiltIn {
+    fn file(&self) -> ConfigFile {
+        ConfigFile {
+            name: Arc::from(self.name),
+            dir: None,
+            bytes: self.content.as_bytes().to_vec(),
+        }
+    }
+}
