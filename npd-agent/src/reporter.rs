@@ -68,7 +68,7 @@ pub enum Report {
         /// The source's name.
         source: String,
         /// The position, in the source's own format.
-        place: Value,
+        position: Value,
     },
     /// The kernel shows that the subject is well: all claims about it are withdrawn.
     Recovered {
@@ -125,9 +125,9 @@ impl Reporter {
 
     /// Sets how far each source had been read when the agent stopped.
     #[must_use]
-    pub fn with_saved(self, places: BTreeMap<String, Value>) -> Self {
+    pub fn with_saved(self, positions: BTreeMap<String, Value>) -> Self {
         Self {
-            saved: Arc::new(places),
+            saved: Arc::new(positions),
             ..self
         }
     }
@@ -153,10 +153,10 @@ impl Reporter {
         T::deserialize(self.saved.get(source)?).ok()
     }
 
-    /// Says that everything the source held up to `place` has been reported.
-    pub async fn progress(&self, source: &str, place: Value) -> anyhow::Result<()> {
+    /// Says that everything the source held up to `position` has been reported.
+    pub async fn progress(&self, source: &str, position: Value) -> anyhow::Result<()> {
         let source = source.to_owned();
-        self.send(Report::Progress { source, place }).await
+        self.send(Report::Progress { source, position }).await
     }
 
     /// What the probe had the checkpoint [remember](Report::Remember) before the agent was started;

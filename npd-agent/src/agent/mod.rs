@@ -116,7 +116,7 @@ impl Agent {
         let mut hub = Hub::new(self.metrics.clone(), self.status_page.clone(), exporters);
         let (mut saved, mut memories) = (BTreeMap::new(), BTreeMap::new());
         if let Some(state) = self.state {
-            saved.clone_from(&state.checkpoint.places);
+            saved.clone_from(&state.checkpoint.positions);
             memories.clone_from(&state.checkpoint.memories);
             let claims = state.checkpoint.claims.clone();
             let (writer, task) =

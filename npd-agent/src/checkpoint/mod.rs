@@ -44,7 +44,8 @@ pub struct Checkpoint {
     node: String,
     boot_id: String,
     /// How far each source was read, in the source's own format.
-    pub places: BTreeMap<String, Value>,
+    #[serde(rename = "places")] // what earlier versions of the agent have written
+    pub positions: BTreeMap<String, Value>,
     /// What each probe has saved for a restart, in its own format.
     pub memories: BTreeMap<String, Value>,
     /// The claims on the node's conditions.
@@ -170,10 +171,10 @@ impl CheckpointWriter {
         )
     }
 
-    /// Everything up to `place` was passed to the exporters, with the updates up to `after`.
-    pub fn progress(&mut self, source: String, place: Value, after: u64) {
+    /// Everything up to `position` was passed to the exporters, with the updates up to `after`.
+    pub fn progress(&mut self, source: String, position: Value, after: u64) {
         self.checkpoint.acknowledged.insert(source.clone(), after);
-        self.checkpoint.places.insert(source, place);
+        self.checkpoint.positions.insert(source, position);
         self.save(after);
     }
 

@@ -24,12 +24,12 @@ fn writer(
 }
 
 /// Saves a position, and waits until it is on disk.
-async fn keep(folder: &Path, place: u64) {
+async fn keep(folder: &Path, position: u64) {
     let state = StateDir::load(folder.to_owned(), &node("n", "b"));
     let (mut writer, task) = writer(state, Vec::new());
-    writer.progress("kmsg".to_owned(), place.into(), 0);
+    writer.progress("kmsg".to_owned(), position.into(), 0);
     let written = async {
-        while load(folder, &node("n", "b")).places.get("kmsg") != Some(&place.into()) {
+        while load(folder, &node("n", "b")).positions.get("kmsg") != Some(&position.into()) {
             tokio::task::yield_now().await;
         }
     };
@@ -47,7 +47,7 @@ async fn what_was_kept_is_found_again() {
     keep(&folder, 8).await;
     let found = load(&folder, &node("n", "b"));
     assert_eq!(
-        found.places,
+        found.positions,
         BTreeMap::from([("kmsg".to_owned(), 8.into())])
     );
     let names: Vec<_> = fs::read_dir(&folder)
@@ -75,7 +75,7 @@ async fn a_probe_and_a_source_may_have_the_same_name() {
         Err(error) = task => panic!("{error:#}"),
         found = written => found,
     };
-    assert_eq!(found.places["kmsg"], 7);
+    assert_eq!(found.positions["kmsg"], 7);
     assert_eq!(found.memories["kmsg"], "asleep");
 }
 
@@ -89,9 +89,9 @@ async fn a_checkpoint_waits_until_everything_is_reported() {
         let (writer, task) = writer(state, vec![acknowledged, slowly_acknowledged]);
         (writer, Box::pin(task))
     };
-    let place = || {
+    let position = || {
         load(folder.path(), &node("n", "b"))
-            .places
+            .positions
             .get("s")
             .cloned()
     };
@@ -102,7 +102,7 @@ async fn a_checkpoint_waits_until_everything_is_reported() {
                 Err(error) = &mut task => panic!("{error:#}"),
                 _ = patience.tick() => {}
             }
-            if place() == Some(until.into()) {
+            if position() == Some(until.into()) {
                 return true;
             }
         }
@@ -131,19 +131,19 @@ async fn what_does_not_hold_here_and_now_is_ignored() {
     keep(folder.path(), 7).await;
     assert!(
         load(folder.path(), &node("n", "other boot"))
-            .places
+            .positions
             .is_empty()
     );
     assert!(
         load(folder.path(), &node("other node", "b"))
-            .places
+            .positions
             .is_empty()
     );
     for boot_id in ["b", ""] {
         let unknown = r#"{"version": 2, "node": "n", "boot_id": "", "places": {"kmsg": 7}, "memories": {}, "claims": []}"#;
         fs::write(folder.path().join(FILE), unknown).unwrap();
         let found = load(folder.path(), &node("n", boot_id));
-        assert!(found.places.is_empty());
+        assert!(found.positions.is_empty());
     }
     for corrupt in [
         "",
@@ -179,5 +179,5 @@ async fn a_folder_that_hangs_is_a_source_that_is_down() {
         Err(error) = task => panic!("{error:#}"),
         () = script => {}
     }
-    assert_eq!(load(folder.path(), &node("n", "b")).places["kmsg"], 7);
+    assert_eq!(load(folder.path(), &node("n", "b")).positions["kmsg"], 7);
 }

@@ -14,16 +14,16 @@ use serde_json::Value;
 /// The reports that wait.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
-    places: BTreeMap<String, WaitingPlace>,
+    positions: BTreeMap<String, WaitingPosition>,
     /// The file and the name of each observer that has checked.
     looked: BTreeMap<(Arc<str>, Arc<str>), Instant>,
 }
 
 /// How far a source has been read.
 #[derive(Debug)]
-struct WaitingPlace {
+struct WaitingPosition {
     until: Instant,
-    place: Value,
+    position: Value,
     /// A later position, which waits for later texts.
     newer: Option<(Instant, Value)>,
 }
@@ -32,24 +32,24 @@ struct WaitingPlace {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Released {
     /// How far sources have been read.
-    pub(super) places: Vec<(String, Value)>,
+    pub(super) positions: Vec<(String, Value)>,
     /// The file and the name of observers that have checked.
     pub(super) looked: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl Deferred {
     /// Adds how far a source has been read. It is true after `until`.
-    pub(super) fn place(&mut self, source: String, place: Value, until: Instant) {
-        if let Some(waiting) = self.places.get_mut(&source) {
-            waiting.newer = Some((until, place));
+    pub(super) fn position(&mut self, source: String, position: Value, until: Instant) {
+        if let Some(waiting) = self.positions.get_mut(&source) {
+            waiting.newer = Some((until, position));
         } else {
             let newer = None;
-            let waiting = WaitingPlace {
+            let waiting = WaitingPosition {
                 until,
-                place,
+                position,
                 newer,
             };
-            self.places.insert(source, waiting);
+            self.positions.insert(source, waiting);
         }
     }
 
@@ -62,18 +62,20 @@ impl Deferred {
     pub(super) fn release(&mut self, now: Instant) -> Released {
         let looked = self.looked.extract_if(.., |_, until| *until <= now);
         let mut released = Released {
-            places: Vec::new(),
+            positions: Vec::new(),
             looked: looked.map(|(who, _)| who).collect(),
         };
-        self.places.retain(|source, waiting| {
+        self.positions.retain(|source, waiting| {
             while waiting.until <= now {
-                let place = std::mem::take(&mut waiting.place);
+                let position = std::mem::take(&mut waiting.position);
                 let newer = waiting.newer.take();
                 if newer.as_ref().is_none_or(|(until, _)| *until > now) {
-                    released.places.push((source.clone(), place));
+                    released.positions.push((source.clone(), position));
                 }
                 match newer {
-                    Some((until, place)) => (waiting.until, waiting.place) = (until, place),
+                    Some((until, position)) => {
+                        (waiting.until, waiting.position) = (until, position);
+                    }
                     None => return false,
                 }
             }
@@ -84,13 +86,13 @@ impl Deferred {
 
     /// Removes all reports, because no text is held.
     pub(super) fn release_all(&mut self) -> Released {
-        let places = std::mem::take(&mut self.places).into_iter();
-        let newest = |waiting: WaitingPlace| match waiting.newer {
-            Some((_, place)) => place,
-            None => waiting.place,
+        let positions = std::mem::take(&mut self.positions).into_iter();
+        let newest = |waiting: WaitingPosition| match waiting.newer {
+            Some((_, position)) => position,
+            None => waiting.position,
         };
         Released {
-            places: places
+            positions: positions
                 .map(|(source, waiting)| (source, newest(waiting)))
                 .collect(),
             looked: std::mem::take(&mut self.looked).into_keys().collect(),
@@ -116,17 +118,20 @@ mod tests {
             let released = deferred.release(at(second));
             written.extend(
                 released
-                    .places
+                    .positions
                     .into_iter()
-                    .map(|(_, place)| (second, place)),
+                    .map(|(_, position)| (second, position)),
             );
-            deferred.place("kmsg".to_owned(), second.into(), at(second + 5));
+            deferred.position("kmsg".to_owned(), second.into(), at(second + 5));
         }
         let expect = [(5, 0), (9, 4), (13, 8), (17, 12)];
-        assert_eq!(written, expect.map(|(at, place)| (at, Value::from(place))));
-        assert_eq!(deferred.places.len(), 1);
+        assert_eq!(
+            written,
+            expect.map(|(at, position)| (at, Value::from(position)))
+        );
+        assert_eq!(deferred.positions.len(), 1);
         let rest = deferred.release_all();
-        assert_eq!(rest.places, [("kmsg".to_owned(), Value::from(19))]);
+        assert_eq!(rest.positions, [("kmsg".to_owned(), Value::from(19))]);
         assert_eq!(deferred.release_all(), Released::default());
     }
 

@@ -216,10 +216,10 @@ impl Hub {
                     writer.remember(probe, memory, self.number);
                 }
             }
-            Report::Progress { source, place } => match self.incidents.last_expiry() {
-                Some(until) => self.deferred.place(source, place, until),
+            Report::Progress { source, position } => match self.incidents.last_expiry() {
+                Some(until) => self.deferred.position(source, position, until),
                 None => self.released(Released {
-                    places: vec![(source, place)],
+                    positions: vec![(source, position)],
                     ..Released::default()
                 }),
             },
@@ -265,8 +265,8 @@ impl Hub {
             self.looked(&monitor, &observer);
         }
         if let Some(writer) = &mut self.writer {
-            for (source, place) in released.places {
-                writer.progress(source, place, self.number);
+            for (source, position) in released.positions {
+                writer.progress(source, position, self.number);
             }
         }
     }

@@ -269,12 +269,12 @@ async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_writ
     for second in 0..60 {
         bench.find(second, text(u32::try_from(second).unwrap(), None));
         let now = bench.at(second);
-        let (source, place) = ("kmsg".to_owned(), json!(second));
-        bench.hub.take(Report::Progress { source, place }, now);
+        let (source, position) = ("kmsg".to_owned(), json!(second));
+        bench.hub.take(Report::Progress { source, position }, now);
         bench.hub.expire(now);
     }
     let written = async {
-        while load().checkpoint.places.is_empty() {
+        while load().checkpoint.positions.is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -282,8 +282,8 @@ async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_writ
         Err(error) = task => panic!("{error:#}"),
         () = written => {}
     }
-    let place = load().checkpoint.places["kmsg"].as_u64().unwrap();
-    assert!(place >= 48, "{place}");
+    let position = load().checkpoint.positions["kmsg"].as_u64().unwrap();
+    assert!(position >= 48, "{position}");
 }
 
 #[test]

@@ -71,8 +71,8 @@ impl FakeMonitor {
                     reporter.found(self.finding(*index)).await?;
                 } else if observer.truth == ConditionStatus::True && found.insert(*index) {
                     reporter.found(self.finding(*index)).await?;
-                    let place = serde_json::to_value(&found)?;
-                    reporter.progress(&self.file.name, place).await?;
+                    let position = serde_json::to_value(&found)?;
+                    reporter.progress(&self.file.name, position).await?;
                 }
                 reporter.looked(&self.file.monitor(), &rule(*index)).await?;
             }

@@ -56,7 +56,7 @@ fn reporter() -> (Reporter, mpsc::Receiver<Report>) {
     )
 }
 
-/// The next finding, past what is said of places.
+/// The next finding; reports of positions are skipped.
 async fn next(reports: &mut mpsc::Receiver<Report>) -> String {
     loop {
         match reports.recv().await.unwrap() {
@@ -141,20 +141,20 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
     ];
     let (reporter, mut reports) = reporter();
     fs::write(&path, stamped("bad start")).unwrap();
-    let mut place = None;
+    let mut position = None;
     let read = async {
         assert_eq!(next(&mut reports).await, "two: bad start");
-        place = reports.recv().await;
+        position = reports.recv().await;
     };
     let mut monitors = load(&files, &mut Vec::new()).unwrap();
     tokio::select! {
         Err(error) = monitors[0].run(&reporter) => panic!("{error:#}"),
         () = read => {}
     }
-    let Some(Report::Progress { source, place }) = place else {
-        panic!("{place:?}");
+    let Some(Report::Progress { source, position }) = position else {
+        panic!("{position:?}");
     };
-    let reporter = reporter.with_saved([(source, place)].into());
+    let reporter = reporter.with_saved([(source, position)].into());
     fs::rename(&path, folder.path().join("log.1")).unwrap();
     fs::write(&path, stamped("and worse")).unwrap();
     let mut monitors = load(&files, &mut Vec::new()).unwrap();

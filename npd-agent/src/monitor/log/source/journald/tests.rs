@@ -48,22 +48,22 @@ fn monitor_with(folder: &Path, keys: &str) -> Box<dyn Monitor> {
     load(&[file], &mut Vec::new()).unwrap().pop().unwrap()
 }
 
-/// The next findings, and the last place that was said by then.
+/// The next findings, and the last position that was reported by then.
 async fn next(reports: &mut mpsc::Receiver<Report>, count: usize) -> (Vec<String>, Option<Report>) {
     let mut found = Vec::new();
-    let mut place = None;
-    while found.len() < count || place.is_none() {
+    let mut position = None;
+    while found.len() < count || position.is_none() {
         match reports.recv().await.unwrap() {
             Report::Finding(finding) => {
                 found.push(format!("{}: {}", finding.problem.reason, finding.message));
-                place = None;
+                position = None;
             }
-            report @ Report::Progress { .. } => place = Some(report),
+            report @ Report::Progress { .. } => position = Some(report),
             Report::Looked { .. } => {}
             other => panic!("{other:?}"),
         }
     }
-    (found, place)
+    (found, position)
 }
 
 fn bad(numbers: std::ops::Range<u64>) -> Vec<u8> {
@@ -97,19 +97,19 @@ async fn entries_are_followed_through_rotation_and_a_restart() {
         assert_eq!(found, ["Bad: bad 0", "Bad: bad 1", "Bad: bad 2"]);
         std::fs::rename(&system, machine.join("system@0.journal")).unwrap();
         remote(&system, true, &bad(3..5)).await;
-        let (found, place) = next(&mut reports, 2).await;
+        let (found, position) = next(&mut reports, 2).await;
         assert_eq!(found, ["Bad: bad 3", "Bad: bad 4"]);
-        place
+        position
     };
-    let place = tokio::select! {
+    let position = tokio::select! {
         Err(error) = first.run(&reporter) => panic!("{error:#}"),
-        place = script => place,
+        position = script => position,
     };
-    let Some(Report::Progress { source, place }) = place else {
-        panic!("no place");
+    let Some(Report::Progress { source, position }) = position else {
+        panic!("no position");
     };
     remote(&system, true, &bad(5..6)).await;
-    let reporter = reporter.with_saved([(source, place)].into());
+    let reporter = reporter.with_saved([(source, position)].into());
     let mut second = monitor(folder.path());
     tokio::select! {
         Err(error) = second.run(&reporter) => panic!("{error:#}"),
