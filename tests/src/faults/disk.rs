@@ -26,8 +26,6 @@ pub enum Type {
 pub struct Disk {
     device: String,
     r#type: Type,
-    /// In bytes.
-    size: u64,
     /// Holds the image and the mount points.
     folder: TempDir,
 }
@@ -38,9 +36,6 @@ pub struct Mount<'a> {
     point: PathBuf,
 }
 
-/// A [`Disk`] that can read nothing, until this is dropped.
-pub struct Dead<'a>(&'a Disk);
-
 /// A mounted file system that lets every writer wait.
 pub struct Frozen<'a>(&'a Mount<'a>);
 
@@ -48,24 +43,31 @@ impl Disk {
     /// Makes a file system on a loop device of its own.
     pub fn new(r#type: Type) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
-        let image = folder.path().join("image");
-        let image_name = image.display().to_string();
         let (size, mkfs) = match r#type {
             Type::Ext4 => (32 << 20, "mkfs.ext4"),
             // mkfs.xfs refuses smaller ones.
             Type::Xfs => (320 << 20, "mkfs.xfs"),
         };
-        let file = File::create(&image).context("making an image")?;
-        file.set_len(size).context("sizing an image")?;
+        let image_name = image(&folder, size)?;
         run(mkfs, &["-q", &image_name])?;
+        Self::attach(folder, &image_name, r#type)
+    }
+
+    /// Makes an empty disk on a file of a mounted file system: it dies when that is shut down.
+    pub fn inside(mount: &Mount<'_>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(mount.point()).context("making a folder")?;
+        let image_name = image(&folder, 32 << 20)?;
+        Self::attach(folder, &image_name, mount.disk.r#type)
+    }
+
+    fn attach(folder: TempDir, image_name: &str, r#type: Type) -> anyhow::Result<Self> {
         // Another process may take the free device that losetup found.
         let device = retry(Duration::from_secs(2), || {
-            run("losetup", &["--find", "--show", &image_name])
+            run("losetup", &["--find", "--show", image_name])
         })?;
         Ok(Self {
             device,
             r#type,
-            size,
             folder,
         })
     }
@@ -81,20 +83,6 @@ impl Disk {
         Ok(number.trim().to_owned())
     }
 
-    /// Has every read fail: there is nothing left in the image.
-    pub fn lose_content(&self) -> anyhow::Result<Dead<'_>> {
-        self.set_image_size(0)?;
-        Ok(Dead(self))
-    }
-
-    fn set_image_size(&self, size: u64) -> anyhow::Result<()> {
-        let image = File::options()
-            .write(true)
-            .open(self.folder.path().join("image"));
-        let sized = image.and_then(|image| image.set_len(size));
-        sized.context("sizing an image")
-    }
-
     /// Reads the first blocks of 4 KiB, one at a time and not from the page cache. Returns how many
     /// could not be read.
     pub fn failing_reads(&self, blocks: u64) -> anyhow::Result<u64> {
@@ -104,16 +92,15 @@ impl Disk {
         // The kernel wants the buffer aligned, too.
         let mut buffer = vec![0_u8; 2 * BLOCK];
         let start = buffer.as_ptr().align_offset(BLOCK);
-        let buffer = buffer
-            .get_mut(start..start + BLOCK)
-            .context("no aligned buffer")?;
+        let buffer = buffer.get_mut(start..start + BLOCK);
+        let buffer = buffer.context("no aligned buffer")?;
         let offsets = (0..blocks).map(|block| block * BLOCK as u64);
         let failing = offsets.filter(|offset| device.read_exact_at(buffer, *offset).is_err());
         Ok(failing.count() as u64)
     }
 
-    /// Reads a block through the page cache, which may fail.
-    pub fn try_to_read(&self) -> anyhow::Result<bool> {
+    /// Whether the first block can be read through the page cache.
+    pub fn can_be_read(&self) -> anyhow::Result<bool> {
         let device = File::open(&self.device).context("opening a device")?;
         Ok(device.read_exact_at(&mut [0; BLOCK], 0).is_ok())
     }
@@ -148,6 +135,14 @@ impl Disk {
     }
 }
 
+/// Makes the image of a disk of so many bytes, and returns its path.
+fn image(folder: &TempDir, size: u64) -> anyhow::Result<String> {
+    let image = folder.path().join("image");
+    let file = File::create(&image).context("making an image")?;
+    file.set_len(size).context("sizing an image")?;
+    Ok(image.display().to_string())
+}
+
 impl Mount<'_> {
     /// Where it is.
     pub fn point(&self) -> &Path {
@@ -178,12 +173,6 @@ impl Mount<'_> {
         let point = self.point.display().to_string();
         run("fsfreeze", &["--freeze", &point])?;
         Ok(Frozen(self))
-    }
-}
-
-impl Drop for Dead<'_> {
-    fn drop(&mut self) {
-        left_behind(&self.0.device, self.0.set_image_size(self.0.size));
     }
 }
 

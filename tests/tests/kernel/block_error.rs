@@ -21,7 +21,9 @@ const CONFIGS: [&str; 2] = [
 /// one a minute that says exactly how often it failed. One that works is none.
 pub(crate) fn a_dead_disk_is_one_event_and_an_exact_count() -> anyhow::Result<()> {
     const BLOCKS: u64 = 2000;
-    let disk = Disk::new(Type::Ext4)?;
+    let host = Disk::new(Type::Xfs)?;
+    let mount = host.mount("rw")?;
+    let disk = Disk::inside(&mount)?;
     let configs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config"));
     let agent = watching(Agent::start(configs, &CONFIGS)?)?;
     std::thread::sleep(SETTLED);
@@ -29,27 +31,26 @@ pub(crate) fn a_dead_disk_is_one_event_and_an_exact_count() -> anyhow::Result<()
     let about = format!("dev {}, ", disk.name());
     let events_before = count_events(&agent, "IOError", &about)?;
     ensure!(disk.failing_reads(10)? == 0, "the disk is broken already");
-    {
-        let _dead = disk.lose_content()?;
-        ensure!(disk.failing_reads(BLOCKS)? == BLOCKS, "the disk works");
-        let error = format!("I/O error, {about}");
-        let line = agent.wait_for("the error", SOON, |line| line.is_event("IOError", &error))?;
-        let message = line.report["event"]["message"].to_string();
-        for expected in ["op 0x0:(READ)", &format!("device {}", disk.number()?)] {
-            ensure!(message.contains(expected), "no {expected} in {message}");
-        }
-        std::thread::sleep(SETTLED);
-        ensure!(count_events(&agent, "IOError", &about)? == events_before + 1);
-        ensure!(agent.metric(COUNTER)? == before + 1);
-        let more = format!("{} more times", BLOCKS - 1);
-        agent.wait_for("the count", Duration::from_secs(70), |line| {
-            line.is_event("IOError", &about) && line.is_event("IOError", &more)
-        })?;
-        // Of this the page cache complains, too.
-        ensure!(!disk.try_to_read()?, "the disk works");
-        std::thread::sleep(SETTLED);
+    mount.xfs_shutdown()?;
+    ensure!(disk.failing_reads(BLOCKS)? == BLOCKS, "the disk works");
+    let error = format!("I/O error, {about}");
+    let line = agent.wait_for("the error", SOON, |line| line.is_event("IOError", &error))?;
+    let message = line.report["event"]["message"].to_string();
+    for expected in ["op 0x0:(READ)", &format!("device {}", disk.number()?)] {
+        ensure!(message.contains(expected), "no {expected} in {message}");
     }
-    ensure!(disk.failing_reads(10)? == 0, "the disk is still dead");
+    std::thread::sleep(SETTLED);
+    ensure!(count_events(&agent, "IOError", &about)? == events_before + 1);
+    ensure!(agent.metric(COUNTER)? == before + 1);
+    let more = format!("{} more times", BLOCKS - 1);
+    agent.wait_for("the count", Duration::from_secs(70), |line| {
+        line.is_event("IOError", &about) && line.is_event("IOError", &more)
+    })?;
+    // Of this the page cache complains, too.
+    ensure!(!disk.can_be_read()?, "the disk works");
+    // This disk works.
+    ensure!(host.failing_reads(10)? == 0, "another disk is dead, too");
+    std::thread::sleep(SETTLED);
     ensure!(count_events(&agent, "IOError", &about)? == events_before + 2);
     ensure!(agent.metric(COUNTER)? == before + 2);
     Ok(())

@@ -26,7 +26,6 @@ const LOOP: &[Need] = &[
     Need::Tool("losetup"),
     Need::Tool("mkfs.ext4"),
 ];
-const BLOCK: &[Need] = &[Need::All(PROBES), Need::All(LOOP)];
 const EXT4: &[Need] = &[
     Need::All(PROBES),
     Need::MountsOfProcess1,
@@ -41,6 +40,7 @@ const XFS: &[Need] = &[
     Need::Tool("mkfs.xfs"),
     Need::Tool("xfs_io"),
 ];
+const DEAD_DISK: &[Need] = &[Need::All(XFS), Need::Tool("losetup")];
 const HANG: &[Need] = &[
     Need::All(PROBES),
     Need::FirstPidNamespace,
@@ -99,7 +99,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "a_dead_disk_is_one_event_and_an_exact_count",
-        needs: BLOCK,
+        needs: DEAD_DISK,
         run: block_error::a_dead_disk_is_one_event_and_an_exact_count,
     },
     Test {
