@@ -1,14 +1,10 @@
-//! Probe `block_error`: requests to block devices that failed.
-//!
-//! A dead disk fails a hundred thousand requests per second. So each processor sends at most one
-//! record per tenth of a second for each kind of failure, and counts all failures.
+//! Probe `block_error`: requests to block devices that failed. They are counted, and few are sent.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Header, Layout};
 
-/// The name of a map: how often each kind of failure happened, by [`BlockErrorRecord::key`]. The
-/// first number of a value is the count, the second the time of the last record.
+/// The name of a map: how often each kind of failure happened, by [`BlockErrorRecord::key`].
 pub const BLOCK_ERRORS: &str = "BLOCK_ERRORS";
 
 /// A request failed.
@@ -84,24 +80,17 @@ impl Layout for RequestLayout {
 
 #[cfg(target_arch = "bpf")]
 mod program {
-    use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
     use aya_ebpf::macros::{map, raw_tracepoint};
     use aya_ebpf::maps::PerCpuHashMap;
     use aya_ebpf::programs::RawTracePointContext;
 
     use super::{BlockErrorRecord, RequestLayout, key};
-    use crate::programs::kernel::{Kernel, count_drop, send};
+    use crate::programs::kernel::{COUNTED_KINDS, Kernel, count, send};
 
     #[unsafe(no_mangle)]
     #[unsafe(link_section = ".rodata")]
     static REQUEST_LAYOUT: RequestLayout =
         zerocopy::transmute!([0_u32; size_of::<RequestLayout>() / 4]);
-
-    /// How many kinds of failures are counted separately at a time. The agent removes those that are over.
-    const KINDS: u32 = 64;
-
-    /// How long a processor only counts after it has sent a record, in nanoseconds.
-    const PAUSE: u64 = 100_000_000;
 
     /// The operation is in the low bits of `cmd_flags`, in every kernel.
     const OPERATION: u32 = 0xff;
@@ -113,7 +102,8 @@ mod program {
 
     /// See [`BLOCK_ERRORS`](super::BLOCK_ERRORS).
     #[map]
-    static BLOCK_ERRORS: PerCpuHashMap<u64, [u64; 2]> = PerCpuHashMap::with_max_entries(KINDS, 0);
+    static BLOCK_ERRORS: PerCpuHashMap<u64, [u64; 2]> =
+        PerCpuHashMap::with_max_entries(COUNTED_KINDS, 0);
 
     /// `block:block_rq_error(request, error, bytes)` (5.18): what the kernel's log also has, before
     /// its rate limit.
@@ -153,12 +143,13 @@ mod program {
         let device = major << 20 | minor;
         let flags: u32 = request.read(layout!(REQUEST_LAYOUT.flags));
         let operation = flags & OPERATION;
-        if !is_due(key(device, operation, error)) {
+        let id = BlockErrorRecord::ID;
+        if !count(&BLOCK_ERRORS, id, key(device, operation, error)) {
             return;
         }
         // SAFETY: the record begins with a header, and every other field is written.
         unsafe {
-            send::<BlockErrorRecord>(BlockErrorRecord::ID, |record| {
+            send::<BlockErrorRecord>(id, |record| {
                 (*record).device = device;
                 (*record).operation = operation;
                 (*record).error = error;
@@ -167,26 +158,5 @@ mod program {
                 (*record).disk = disk.at(layout!(REQUEST_LAYOUT.name)).text();
             });
         }
-    }
-
-    /// Counts a failure of this kind. Whether a record of it is due.
-    #[inline(always)]
-    fn is_due(key: u64) -> bool {
-        // SAFETY: the helper has no preconditions.
-        let now = unsafe { bpf_ktime_get_ns() };
-        if let Some(counted) = BLOCK_ERRORS.get_ptr_mut(key) {
-            // SAFETY: a value of the map is valid, and no other program runs on this processor.
-            let [count, sent] = unsafe { &mut *counted };
-            *count += 1;
-            if now - *sent < PAUSE {
-                return false;
-            }
-            *sent = now;
-        } else if BLOCK_ERRORS.insert(key, [1, now], 0).is_err() {
-            // As if the ring were full.
-            count_drop(BlockErrorRecord::ID);
-            return false;
-        }
-        true
     }
 }

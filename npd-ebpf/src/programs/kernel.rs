@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use aya_ebpf::maps::{PerCpuArray, PerCpuHashMap, RingBuf};
 
 use crate::{Header, MAX_RECORD_KINDS, RING_BYTES};
 
@@ -77,11 +77,41 @@ impl Kernel {
 
 /// Counts a record that could not be sent.
 #[inline(always)]
-pub(super) fn count_drop(id: u32) {
+fn count_drop(id: u32) {
     if let Some(drops) = DROPS.get_ptr_mut(id) {
         // SAFETY: a value of the map is valid, and no other program runs on this processor.
         unsafe { *drops += 1 };
     }
+}
+
+/// How many kinds of failures are counted separately at a time. The agent removes those that are over.
+pub(super) const COUNTED_KINDS: u32 = 64;
+
+/// How long a processor only counts after it has sent a record, in nanoseconds.
+const PAUSE: u64 = 100_000_000;
+
+/// Counts a failure of the kind `key`, and returns whether it is time for a record with this id. A dead
+/// disk fails a hundred thousand requests per second. So each processor sends at most one record per
+/// tenth of a second for each kind of failure, and counts all failures. A value of the map is the count,
+/// and the time of the last record.
+#[inline(always)]
+pub(super) fn count(counts: &PerCpuHashMap<u64, [u64; 2]>, id: u32, key: u64) -> bool {
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if let Some(counted) = counts.get_ptr_mut(key) {
+        // SAFETY: a value of the map is valid, and no other program runs on this processor.
+        let [count, sent] = unsafe { &mut *counted };
+        *count += 1;
+        if now - *sent < PAUSE {
+            return false;
+        }
+        *sent = now;
+    } else if counts.insert(key, [1, now], 0).is_err() {
+        // As if the ring were full.
+        count_drop(id);
+        return false;
+    }
+    true
 }
 
 /// Sends a record that begins with a [`Header`]. If the ring buffer is full, counts it instead.

@@ -12,6 +12,7 @@ mod block_error;
 mod btf;
 mod config;
 mod counts;
+mod failures;
 pub mod filesystem;
 mod globals;
 mod hung_task;

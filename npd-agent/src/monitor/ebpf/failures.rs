@@ -1,0 +1,219 @@
+//! The way of probes for what can fail faster than anyone can read: the programs send few records
+//! and count, the first failure of a kind is one Event, and one a minute says how many more there
+//! were.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep_until};
+
+use super::aggregate::{Aggregate, Telling, WINDOW};
+use super::counts::KernelCounts;
+use super::probe::{ProbeContext, ProbeRecord, Sighting};
+use crate::problem::Forever;
+
+/// How often the kernel's counts are read while nothing happens: a record may have been lost.
+const PACE: Duration = Duration::from_mins(1);
+/// How often to look whether the kernel's log is read, while there is no tracepoint.
+const PACE_BLIND: Duration = Duration::from_secs(5);
+
+/// A failure, as a record describes it.
+#[derive(Clone, Debug)]
+pub(super) struct CountedFailure {
+    /// Under which key the programs count failures of its kind.
+    pub(super) key: u64,
+    pub(super) timestamp: Timestamp,
+    /// What has failed.
+    pub(super) subject: String,
+    pub(super) message: String,
+    /// Whether nobody loses anything by it.
+    pub(super) is_harmless: bool,
+}
+
+/// Reads a record; `None` if it makes no sense. The path is that of `/sys`.
+pub(super) type ReadFailure = fn(&ProbeRecord, &Path) -> Option<CountedFailure>;
+
+/// Watches for failures until that fails.
+pub(super) async fn watch_failures(mut watch: ProbeContext, read: ReadFailure) -> Forever {
+    let mut failures = Failures::new(&watch);
+    failures.report_backend(&watch).await?;
+    loop {
+        let due = failures.next_due();
+        tokio::select! {
+            record = watch.records.recv() => {
+                let record = record.context("waiting for records, which have ended")?;
+                match read(&record, &failures.sys) {
+                    Some(failure) => failures.take(&watch, failure).await?,
+                    None => watch.malformed(),
+                }
+            }
+            attached = watch.attached.changed() => {
+                attached.context("waiting for programs to be attached, which has ended")?;
+                failures.report_backend(&watch).await?;
+            }
+            () = sleep_until(due) => failures.tick(&watch).await?,
+        }
+    }
+}
+
+/// Failures of one kind.
+struct KindOfFailure {
+    last: CountedFailure,
+    /// How many of them are noted, of those that the kernel has counted.
+    noted: u64,
+}
+
+struct Failures {
+    sys: PathBuf,
+    /// By the programs' keys. The programs count no more of them at a time than their map holds.
+    kinds: BTreeMap<u64, KindOfFailure>,
+    /// Keys that are counted, but whose records have not come.
+    strangers: BTreeSet<u64>,
+    happenings: Aggregate<u64>,
+    backend: Option<&'static str>,
+    /// When the kernel's counts and the backend are looked at next.
+    due: Instant,
+}
+
+impl Failures {
+    fn new(watch: &ProbeContext) -> Self {
+        Self {
+            sys: watch.reporter.node.roots.sys.clone(),
+            kinds: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+            happenings: Aggregate::default(),
+            backend: None,
+            due: Instant::now(),
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        let summary = self.happenings.next_due().map(Instant::from_std);
+        summary.map_or(self.due, |summary| summary.min(self.due))
+    }
+
+    /// Takes in what a record describes.
+    async fn take(&mut self, watch: &ProbeContext, last: CountedFailure) -> anyhow::Result<()> {
+        let (key, timestamp) = (last.key, last.timestamp);
+        let noted = self.kinds.get(&key).map_or(0, |kind| kind.noted);
+        self.kinds.insert(key, KindOfFailure { last, noted });
+        let counts = watch.counts.as_ref().map(KernelCounts::read);
+        let counted = counts.and_then(|counts| counts.get(&key).copied());
+        // Where nothing is counted, the record is.
+        self.note(watch, key, counted.unwrap_or(noted + 1), timestamp)
+            .await
+    }
+
+    /// Notes that failures of a kind happened so often since they are counted.
+    async fn note(
+        &mut self,
+        watch: &ProbeContext,
+        key: u64,
+        counted: u64,
+        timestamp: Timestamp,
+    ) -> anyhow::Result<()> {
+        let Some(kind) = self.kinds.get_mut(&key) else {
+            return Ok(());
+        };
+        let before = std::mem::replace(&mut kind.noted, counted);
+        let times = counted.saturating_sub(before);
+        if times == 0 {
+            return Ok(());
+        }
+        let now = Instant::now().into_std();
+        for telling in self.happenings.note(key, times, now) {
+            self.tell(watch, &telling, timestamp).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    async fn tick(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
+        let counts = watch.counts.as_ref().map(KernelCounts::read);
+        let counts = counts.unwrap_or_default();
+        for (key, counted) in &counts {
+            self.note(watch, *key, *counted, Timestamp::now()).await?;
+        }
+        let now = Instant::now();
+        for telling in self.happenings.due(now.into_std()) {
+            self.tell(watch, &telling, Timestamp::now()).await?;
+        }
+        self.forget(watch, counts.keys().copied());
+        if self.due <= now {
+            self.report_backend(watch).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets kinds that have not happened for a while, so that the programs have room for others.
+    fn forget(&mut self, watch: &ProbeContext, counted: impl Iterator<Item = u64>) {
+        let happenings = &self.happenings;
+        let over = self.kinds.extract_if(.., |key, _| !happenings.is_open(key));
+        let mut over: Vec<u64> = over.map(|(key, _)| key).collect();
+        // A record is on its way, or it found the ring full.
+        let unknown = counted.filter(|key| !self.kinds.contains_key(key) && !over.contains(key));
+        let unknown: BTreeSet<u64> = unknown.collect();
+        let before = std::mem::take(&mut self.strangers);
+        over.extend(unknown.intersection(&before));
+        self.strangers = &unknown - &before;
+        for key in over {
+            if let Some(counts) = &watch.counts {
+                counts.forget(key);
+            }
+        }
+    }
+
+    /// Tells what happened, or how often it did.
+    async fn tell(
+        &self,
+        watch: &ProbeContext,
+        telling: &Telling<u64>,
+        timestamp: Timestamp,
+    ) -> anyhow::Result<()> {
+        let (Telling::First(key) | Telling::Again(key, _)) = telling;
+        let Some(KindOfFailure { last, .. }) = self.kinds.get(key) else {
+            return Ok(());
+        };
+        if last.is_harmless {
+            return watch.harmless(&last.subject).await;
+        }
+        let message = match telling {
+            Telling::First(_) => last.message.clone(),
+            Telling::Again(_, times) => {
+                let window = WINDOW.as_secs();
+                format!("{}: {times} more times in {window} s", last.message)
+            }
+        };
+        let sighting = Sighting {
+            key: last.subject.clone(),
+            timestamp,
+            message,
+            pod: None,
+        };
+        watch.happened(&sighting, |_| true).await
+    }
+
+    /// Finds out how failures are seen now, and says so if that is news.
+    async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
+        let refused = watch.refusals();
+        let is_attached = refused.is_none();
+        let (backend, pace) = match refused {
+            None => ("raw_tracepoint", PACE),
+            Some(_) if watch.text_is_read() => ("kmsg", PACE_BLIND),
+            Some(_) => ("none", PACE_BLIND),
+        };
+        self.due = Instant::now() + pace;
+        if self.backend.replace(backend) == Some(backend) {
+            return Ok(());
+        }
+        watch.set_backend(backend, refused);
+        if !is_attached {
+            return watch.is_blind().await;
+        }
+        watch.answers().await?;
+        watch.looked().await
+    }
+}
