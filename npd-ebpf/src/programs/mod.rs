@@ -12,3 +12,4 @@ pub mod hung_task;
 pub mod oom;
 pub mod pid;
 pub mod task;
+pub mod writeback_error;

@@ -22,6 +22,16 @@ pub enum Type {
     Xfs,
 }
 
+impl Type {
+    /// The program that makes one.
+    fn mkfs(self) -> &'static str {
+        match self {
+            Self::Ext4 => "mkfs.ext4",
+            Self::Xfs => "mkfs.xfs",
+        }
+    }
+}
+
 /// A loop device with a file system on it.
 pub struct Disk {
     device: String,
@@ -43,13 +53,13 @@ impl Disk {
     /// Makes a file system on a loop device of its own.
     pub fn new(r#type: Type) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
-        let (size, mkfs) = match r#type {
-            Type::Ext4 => (32 << 20, "mkfs.ext4"),
+        let size = match r#type {
+            Type::Ext4 => 32 << 20,
             // mkfs.xfs refuses smaller ones.
-            Type::Xfs => (320 << 20, "mkfs.xfs"),
+            Type::Xfs => 320 << 20,
         };
         let image_name = image(&folder, size)?;
-        run(mkfs, &["-q", &image_name])?;
+        run(r#type.mkfs(), &["-q", &image_name])?;
         Self::attach(folder, &image_name, r#type)
     }
 
@@ -58,6 +68,11 @@ impl Disk {
         let folder = tempfile::tempdir_in(mount.point()).context("making a folder")?;
         let image_name = image(&folder, 32 << 20)?;
         Self::attach(folder, &image_name, mount.disk.r#type)
+    }
+
+    /// Makes a file system on it.
+    pub fn format(&self, r#type: Type) -> anyhow::Result<()> {
+        run(r#type.mkfs(), &["-q", &self.device]).map(drop)
     }
 
     fn attach(folder: TempDir, image_name: &str, r#type: Type) -> anyhow::Result<Self> {

@@ -5,6 +5,7 @@ mod block_error;
 mod filesystem;
 mod hung_task;
 mod oom;
+mod writeback_error;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ const XFS: &[Need] = &[
     Need::Tool("xfs_io"),
 ];
 const DEAD_DISK: &[Need] = &[Need::All(XFS), Need::Tool("losetup")];
+const LOST_WRITE: &[Need] = &[Need::All(DEAD_DISK), Need::All(EXT4), Need::Tool("sync")];
 const HANG: &[Need] = &[
     Need::All(PROBES),
     Need::FirstPidNamespace,
@@ -101,6 +103,11 @@ const TESTS: &[Test] = &[
         name: "a_dead_disk_is_one_event_and_an_exact_count",
         needs: DEAD_DISK,
         run: block_error::a_dead_disk_is_one_event_and_an_exact_count,
+    },
+    Test {
+        name: "a_lost_write_is_one_event_though_nobody_calls_fsync",
+        needs: LOST_WRITE,
+        run: writeback_error::a_lost_write_is_one_event_though_nobody_calls_fsync,
     },
     Test {
         name: "without_bpf_the_same_faults_are_reported_once",

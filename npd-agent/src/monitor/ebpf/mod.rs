@@ -30,6 +30,7 @@ mod ring;
 mod task;
 #[cfg(test)]
 mod test_support;
+mod writeback_error;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,4 +8,5 @@ pub(super) const PROBES: &[Probe] = &[
     super::hung_task::PROBE,
     super::filesystem::PROBE,
     super::block_error::PROBE,
+    super::writeback_error::PROBE,
 ];
