@@ -46,7 +46,7 @@ impl Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Nothing: it is told for the record.
+    /// Nothing is wrong; it is reported for information.
     None,
     /// Restart what was hit: a pod, a service.
     RestartWorkload,
@@ -108,7 +108,7 @@ pub enum ConditionStatus {
     True,
     /// There is no problem.
     False,
-    /// Nobody can tell.
+    /// Unknown.
     Unknown,
 }
 
@@ -151,8 +151,8 @@ pub struct Healthy {
 /// A part of a monitor that looks at the node by itself: a log, a plugin's rule, a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observer {
-    /// Tells it apart from the others of its config file. Claims that end with the agent have it as
-    /// the beginning of their claimant.
+    /// Identifies it among the observers of its config file. The claimant of a claim that ends with the
+    /// agent begins with this name.
     pub name: Arc<str>,
     /// The conditions that are not known before it has looked.
     pub conditions: BTreeSet<Arc<str>>,
@@ -191,7 +191,7 @@ pub struct Event {
     /// What to do about it, if its rule says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// What is at fault, if its rule can tell.
+    /// What is at fault, if its rule knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<FaultyObject>,
     /// The pod that was hit, when one was.
@@ -316,7 +316,7 @@ pub struct Finding {
     pub claimant: String,
     /// The thing that it is about, if known.
     pub subject: Option<Subject>,
-    /// What is at fault, if a rule's pattern tells.
+    /// What is at fault, if a rule's pattern says it.
     pub object: Option<FaultyObject>,
     /// Whether the same was reported a moment ago: it is counted, and makes no Event.
     pub repeated: bool,

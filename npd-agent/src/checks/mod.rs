@@ -38,7 +38,7 @@ pub struct Check {
     /// What it takes besides flags, for the help.
     pub words: &'static str,
     flags: &'static [Flag<CheckOptions>],
-    /// Looks. An error means that it cannot tell.
+    /// Runs the check. An error means that the result is unknown.
     pub run: fn(&CheckOptions, &Roots) -> anyhow::Result<CheckResult>,
 }
 

@@ -26,16 +26,16 @@ pub struct BuildContext<'a> {
     pub metrics: &'a Metrics,
     /// What is shown over HTTP.
     pub status_page: &'a StatusPage,
-    /// What is kept from one start of the agent to the next; `None` for nothing.
+    /// The state folder and its checkpoint; `None` without `--state-dir`.
     pub state: Option<&'a StateDir>,
 }
 
-/// A way to tell others.
+/// A kind of exporter.
 pub struct ExporterKind {
     /// Its name in logs and `/status`.
     pub name: &'static str,
-    /// Builds it: `None` if the command line does not ask for it. An error ends the agent before
-    /// anything starts, so only what the user must mend is an error.
+    /// Builds it; `None` if the command line does not ask for it. An error ends the agent before
+    /// anything starts, so only a mistake that the user must correct is an error.
     pub build: fn(&BuildContext<'_>) -> anyhow::Result<Option<Built>>,
 }
 
@@ -47,12 +47,12 @@ pub struct Built {
     pub acknowledged: Option<Acknowledged>,
     /// Runs as long as the agent does; its failure is logged and it is not started again.
     pub task: Option<Task<'static>>,
-    /// Runs beside the task when the agent is asked to stop, and ends when everything is told. It
-    /// is not waited for long.
+    /// Runs beside the task when the agent is asked to stop, and ends when everything is reported. The
+    /// agent does not wait long for it.
     pub finish: Option<Finish>,
 }
 
-/// Ends when an exporter has told everything.
+/// Ends when an exporter has reported everything.
 pub type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Takes what the hub publishes.

@@ -29,7 +29,7 @@ pub(super) struct OpenJournal {
 
 #[derive(Debug)]
 pub(super) struct FinishedJournal {
-    /// Tells the file from a later one that has its inode.
+    /// Distinguishes the file from a later one with the same inode.
     pub(super) path: PathBuf,
     pub(super) id: String,
 }

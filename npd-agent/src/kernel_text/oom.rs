@@ -19,7 +19,7 @@ fn key(line: &str) -> Option<String> {
     Some(pid.to_string())
 }
 
-/// The line before that of the kill tells the memory cgroup of the thread that was chosen
+/// The line before that of the kill names the memory cgroup of the thread that was chosen
 /// (`mem_cgroup_print_oom_context` in `mm/memcontrol.c`, since 5.0).
 fn victim(line: &str) -> Option<(String, &str)> {
     let (_, rest) = line.split_once("oom-kill:constraint=")?;

@@ -123,7 +123,7 @@ impl Ledger {
         let timestamp = finding.timestamp;
         let pod = finding.pod.clone();
         let withdrawn = finding.present != ConditionStatus::True;
-        // One thing's fault must not hide the next one's: that it has begun is told, too.
+        // The fault of one object must not hide the fault of another: its beginning is reported too.
         let another = finding.object.is_some().then(|| finding.clone());
         let claimed = entry.claim(finding);
         if matches!(claimed, ClaimChange::Refused) {

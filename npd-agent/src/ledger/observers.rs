@@ -4,7 +4,7 @@
 //! before all its observers have checked. Until then, what an earlier agent has written stays. `True`
 //! does not wait: one observer that sees the problem is enough.
 //!
-//! `Unknown` waits too: if one observer cannot tell, another may be about to see the problem again.
+//! `Unknown` waits too: if one observer does not know, another may be about to see the problem again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

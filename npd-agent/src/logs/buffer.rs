@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// The last entries of a log. A pattern sees them joined by newlines, oldest first.
 ///
 /// A ring that is not full yet has empty slots before its oldest entry, and these are joined too:
-/// its text starts with a newline for each. NPD's patterns can tell, so it is kept.
+/// its text starts with a newline for each. It is the same in NPD, and patterns can match it.
 ///
 /// Long entries leave early: together they take at most [`MAX_BYTES`], or what the newest takes.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ pub(super) struct FakeFile {
 #[derive(Clone, Debug)]
 pub(super) struct FakeObserver {
     pub(super) condition: Arc<str>,
-    /// How the condition is, as far as this observer can tell.
+    /// The state of the condition, as this observer sees it.
     pub(super) truth: ConditionStatus,
     /// How long its first look takes; `None` for ever.
     pub(super) delay: Option<Duration>,

@@ -28,7 +28,7 @@ use crate::status_page::StatusPage;
 /// How many starts there are of each node.
 const STARTS: usize = 5;
 
-/// By when every observer that ever looks has looked, and the server has been told.
+/// After this time, every observer that ever looks has looked, and the result is written to the server.
 const SETTLED: Duration = Duration::from_secs(100);
 
 /// What stands on a Node before the first start, for a condition of which the truth is known.
@@ -177,7 +177,7 @@ fn prepare(files: &mut [FakeFile], start: &Start) {
             observer.delay = delays.next().copied().flatten();
             let next = truths.next().copied().unwrap_or(observer.truth);
             observer.truth = match (file.is_log, observer.truth) {
-                // What a log tells is never over, and it cannot tell that it does not know.
+                // A log never reports that a problem is over, or that it does not know.
                 (true, True) => True,
                 (true, _) if next == Unknown => False,
                 _ => next,

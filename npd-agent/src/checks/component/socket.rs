@@ -1,4 +1,4 @@
-//! Connects to a component, and tells "nobody listens" from "cannot be reached from here".
+//! Connects to a component, and distinguishes "nobody listens" from "cannot be reached from here".
 
 use std::io::{self, ErrorKind};
 use std::path::Path;

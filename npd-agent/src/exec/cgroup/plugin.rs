@@ -107,7 +107,7 @@ impl Folder {
         self.path.join(file).exists()
     }
 
-    /// Sets a limit, and returns it if it is kept here.
+    /// Sets a limit, and returns it if the kernel enforces it here.
     fn set(&self, file: &str, limit: Option<u64>) -> io::Result<Option<u64>> {
         let Some(limit) = limit.filter(|_| self.has(file)) else {
             return Ok(None);

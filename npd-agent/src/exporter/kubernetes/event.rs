@@ -43,7 +43,7 @@ pub(super) struct KubernetesEvent {
     pub severity: Severity,
     /// What to do, if the rule says so.
     pub action: Option<Action>,
-    /// What is at fault, if the rule can tell.
+    /// What is at fault, if the rule knows it.
     pub about: Option<FaultyObject>,
     /// What happened, the last time.
     pub message: String,

@@ -1,4 +1,4 @@
-//! Stories about one condition, told as findings and checked as what the cluster is told.
+//! Stories about one condition: findings go in, and what is reported to the cluster is checked.
 
 mod observers;
 mod restart;

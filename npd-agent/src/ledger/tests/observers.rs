@@ -37,7 +37,7 @@ fn step(ledger: &mut Ledger, at: i64, step: &LedgerStep) -> Vec<Outcome> {
     }
 }
 
-/// Takes the steps, one a second, and shows what the cluster is told, and what is known at the end.
+/// Does one step per second. Shows what is reported to the cluster, and what is known at the end.
 #[track_caller]
 fn check(steps: &[LedgerStep], expect: &Expect) {
     let mut ledger = Ledger::default();
@@ -72,7 +72,7 @@ fn nothing_is_told_before_somebody_has_looked() {
             False since 2 AllWell: node is well
         "]],
     );
-    // It is told once.
+    // It is reported once.
     check(
         &[
             Declare("p.json", &["a"]),

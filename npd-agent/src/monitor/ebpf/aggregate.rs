@@ -1,16 +1,16 @@
-//! One Event for the first of many: a broken file system can report an error a thousand times a
-//! second, and each time the same.
+//! Combines repeats: a broken file system can report the same error a thousand times per second. The
+//! first one is reported at once, and repeats are counted.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long repeats are only counted before they are told in one Event.
+/// How long repeats are only counted, before their number is reported in one Event.
 pub const WINDOW: Duration = Duration::from_mins(1);
 
-/// How many different things are told apart at a time.
+/// How many different keys are counted separately at a time.
 const KEYS_KEPT: usize = 256;
 
-/// Folds repeats of things, told apart by their key.
+/// Combines repeats of things with the same key.
 #[derive(Debug)]
 pub struct Aggregate<K> {
     open: BTreeMap<K, AggregateWindow>,
@@ -22,17 +22,17 @@ struct AggregateWindow {
     repeats: u64,
 }
 
-/// What to tell about a thing.
+/// What to report about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Telling<K> {
     /// It happened.
     First(K),
-    /// It happened so many more times within the last [`WINDOW`].
+    /// It happened this many more times within the last [`WINDOW`].
     Again(K, u64),
 }
 
 impl<K: Ord + Clone> Aggregate<K> {
-    /// Takes note that `key` happened so many times.
+    /// Notes that `key` happened this many times. Returns what to report now.
     pub fn note(&mut self, key: K, times: u64, now: Instant) -> Vec<Telling<K>> {
         if let Some(window) = self.open.get_mut(&key) {
             window.repeats += times;
@@ -83,7 +83,7 @@ impl<K: Ord + Clone> Aggregate<K> {
         self.open.contains_key(key)
     }
 
-    /// Ends the windows of the keys that `over` picks, and tells what was counted in them.
+    /// Ends the windows of the keys that `over` selects, and returns what was counted in them.
     pub fn end(&mut self, over: impl Fn(&K) -> bool) -> Vec<Telling<K>> {
         let ended = self.open.extract_if(.., |key, _| over(key));
         let counted = ended.filter(|(_, window)| window.repeats > 0);

@@ -8,7 +8,7 @@ use super::load::ProgramsHandle;
 
 /// The counts of a probe's programs, in a map of theirs.
 ///
-/// The map is a per-CPU hash. A key is what the programs tell apart. A value is two numbers: the
+/// The map is a per-CPU hash. A key is what the programs count separately. A value is two numbers: the
 /// count, and one for the programs themselves.
 #[derive(Clone)]
 pub struct KernelCounts {

@@ -1,4 +1,4 @@
-//! The globals of the eBPF object, through which programs are told where the kernel keeps things.
+//! The globals of the eBPF object. They contain the layouts that the programs need.
 
 use std::collections::BTreeMap;
 

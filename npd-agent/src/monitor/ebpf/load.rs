@@ -303,8 +303,8 @@ fn refused(program: &str, error: &anyhow::Error) -> String {
     why(error)
 }
 
-/// Why something failed, in a few words: aya's errors repeat their causes, and may hold all that the
-/// verifier says, whose end tells most.
+/// Why something failed, in a few words. aya's errors repeat their causes, and may contain the whole
+/// output of the verifier. Its end says most.
 pub(super) fn why(error: &anyhow::Error) -> String {
     let mut why = String::new();
     for cause in error.chain().map(ToString::to_string) {

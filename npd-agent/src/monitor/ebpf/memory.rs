@@ -1,4 +1,4 @@
-//! Keeps what start-up takes for a moment from staying with the agent for ever.
+//! Returns the memory that the start needs for a moment to the kernel.
 
 use std::hint::black_box;
 use std::thread;
@@ -7,12 +7,13 @@ use anyhow::anyhow;
 
 /// Does `work`, which frees much of what it allocates, and returns that to the kernel.
 ///
-/// glibc would keep it: a heap shrinks only from its end, only when a good deal of the end is free,
-/// and the small blocks that a thread keeps for reuse count as used. So the work gets a thread, and
-/// thereby a heap, of its own; what the thread has kept is freed when it ends; and the next thread
-/// inherits the heap and shrinks it. That one's own few blocks lie where there was room, and what
-/// is below them stays; so another one follows, which finds room at the beginning. With another
-/// allocator this does nothing.
+/// glibc would not return it. A heap shrinks only at its end, and only if a large part of the end is
+/// free. The small blocks that a thread caches for reuse count as used.
+///
+/// So the work gets a separate thread, which has a separate heap. When the thread ends, its cached
+/// blocks are freed. A second thread then gets the same heap, and shrinks it. But the few blocks of the
+/// second thread may be in the middle of the heap, and everything below them stays. So a third thread
+/// follows, which finds free space at the beginning. With another allocator, the two threads do nothing.
 pub(super) fn spare<T: Send>(work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
     let done = in_thread(work)?;
     in_thread(free_much)?;
@@ -27,14 +28,14 @@ fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
     })
 }
 
-/// Makes the free end of the heap long enough to be returned. Blocks that are never touched cost
-/// nothing, and these are small enough to be part of the heap.
+/// Makes the free end of the heap long enough to be returned. The blocks are never touched, so they cost
+/// nothing, and they are small enough to be part of the heap.
 fn free_much() {
     const BLOCK: usize = 4 << 20;
     let blocks: [Vec<u8>; 8] = std::array::from_fn(|_| Vec::with_capacity(BLOCK));
     drop(black_box(blocks));
-    // The largest of the blocks that a thread keeps is freed last when it ends; as it then adjoins
-    // much that is free, all free blocks are joined.
-    let kept = Vec::<u8>::with_capacity(1000);
-    drop(black_box(kept));
+    // When a thread ends, the largest block in its cache is freed last. Much free space is then beside
+    // it, so glibc joins all free blocks.
+    let cached = Vec::<u8>::with_capacity(1000);
+    drop(black_box(cached));
 }

@@ -1,4 +1,4 @@
-//! `--config.ebpf-monitor`: sees through programs in the kernel what logs tell late or never.
+//! `--config.ebpf-monitor`: programs in the kernel see problems that logs report late or never.
 //!
 //! One ring buffer carries what all programs send; each probe takes its records and reports. A probe
 //! whose programs cannot be attached sees in another way, and says so: without privileges, on a

@@ -1,4 +1,4 @@
-//! What a probe is, what it is given, and how it tells what it saw.
+//! What a probe is, what it gets, and how it reports what it saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -127,7 +127,7 @@ pub struct ProbeRule {
     pub monitor: Arc<str>,
     /// Its `source`.
     pub source: Arc<str>,
-    /// Tells the rule apart from the file's others.
+    /// Identifies the rule among the rules of the file.
     pub claimant: String,
     /// What it reports; lasting if it has a condition.
     pub problem: Arc<Problem>,
@@ -234,7 +234,7 @@ impl ProbeContext {
         self.reporter.remembered(self.probe.name)
     }
 
-    /// Has this kept for the probe after the agent's end.
+    /// Saves this for the probe of the next agent.
     pub async fn remember(&self, state: impl Serialize) -> anyhow::Result<()> {
         let memory = serde_json::to_value(state).context("keeping what was reported")?;
         let probe = self.probe.name;
@@ -290,7 +290,7 @@ impl ProbeContext {
         self.reporter.send(recovered).await
     }
 
-    /// Tells the hub that this probe answers for its subjects: kernel text only confirms them.
+    /// Tells the hub that this probe answers for its subjects. Kernel text then only confirms them.
     pub async fn answers(&self) -> anyhow::Result<()> {
         let conditions = self
             .rules
@@ -366,18 +366,18 @@ impl ProbeContext {
         (!refused.is_empty()).then_some(refused)
     }
 
-    /// The keys of the probe's subjects that anyone claims to be unwell: the kernel's log told of
-    /// them, or a checkpoint did.
+    /// The keys of the probe's subjects about which there are claims, from the kernel's log or from a
+    /// checkpoint.
     pub fn claimed(&self) -> BTreeSet<String> {
         self.reporter.claimed(self.probe.name)
     }
 
-    /// Whether the kernel's log tells of the same incidents, and is being read.
+    /// Whether the kernel's log reports the same incidents, and is being read.
     pub fn text_is_read(&self) -> bool {
         self.probe.text.is_some() && self.reporter.kernel_log_is_read()
     }
 
-    /// Counts what the kernel counted and the probe was not told of.
+    /// Counts what the kernel counted and the probe did not receive.
     pub fn missed(&self, times: u64) {
         let family = &self.reporter.metrics.probe_missed;
         family.with_label_values(&[self.probe.name]).inc_by(times);

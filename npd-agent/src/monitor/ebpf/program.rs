@@ -1,5 +1,5 @@
-//! How a probe describes its programs in the kernel: where each is attached, and what of the kernel
-//! it has to be told.
+//! How a probe describes its programs in the kernel: where each is attached, and which layouts it
+//! needs.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct KernelProgram {
     pub uses: &'static [ProgramLayout],
     /// The program that it stands in for: it is attached only where that one cannot be.
     pub instead_of: Option<&'static str>,
-    /// What it is told when a module of the kernel is loaded, which may be later than the program.
+    /// The layouts that become known when a kernel module is loaded, perhaps after the program was loaded.
     pub module: Option<ModuleOffset>,
 }
 

@@ -1,9 +1,9 @@
-//! Holds what a probe has seen against what the kernel has counted.
+//! Compares what a probe has seen with what the kernel has counted.
 
 /// Finds out how much a probe has missed.
 ///
-/// The kernel counts a moment before it tells, so only a shortage that two readings in a row agree
-/// on counts.
+/// The kernel counts a moment before the tracepoint is hit. So something counts as missed only if two
+/// readings in a row agree on it.
 #[derive(Debug)]
 pub(super) struct Reconciler {
     /// What the counter stood at when the probe began to see; `None` if there is none.
@@ -30,7 +30,7 @@ impl Reconciler {
         self.seen = self.seen.saturating_add(times);
     }
 
-    /// How much was missed that has not been told yet, now that the counter stands there.
+    /// How much was missed and not yet returned, at this value of the counter.
     pub(super) fn missed(&mut self, counter: Option<u64>) -> u64 {
         let (Some(start), Some(counter)) = (self.start, counter) else {
             return 0;

@@ -37,7 +37,7 @@ pub(super) struct LogRule {
     pub(super) threshold: Option<Threshold>,
     /// How long after the last match the condition is over.
     pub(super) clear_after: Option<Duration>,
-    /// The patterns of a rule for records, whose groups tell more.
+    /// The patterns of a rule for records, whose groups say more.
     pub(super) groups: RuleGroups,
     /// What the text of a match must not contain.
     pub(super) except: Option<Regex>,
@@ -45,12 +45,12 @@ pub(super) struct LogRule {
     pub(super) fault: Arc<str>,
     /// For how long another match about the same object is only counted.
     pub(super) repeat_after: Option<Duration>,
-    /// Tells the rule from others of the file after a restart.
+    /// Identifies the rule among the rules of the file after a restart.
     pub(super) pattern: String,
     pub(super) memory: RuleMemory,
 }
 
-/// The patterns of a rule whose groups tell what a text is about.
+/// The patterns of a rule whose groups say what a text is about.
 #[derive(Debug, Default)]
 pub(super) struct RuleGroups {
     pub(super) pattern: Option<Regex>,
@@ -74,7 +74,7 @@ pub(super) struct RuleMemory {
     claimed: Claimed,
 }
 
-/// Kept as pairs, for JSON has no such keys.
+/// Saved as pairs, because JSON has no such keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     from = "Vec<(Option<Subject>, Duration)>",
@@ -99,8 +99,8 @@ impl RuleMemory {
 }
 
 impl Threshold {
-    /// Adds a match that stands for `times` events; whether there are enough of them. Then they are
-    /// counted anew.
+    /// Adds a match that stands for `times` events. Returns whether there are enough of them, and then
+    /// starts to count from zero.
     fn reached(self, recent: &mut VecDeque<Duration>, now: Duration, times: usize) -> bool {
         recent.extend(std::iter::repeat_n(now, times.min(self.count)));
         // The entries of two files may come in any order.
@@ -222,7 +222,7 @@ fn about(text: &str, object: Option<&FaultyObject>, witness: Witness) -> Option<
     })
 }
 
-/// What the groups of a pattern tell: the object, which is the first group with a name, and how many
+/// What the groups of a pattern say: the object, which is the first group with a name, and how many
 /// events the line stands for.
 fn object(pattern: Option<&Regex>, text: &str) -> (Option<FaultyObject>, usize) {
     let Some((pattern, found)) =

@@ -103,8 +103,8 @@ impl<'a> Histories<'a> {
         let path = &self.config.rules[rule].path;
         let answer = answer(&ran.outcome, path, self.config.max_output);
         self.log(&ran, &answer);
-        // NPD would wait for it and have no result, so that it is no first result either. It may
-        // be the very problem that an earlier agent has told of.
+        // NPD would wait for it and have no result, so this is no first result either. It may be the
+        // very problem that an earlier agent has reported.
         let is_result = rest.is_none();
         self.tell(rule, answer, is_result).await?;
         Ok(rest)

@@ -192,8 +192,8 @@ impl StatsRule {
         changes
     }
 
-    /// A series that is out of bounds, but not for long enough to be told, may have been so before
-    /// the agent was started: until it is told or is over, it is not known whether all is well.
+    /// A series may be out of bounds, but not yet for long enough to be reported. Perhaps it was so before
+    /// the agent was started. Until it is reported or over, it is not known whether all is well.
     fn note_result(&mut self, sample: &Sample, seen: usize) {
         // A metric without labels has one series: what else failed in its section hides nothing.
         let is_whole = sample.error.is_none() || (self.metric.labels.is_empty() && seen > 0);

@@ -120,7 +120,7 @@ fn a_pod_takes_what_it_is_given() {
     );
 }
 
-/// What the user is told before anything starts.
+/// The message that the user gets before anything starts.
 #[track_caller]
 fn refused(dir: &tempfile::TempDir, access: anyhow::Result<Access>, expect: &Expect) {
     let error = access.and_then(|access| access.check()).unwrap_err();

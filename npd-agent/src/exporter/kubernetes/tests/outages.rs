@@ -1,4 +1,4 @@
-//! What is kept and shown while the server is away, and how often it is asked.
+//! What is stored and shown while the server is away, and how often the exporter asks it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

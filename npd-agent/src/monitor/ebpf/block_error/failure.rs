@@ -33,7 +33,7 @@ pub(super) struct BlockFailure {
 }
 
 impl BlockFailure {
-    /// What a record tells.
+    /// The failure that a record is about.
     pub(super) fn new(record: &BlockErrorRecord) -> Self {
         Self {
             device: BlockDevice::from_kernel(record.device),

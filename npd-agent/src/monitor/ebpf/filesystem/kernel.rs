@@ -15,7 +15,7 @@ use crate::node::roots::Roots;
 /// The file systems whose number is not that of a device although they are on devices.
 const SPANS_DEVICES: &[&str] = &["btrfs", "bcachefs"];
 
-/// Tells one superblock from every other, also from the next one on the same device.
+/// Identifies a superblock. The next superblock on the same device has another identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The device's name as the kernel's log has it, for example `dm-0`.

@@ -1,11 +1,10 @@
 //! The `filesystem` probe: errors in ext4, shutdowns of ext4 and XFS, and file systems that become
 //! read-only, by the kernel or by an operator.
 //!
-//! Three tracepoints tell what happens: `ext4:ext4_error`, `ext4:ext4_shutdown`,
-//! `xfs:xfs_force_shutdown`. The mount table tells what is: [`state`] decides from both which file
-//! systems are at fault, and until when. Without the tracepoints the mount table and ext4's own
-//! count of errors are read more often; a shutdown of XFS then shows nowhere but in the kernel's
-//! log.
+//! Three tracepoints report events: `ext4:ext4_error`, `ext4:ext4_shutdown`,
+//! `xfs:xfs_force_shutdown`. The mount table shows the state. [`state`] decides from both which file
+//! systems are at fault, and until when. Without the tracepoints, the mount table and ext4's own
+//! count of errors are read more often; only the kernel's log then shows that an XFS was shut down.
 //!
 //! Nothing here touches a file system itself: a call on a broken one may never return.
 
@@ -87,7 +86,7 @@ pub const PROBE: Probe = Probe {
     run,
 };
 
-/// The program that tells of errors in ext4.
+/// The program that reports errors in ext4.
 const EXT4_ERRORS: &str = "ext4_error";
 
 /// What every record says of the file system.
@@ -107,12 +106,12 @@ const SOURCE: &str = "mountinfo";
 /// How often the mount table is read though nothing was mounted: the kernel makes file systems
 /// read-only silently.
 const PACE: Duration = Duration::from_secs(5);
-/// The same while no tracepoint tells of errors.
+/// The same while no tracepoint reports errors.
 const PACE_BLIND: Duration = Duration::from_secs(2);
 /// The same while something is at fault, which may end silently too; and how often ext4's counts of
 /// errors are compared.
 const PACE_FAULTY: Duration = Duration::from_secs(1);
-/// How soon it is read after a record: the kernel tells first and acts then.
+/// How soon it is read after a record. The kernel first reports, and then acts.
 const PACE_RECORD: Duration = Duration::from_millis(50);
 
 /// Looking takes at most one part in so many of a CPU's time, however long the table is and
@@ -213,12 +212,12 @@ impl FilesystemProbe {
         self.answer(watch).await
     }
 
-    /// Tells the hub what the kernel's log need not be believed about.
+    /// Tells the hub for which conditions the probe answers, so that the kernel's log only confirms them.
     async fn answer(&self, watch: &ProbeContext) -> anyhow::Result<()> {
         if self.sees {
             return watch.answers().await;
         }
-        // Only the log tells of shutdowns of XFS then: its conditions hold until they are taken back.
+        // Then only the log reports shutdowns of XFS. Its claims stay until they are withdrawn.
         let watching = Report::Watching {
             probe: watch.probe.name,
             conditions: BTreeSet::new(),
@@ -226,7 +225,7 @@ impl FilesystemProbe {
         watch.reporter.send(watching).await
     }
 
-    /// Brings what was told in line with what is.
+    /// Reports and withdraws faults, until the claims agree with the state.
     async fn settle(&mut self, watch: &ProbeContext, well: BTreeSet<String>) -> anyhow::Result<()> {
         self.reports.settle(watch, &self.state, well).await?;
         if self.source_is_up == Some(true) {
@@ -301,7 +300,7 @@ impl FilesystemProbe {
         Ok(())
     }
 
-    /// File systems that were at fault when last kept, by the agent before this one, and are not now.
+    /// File systems that were at fault when an earlier agent saved them, and are not at fault now.
     fn healed(&self) -> Vec<String> {
         let at_fault = |name: &String| {
             let mut known = self.state.iter().map(|(_, known)| known);
@@ -344,7 +343,7 @@ impl FilesystemProbe {
         Ok(self.state.observe(table))
     }
 
-    /// Finds errors that no record told of.
+    /// Finds errors that no record has reported.
     async fn compare_counts(&mut self, watch: &ProbeContext, now: Instant) -> anyhow::Result<()> {
         if self.counted.is_some_and(|last| now < last + PACE_FAULTY) {
             return Ok(());
@@ -364,7 +363,7 @@ impl FilesystemProbe {
         Ok(())
     }
 
-    /// Takes in what the kernel told.
+    /// Handles a record of the kernel.
     async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
         let Some(record) = record.decode::<FilesystemRecord>() else {
             watch.malformed();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::node::block::BlockDevice;
 use crate::node::mountinfo::{MountEntry, options};
 
-/// How many mount points of one file system are kept: enough for people. Volumes mounted by
+/// How many mount points of one file system are stored: enough for people. Volumes mounted by
 /// sub-path can have thousands.
 const MOUNT_POINTS_KEPT: usize = 4;
 

@@ -1,4 +1,4 @@
-//! What the probe tells, and takes back.
+//! What the probe reports, and what it withdraws.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +22,11 @@ struct FilesystemClaim {
     rules: Vec<usize>,
 }
 
-/// What was told of file systems, and what is still to be told.
+/// What was reported about file systems, and what must still be reported.
 pub(super) struct FilesystemReports {
     /// What was reported as lasting.
     claims: BTreeMap<BlockDevice, FilesystemClaim>,
-    /// What was last kept for the next agent.
+    /// What was last saved for the next agent.
     saved: Vec<SavedFilesystem>,
     /// Errors and shutdowns, by device and wording.
     happenings: Aggregate<(BlockDevice, String)>,
@@ -35,7 +35,7 @@ pub(super) struct FilesystemReports {
 }
 
 impl FilesystemReports {
-    /// Nothing is told yet, but by the agent before this one what is `saved`.
+    /// Nothing is reported yet; an earlier agent has reported what is `saved`.
     pub(super) fn new(saved: Vec<SavedFilesystem>, names: PodNames) -> Self {
         Self {
             claims: BTreeMap::new(),
@@ -45,12 +45,12 @@ impl FilesystemReports {
         }
     }
 
-    /// Whether anything is at fault, as far as was told.
+    /// Whether a fault was reported that is not over.
     pub(super) fn any_fault(&self) -> bool {
         !self.claims.is_empty()
     }
 
-    /// What was at fault when last kept.
+    /// What was at fault when it was last saved.
     pub(super) fn saved(&self) -> &[SavedFilesystem] {
         &self.saved
     }
@@ -60,7 +60,7 @@ impl FilesystemReports {
         self.happenings.next_due().map(Instant::from_std)
     }
 
-    /// Tells how often things have happened again, where a window is over.
+    /// Reports how often things have happened again, if their window is over.
     pub(super) async fn repeat(
         &mut self,
         watch: &ProbeContext,
@@ -72,7 +72,8 @@ impl FilesystemReports {
         Ok(())
     }
 
-    /// Tells that something happened so many times, unless the same has just been told.
+    /// Reports that something happened this many times. If the same was reported a moment ago, only
+    /// counts it.
     pub(super) async fn happened(
         &mut self,
         watch: &ProbeContext,
@@ -89,7 +90,7 @@ impl FilesystemReports {
         Ok(())
     }
 
-    /// Tells what happened, or how often it did.
+    /// Reports what happened, or how often it happened again.
     async fn tell(
         &mut self,
         watch: &ProbeContext,
@@ -132,9 +133,9 @@ impl FilesystemReports {
         Ok(())
     }
 
-    /// Brings what was reported as lasting in line with what is. What anyone claims of the file
-    /// systems called `well` is over too: the kernel's log may have told of a fault that this probe
-    /// did not see, or a probe before it.
+    /// Reports new lasting faults, and withdraws those that are over. Also withdraws what anyone claims
+    /// about the file systems called `well`: the kernel's log or an earlier probe may have reported a
+    /// fault that this probe did not see.
     pub(super) async fn settle(
         &mut self,
         watch: &ProbeContext,
@@ -216,7 +217,7 @@ fn concerns(state: &FilesystemState, rule: &ProbeRule, device: BlockDevice) -> b
     state.backs(device, &rule.mount_points)
 }
 
-/// The pod whose volume it is, as its mount point below the kubelet's folder tells.
+/// The pod whose volume it is, from its mount point below the kubelet's folder.
 async fn pod(names: &mut PodNames, known: &WatchedFilesystem) -> Option<Pod> {
     let uid = known.superblock.mount_points.iter().find_map(|point| {
         let (_, rest) = point.split_once("/pods/")?;

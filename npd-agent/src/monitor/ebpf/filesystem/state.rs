@@ -1,8 +1,8 @@
-//! Which file systems are at fault, from what the kernel shows and what it told.
+//! Decides which file systems are at fault, from what the kernel shows and what it has reported.
 //!
 //! The mount table shows most faults, and their end, but not all: nothing in it says that an XFS
-//! was shut down, or, from Linux 6.12 to 6.14, that ext4 stopped writing after an error. What only
-//! a record told is therefore remembered for as long as that very superblock exists.
+//! was shut down, or, from Linux 6.12 to 6.14, that ext4 stopped writing after an error. So
+//! what only a record has reported is remembered for as long as that very superblock exists.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -53,7 +53,7 @@ pub fn shutdown(cause: &str) -> String {
     format!("was shut down {cause}")
 }
 
-/// Tells what happened to the file system called `name`.
+/// The message about what happened to the file system called `name`.
 pub fn happening<D>(name: &str, telling: &Telling<(D, String)>) -> String {
     match telling {
         Telling::First((_, what)) => format!("{name} {what}"),

@@ -36,8 +36,8 @@ pub(super) fn kernel_timeout(proc: &Path) -> Duration {
     seconds(proc, "hung_task_timeout_secs")
 }
 
-/// How long the kernel's detector may be silent about a task that still hangs: it tells at every
-/// check, and may be late once.
+/// How long the kernel's detector may be silent about a task that still hangs: it reports the task at
+/// every check, and may be late once.
 pub(super) fn silence(proc: &Path) -> Duration {
     let pause = seconds(proc, "hung_task_check_interval_secs");
     let timeout = kernel_timeout(proc);

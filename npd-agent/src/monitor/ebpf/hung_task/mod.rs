@@ -158,7 +158,7 @@ impl Tasks {
         watch.answers().await
     }
 
-    /// Goes on with the tasks that were told of before the agent was started, and hang on.
+    /// Continues with the tasks that an earlier agent has reported, and that still hang.
     async fn resume(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let reported: Vec<Sleeper> = watch.remembered().unwrap_or_default();
         let found = self
@@ -190,7 +190,7 @@ impl Tasks {
         }
     }
 
-    /// Takes in what khungtaskd told.
+    /// Handles a report of khungtaskd.
     async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
         let Some(HungTaskRecord { task, switches, .. }) = record.decode() else {
             watch.malformed();
@@ -263,7 +263,7 @@ impl Tasks {
         };
         self.report(watch, changes, None).await?;
         // A task that slept at the first look may have hung for hours: it counts as hung after the
-        // threshold, or when khungtaskd has had the time to tell.
+        // threshold, or when khungtaskd has had the time to report it.
         let decided = match blind_until {
             Some(until) => until <= now,
             None => all && !self.table.is_undecided(began.into_std()),
@@ -326,7 +326,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// What is told of a task that hangs, whose cgroup is at `path`.
+    /// The message about a hung task whose cgroup is at `path`.
     async fn sighting(&mut self, sleeper: &Sleeper, asleep: Duration, path: &str) -> Sighting {
         let Sleeper { pid, comm, .. } = sleeper;
         // Numbers in another pid namespace are other tasks'.

@@ -14,7 +14,7 @@ pub(super) const PID: ProgramLayout = ProgramLayout {
     read: |btf| Ok(bytes(&pid(btf)?)),
 };
 
-/// What tells why a victim was killed, and how much memory it had.
+/// The fields that say why a victim was killed, and how much memory it had.
 pub(super) const OOM: ProgramLayout = ProgramLayout {
     global: OomLayout::GLOBAL,
     read: |btf| Ok(bytes(&oom(btf))),

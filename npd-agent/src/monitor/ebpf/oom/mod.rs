@@ -1,8 +1,8 @@
 //! Probe `oom`: every process that the kernel kills to free memory, on the node or in a cgroup.
 //!
-//! From the tracepoint `oom:mark_victim` (4.14), which tells more than the kernel's log, tells it
-//! without a rate limit, and tells it while the victim still exists. Without it the log is left, and
-//! without that the kernel's counter.
+//! The probe uses the tracepoint `oom:mark_victim` (4.14). It reports more than the kernel's log, has no
+//! rate limit, and is hit while the victim still exists. Without the tracepoint, the probe uses the
+//! kernel's log; without the log, the kernel's counter.
 
 mod layout;
 mod message;
@@ -118,7 +118,7 @@ impl Kills {
         }
     }
 
-    /// Takes in what the tracepoint told.
+    /// Handles a record of the tracepoint.
     async fn take(&mut self, watch: &ProbeContext, record: &ProbeRecord) -> anyhow::Result<()> {
         let Some(kill) = record.decode::<OomRecord>() else {
             watch.malformed();

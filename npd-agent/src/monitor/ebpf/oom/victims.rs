@@ -1,4 +1,4 @@
-//! Tells one victim from another.
+//! Recognises victims that were already reported.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub(super) struct Victims(VecDeque<(u32, Duration)>);
 impl Victims {
     /// Whether this is a process that has not been seen dying.
     ///
-    /// When several threads of a victim need memory to die, each is marked. Before 5.13 a program
-    /// cannot tell that from a kill.
+    /// If several threads of a victim need memory to die, the kernel marks each of them. Before 5.13, a
+    /// program cannot distinguish this from a kill.
     pub(super) fn is_new(&mut self, kill: &OomRecord) -> bool {
         let task = &kill.task;
         // Without its task, only the thread's number is known.

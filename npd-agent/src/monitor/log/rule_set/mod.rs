@@ -98,7 +98,7 @@ impl RuleSet {
         self.skip_list.iter().any(|skipped| entry.contains(skipped))
     }
 
-    /// Takes in the newest entry, and tells what it completes: one finding for each rule that
+    /// Adds the newest entry, and returns what it completes: one finding for each rule that
     /// matches, in the order of the config, and then for each that it ends.
     pub(super) fn take(
         &mut self,

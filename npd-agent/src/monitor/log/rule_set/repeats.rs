@@ -1,4 +1,4 @@
-//! Tells what is new from what was reported a moment ago.
+//! Distinguishes new problems from those that were reported a moment ago.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

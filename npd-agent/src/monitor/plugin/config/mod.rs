@@ -38,7 +38,7 @@ pub(super) struct CheckedPluginConfig {
     pub(super) declaration: Declaration,
     /// Its rules, in the file's order.
     pub(super) rules: Vec<PluginRule>,
-    /// How many bytes of a plugin's output are told.
+    /// How many bytes of a plugin's output are reported.
     pub(super) max_output: usize,
     /// How many plugins may run at once.
     pub(super) concurrency: usize,

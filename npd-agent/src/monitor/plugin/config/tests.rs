@@ -268,7 +268,7 @@ fn rules_with_which_npd_starts_are_noted() {
     );
 }
 
-/// NPD runs such a plugin, which may mend something, and does nothing with what it says.
+/// NPD runs such a plugin, which may repair something, and does nothing with its result.
 #[test]
 fn a_rule_without_a_declared_condition_is_run_for_nothing() {
     let json = with_rule(r#"{"type": "Permanent", "condition": "Sik", "path": "/bin/sh"}"#);

@@ -51,7 +51,7 @@ pub(super) struct TaskChanges {
 }
 
 impl Sleeper {
-    /// Tells this sleep of this task from every other.
+    /// Identifies this sleep of this task.
     pub(super) fn identity(&self) -> (u32, u64, u64) {
         (self.pid, self.start, self.switches)
     }

@@ -168,8 +168,8 @@ impl KernelLog {
         }
     }
 
-    /// Reads a record that was there when this was first run. A flood must not make that take for
-    /// ever, so the records' times tell as well.
+    /// Reads a record that was there when this was first run. In a flood of records this must end, so the
+    /// times of the records are checked as well.
     fn unread(&mut self, device: &mut impl KmsgDevice) -> Option<io::Result<usize>> {
         if self.looked || self.newest >= self.began {
             return None;
