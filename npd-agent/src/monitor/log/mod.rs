@@ -7,6 +7,7 @@
 //! One reader feeds the rules of every config file on its source.
 
 mod config;
+mod node_storage;
 mod report;
 mod rule;
 mod rule_set;

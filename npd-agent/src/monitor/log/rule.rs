@@ -1,7 +1,8 @@
 //! What a match of a rule's pattern means, and what the rule remembers of earlier ones.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::node_storage::NodeStorage;
 use crate::kernel_text;
 use crate::logs::buffer::Matched;
 use crate::node::clock::ClockReading;
@@ -43,6 +45,9 @@ pub(super) struct LogRule {
     pub(super) except: Option<Regex>,
     /// What tells that two matches are about the same fault of an object; the reason, or what the rule says.
     pub(super) fault: Arc<str>,
+    /// Where the file system of a device must be mounted, so that the condition is the node's; empty if
+    /// that does not matter.
+    pub(super) mount_points: BTreeSet<PathBuf>,
     /// For how long another match about the same object is only counted.
     pub(super) repeat_after: Option<Duration>,
     /// Identifies the rule among the rules of the file after a restart.
@@ -181,6 +186,32 @@ impl LogRule {
             Some(patience) => self.end(|_, last| monotonic.saturating_sub(*last) >= patience, wall),
             None => Vec::new(),
         }
+    }
+
+    /// The devices of its claims, if these end when a device is unmounted.
+    pub(super) fn claimed_devices(&self) -> impl Iterator<Item = &str> {
+        let claimed = self.memory.claimed.0.keys().flatten();
+        let claimed = claimed.filter(|_| !self.mount_points.is_empty());
+        claimed.map(|subject| subject.key.as_str())
+    }
+
+    /// The claims about devices that are not the node's have ended.
+    pub(super) fn unmounted(&mut self, storage: &NodeStorage, now: Timestamp) -> Vec<RuleResult> {
+        if self.mount_points.is_empty() {
+            return Vec::new();
+        }
+        let paths = self.mount_points.clone();
+        let over = |subject: &Option<Subject>, _: &Duration| {
+            let device = subject.as_ref().map(|subject| &*subject.key);
+            device.is_some_and(|device| !storage.has(device, &paths))
+        };
+        self.end(over, now)
+    }
+
+    /// A match was about something that is not the node's.
+    pub(super) fn forget(&mut self, subject: Option<&Subject>) {
+        let claimed = &mut self.memory.claimed.0;
+        claimed.retain(|about, _| about.as_ref() != subject);
     }
 
     /// When [`LogRule::expired`] will have something to say, if the rule does not match before: by the

@@ -1,5 +1,7 @@
 //! A rule of a config file.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,9 @@ use crate::monitor::FileCheck;
 use crate::monitor::config_file::{AtLeastOne, Lenient, NotNegative, Positive, RuleHead};
 use crate::monitor::log::rule::{LogRule, RuleGroups, RuleMemory, Threshold};
 use crate::problem::{Action, Advice, Healthy, Problem, Severity};
+
+/// The group of a pattern that names a block device.
+const DEVICE: &str = "device";
 
 /// For how long another match of a rule for records about the same object is only counted, if the rule
 /// does not say.
@@ -41,6 +46,8 @@ pub(super) struct LogRuleConfig {
     #[serde(rename = "repeatAfter")]
     repeat_after: Lenient<NotNegative>,
     fault: Lenient<String>,
+    #[serde(rename = "mountPoints")]
+    mount_points: Lenient<BTreeSet<PathBuf>>,
     severity: Lenient<Severity>,
     action: Lenient<Action>,
 }
@@ -169,7 +176,11 @@ impl LogRuleConfig {
             _ => groups.clear_pattern.clone(),
         };
         let at_boot = self.clear_at_boot.take(check, &head.path("clearAtBoot"));
-        let clears = clear_compiled.is_some() || clear_after.is_some() || at_boot == Some(true);
+        let mount_points = mount_points(check, head, self.mount_points, groups.pattern.as_ref());
+        let clears = clear_compiled.is_some()
+            || clear_after.is_some()
+            || at_boot == Some(true)
+            || !mount_points.is_empty();
         Ok(CheckedLogRule {
             rule: LogRule {
                 problem: Arc::new(problem),
@@ -184,6 +195,7 @@ impl LogRuleConfig {
                 groups,
                 except: except.map(|except| except.0),
                 fault: Arc::from(fault),
+                mount_points,
                 repeat_after,
                 pattern: pattern.written,
                 memory: RuleMemory::default(),
@@ -204,6 +216,26 @@ fn for_record(check: &mut FileCheck<'_>, path: &str, written: &str) -> Option<Re
             check.note(path, format!("{why}; the rule is matched as in NPD"));
         })
         .ok()
+}
+
+/// Where a device must be mounted for the condition to be the node's.
+fn mount_points(
+    check: &mut FileCheck<'_>,
+    head: RuleHead<'_>,
+    paths: Lenient<BTreeSet<PathBuf>>,
+    pattern: Option<&Regex>,
+) -> BTreeSet<PathBuf> {
+    let path = head.path("mountPoints");
+    let paths = paths.take(check, &path).unwrap_or_default();
+    let names = pattern.map(|pattern| pattern.capture_names().flatten());
+    let has_device = names.is_some_and(|mut names| names.any(|name| name == DEVICE));
+    if paths.is_empty() || head.is_permanent() && has_device {
+        return paths;
+    }
+    let message = "has no effect: only a permanent rule for records whose pattern has a group named \
+                   device has a condition that depends on what is mounted";
+    check.note(&path, message);
+    BTreeSet::new()
 }
 
 /// How bad it is and what to do, if the rule says either.

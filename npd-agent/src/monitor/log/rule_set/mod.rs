@@ -1,6 +1,7 @@
 //! The rules of one config file, and what they have seen so far.
 
 mod repeats;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

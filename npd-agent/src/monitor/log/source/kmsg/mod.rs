@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use self::device::{Kmsg, KmsgDevice};
 use self::plugin_kills::PluginKills;
+use super::super::node_storage::NodeStorage;
 use super::super::report::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::logs::kmsg::KmsgRecord;
@@ -40,6 +41,9 @@ const BUFFER: usize = 8192;
 
 /// How large the buffer may grow for a kernel that does.
 const LARGEST_BUFFER: usize = 1 << 20;
+
+/// How often the mount table is read while a claim ends when a device is unmounted.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How often the reading position is reported when nothing was found.
 const SAVE: Duration = Duration::from_secs(1);
@@ -138,12 +142,7 @@ impl KernelLog {
                 self.read(device).await
             };
             let Some(read) = read else {
-                let now = ClockReading::now();
-                let over = self
-                    .sets
-                    .iter_mut()
-                    .flat_map(|set| set.expired(now))
-                    .collect();
+                let over = self.over(reporter).await;
                 self.report(over, reporter).await?;
                 continue;
             };
@@ -189,7 +188,57 @@ impl KernelLog {
 
     async fn take(&mut self, length: usize, reporter: &Reporter) -> anyhow::Result<()> {
         let findings = self.find(length, reporter);
+        let findings = self.placed(findings, reporter).await;
         self.report(findings, reporter).await
+    }
+
+    /// Makes findings about devices that are not the node's events. If the mount table cannot be read,
+    /// every device may be the node's.
+    async fn placed(&mut self, findings: Vec<Finding>, reporter: &Reporter) -> Vec<Finding> {
+        let concerns = |finding: &Finding| {
+            let mut sets = self.sets.iter();
+            sets.any(|set| set.monitor == finding.monitor && set.is_about_storage(finding))
+        };
+        if !findings.iter().any(concerns) {
+            return findings;
+        }
+        let Some(storage) = self.storage(reporter).await else {
+            return findings;
+        };
+        let now = ClockReading::now();
+        let placed = findings.into_iter().map(|finding| {
+            let mut sets = self.sets.iter_mut();
+            match sets.find(|set| set.monitor == finding.monitor) {
+                Some(set) => set.placed(finding, &storage, now),
+                None => finding,
+            }
+        });
+        placed.collect()
+    }
+
+    /// The node's devices, as the mount table has them now.
+    async fn storage(&self, reporter: &Reporter) -> Option<NodeStorage> {
+        let paths = self.sets.iter().flat_map(RuleSet::storage_paths).collect();
+        NodeStorage::read(&reporter.node.roots, &paths).await.ok()
+    }
+
+    /// What is over: because nothing has come for long enough, or a device is unmounted.
+    async fn over(&mut self, reporter: &Reporter) -> Vec<Finding> {
+        let mut storage = None;
+        if self.sets.iter().any(RuleSet::claims_storage) {
+            storage = self.storage(reporter).await;
+        }
+        let now = ClockReading::now();
+        let over = self.sets.iter_mut().flat_map(|set| {
+            let mut over = set.expired(now);
+            over.extend(
+                storage
+                    .iter()
+                    .flat_map(|storage| set.unmounted(storage, now)),
+            );
+            over
+        });
+        over.collect()
     }
 
     /// Reports findings, and the reading position.
@@ -207,13 +256,19 @@ impl KernelLog {
         Ok(())
     }
 
-    /// Reads a record. `None` if a claim expires before one comes.
+    /// Reads a record. `None` if a claim may end before one comes.
     async fn read(&mut self, device: &mut impl KmsgDevice) -> Option<io::Result<usize>> {
         let read = device.read(&mut self.buffer);
-        let Some(expiry) = self.sets.iter().filter_map(RuleSet::expiry).min() else {
+        let expiry = self.sets.iter().filter_map(RuleSet::expiry).min();
+        let left = expiry.map(|expiry| expiry.saturating_sub(clock::monotonic()));
+        let look = self
+            .sets
+            .iter()
+            .any(RuleSet::claims_storage)
+            .then_some(LOOK);
+        let Some(left) = left.into_iter().chain(look).min() else {
             return Some(read.await);
         };
-        let left = expiry.saturating_sub(clock::monotonic());
         timeout(left, read).await.ok()
     }
 

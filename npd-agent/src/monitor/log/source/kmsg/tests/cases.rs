@@ -6,23 +6,28 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::rules::catalogue;
+use crate::monitor::log::node_storage::NodeStorage;
 use crate::monitor::log::rule_set::RuleSet;
 use crate::node::clock::ClockReading;
 use crate::problem::{Finding, Witness};
 
 const CASES: &str = include_str!("../../../../../../../tests/fixtures/cases/kernel-log.txt");
 
-/// What is reported for these lines, each a record of the kernel, one a second from the start of a day.
+/// What is reported for these lines, each a record of the kernel, one a second from the start of a day,
+/// on a machine that needs none of these devices.
 fn reported(sets: &mut [RuleSet], day: u64, lines: &[String]) -> Vec<String> {
+    let nothing = NodeStorage::default();
     let mut reported = Vec::new();
     for (second, line) in (day * 86_400..).zip(lines) {
         let at = ClockReading {
             wall: Timestamp::from_second(second.cast_signed()).unwrap(),
             monotonic: Duration::from_secs(second),
         };
-        let findings = sets
-            .iter_mut()
-            .flat_map(|set| set.take(at, line, Witness::KernelText));
+        let findings = sets.iter_mut().flat_map(|set| {
+            let findings = set.take(at, line, Witness::KernelText).into_iter();
+            let placed = findings.map(|finding| set.placed(finding, &nothing, at));
+            placed.collect::<Vec<_>>()
+        });
         let news = findings.filter(|finding| !finding.repeated);
         reported.extend(news.map(|finding| shown(&finding)));
     }

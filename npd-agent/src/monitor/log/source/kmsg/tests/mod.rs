@@ -3,6 +3,7 @@ mod first_look;
 mod plugin_kills;
 mod rules;
 mod shipped;
+mod storage;
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::config;
 use crate::node::{Node, Roots};
+use crate::problem::{ConditionStatus, Subject};
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
 

@@ -1,0 +1,123 @@
+//! Whether a device has a file system that the node itself needs.
+//!
+//! The kernel's text about a broken file system names its device. That may be the node's disk, a
+//! pod's volume, or a device that is long gone: the log does not say, and the mount table does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::node::Roots;
+use crate::node::mountinfo::{MountEntry, WatchedMountinfo, path};
+
+/// The names of the devices of the file systems that some paths are on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct NodeStorage(BTreeMap<PathBuf, BTreeSet<String>>);
+
+/// The mounts that paths are on, as far as the table is read.
+struct StorageReading<'p> {
+    /// For each path: how long the longest mount point above it is, and the names of its device.
+    mounts: BTreeMap<&'p Path, (usize, BTreeSet<String>)>,
+}
+
+impl NodeStorage {
+    /// Reads the mount table of process 1.
+    pub(super) async fn read(roots: &Roots, paths: &BTreeSet<PathBuf>) -> anyhow::Result<Self> {
+        let mut table = WatchedMountinfo::open(roots)?;
+        let mut reading = StorageReading::new(paths);
+        let take = |mount: Option<MountEntry<'_>>| {
+            if let Some(mount) = mount {
+                reading.take(&mount, roots);
+            }
+        };
+        table.read(take).await?;
+        Ok(reading.finish())
+    }
+
+    /// Whether one of these paths is on the device with this name.
+    pub(super) fn has(&self, device: &str, paths: &BTreeSet<PathBuf>) -> bool {
+        let mut devices = paths.iter().filter_map(|path| self.0.get(path));
+        devices.any(|names| names.contains(device))
+    }
+}
+
+impl<'p> StorageReading<'p> {
+    fn new(paths: &'p BTreeSet<PathBuf>) -> Self {
+        let unknown = |path: &'p PathBuf| (path.as_path(), (0, BTreeSet::new()));
+        Self {
+            mounts: paths.iter().map(unknown).collect(),
+        }
+    }
+
+    fn take(&mut self, mount: &MountEntry<'_>, roots: &Roots) {
+        let point = path(&mount.mount_point);
+        let length = mount.mount_point.len();
+        let mut names = None;
+        for (path, (longest, devices)) in &mut self.mounts {
+            // What is mounted later hides what was there.
+            if path.starts_with(point) && length >= *longest {
+                *longest = length;
+                devices.clone_from(names.get_or_insert_with(|| device_names(mount, roots)));
+            }
+        }
+    }
+
+    fn finish(self) -> NodeStorage {
+        let mounts = self.mounts.into_iter();
+        let devices = mounts.map(|(path, (_, devices))| (path.to_owned(), devices));
+        NodeStorage(devices.collect())
+    }
+}
+
+/// How the kernel's log may name the device of a mount: by its number, and as it was mounted, for
+/// btrfs has a number of its own.
+fn device_names(mount: &MountEntry<'_>, roots: &Roots) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    names.extend(mount.device.name(&roots.sys));
+    if let Ok(source) = path(&mount.source).strip_prefix("/dev") {
+        // `/dev/mapper/vg-root` leads to `../dm-0`.
+        let link = std::fs::read_link(roots.dev.join(source)).ok();
+        let name = link.as_deref().unwrap_or(source).file_name();
+        names.extend(name.map(|name| name.to_string_lossy().into_owned()));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_device_is_the_nodes_if_a_path_of_the_node_is_on_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_folder = |path: &str| folder.path().join(path);
+        for path in ["proc/1", "dev/mapper", "sys/dev/block"] {
+            fs::create_dir_all(in_folder(path)).unwrap();
+        }
+        symlink("../dm-0", in_folder("dev/mapper/vg-var")).unwrap();
+        symlink("../../devices/sda/sda1", in_folder("sys/dev/block/8:1")).unwrap();
+        symlink("../../devices/sdk", in_folder("sys/dev/block/8:160")).unwrap();
+        let table = "1 0 8:1 / / rw - ext4 /dev/root rw\n\
+                     2 1 0:35 / /var rw - btrfs /dev/mapper/vg-var rw\n\
+                     3 1 8:160 / /var/lib/kubelet/pods/u/volumes/v/mount rw - ext4 /dev/sdk rw\n";
+        fs::write(in_folder("proc/1/mountinfo"), table).unwrap();
+        let roots = Roots {
+            proc: in_folder("proc"),
+            sys: in_folder("sys"),
+            dev: in_folder("dev"),
+            ..Roots::from_env(|_| None)
+        };
+        let paths = ["/", "/var/lib/kubelet"].map(PathBuf::from).into();
+        let storage = NodeStorage::read(&roots, &paths).await.unwrap();
+        for (device, expected) in [
+            ("sda1", true),
+            ("dm-0", true),
+            ("sdk", false),
+            ("loop0", false),
+        ] {
+            assert_eq!(storage.has(device, &paths), expected, "{device}");
+        }
+    }
+}
