@@ -94,12 +94,27 @@ const CONFIG: &str = r#"{"plugin": "filelog", "logPath": "app.log", "source": "a
 
 impl Agent {
     pub(crate) fn start(stdout: Stdio, stderr: Stdio) -> anyhow::Result<Self> {
+        Self::with_monitors(&[], stdout, stderr)
+    }
+
+    /// The same with more monitors: of each the flag, and the config.
+    pub(crate) fn with_monitors(
+        monitors: &[(&str, &str)],
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
+        let mut flags = Vec::new();
+        for (flag, config) in monitors {
+            fs::write(folder.path().join(format!("{flag}.json")), config)?;
+            flags.push(format!("--config.{flag}={flag}.json"));
+        }
         fs::write(folder.path().join("app.json"), CONFIG)?;
         fs::write(folder.path().join("app.log"), "")?;
         let (port, prometheus_port) = (free_port()?, free_port()?);
         let process = Command::new(harness::agent()?)
             .arg("--config.system-log-monitor=app.json")
+            .args(flags)
             .arg("--exporter.terminal=json")
             .arg(format!("--port={}", port.number))
             .arg(format!("--prometheus-port={}", prometheus_port.number))
@@ -133,7 +148,11 @@ impl Agent {
         })
     }
 
-    fn counter(&self, name: &str, label: &str, value: &str) -> anyhow::Result<u64> {
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn counter(&self, name: &str, label: &str, value: &str) -> anyhow::Result<u64> {
         let page = get(self.prometheus_port.number, "/metrics")?;
         let series = format!("{name}{{{label}=\"{value}\"}} ");
         let mut lines = page.lines();

@@ -1,7 +1,8 @@
-//! Standard output and standard error that fail: the agent detects, answers and stops all the same,
-//! and reports or counts everything that it has found.
+//! Standard output and standard error that fail, and resources that run out: the agent detects, answers
+//! and stops all the same, and reports or counts everything that it has found.
 
 mod lab;
+mod resources;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -36,6 +37,7 @@ const TESTS: &[Test] = &[
         needs: &[Need::Agent],
         run: signals_that_mean_nothing_to_the_agent_are_harmless,
     },
+    resources::TEST,
 ];
 
 const ALL: [Hostile; 5] = [
