@@ -13,7 +13,7 @@ const COUNTER: &str = r#"problem_counter{reason="IOError"}"#;
 
 /// Every configuration that has a rule for it.
 const CONFIGS: [&str; 2] = [
-    "--config.system-log-monitor=kernel/block.json",
+    "--config.system-log-monitor=kernel-monitor.json,kernel/block.json",
     "--config.ebpf-monitor=ebpf-monitor.json",
 ];
 
