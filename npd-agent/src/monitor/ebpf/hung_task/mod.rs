@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use npd_ebpf::hung_task::HungTaskRecord;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use self::scan::ScanResult;
@@ -35,7 +35,10 @@ use crate::node::cgroup;
 use crate::node::pod_names::PodNames;
 use crate::node::proc::hung_tasks;
 use crate::problem::Forever;
-use crate::threads::ThreadPool;
+use crate::threads::{ThreadPool, ThreadTask};
+
+/// How long the kernel may take to say in which cgroup a task is.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The probe.
 pub(super) const PROBE: Probe = Probe {
@@ -102,6 +105,8 @@ struct Tasks {
     table: TaskTable,
     names: PodNames,
     threads: ThreadPool,
+    /// A question for a cgroup that the kernel has not answered.
+    unanswered: Option<ThreadTask<String>>,
     sight: ScanResult,
     /// Why tasks are not seen in a better way.
     dim: Option<String>,
@@ -129,6 +134,7 @@ impl Tasks {
             table: TaskTable::new(threshold),
             names: PodNames::new(&roots.log, watch.reporter.threads.clone()),
             threads: watch.reporter.threads.clone(),
+            unanswered: None,
             sight,
             dim,
             pace: (threshold / LOOKS).max(PACE_HANGING),
@@ -171,7 +177,7 @@ impl Tasks {
             let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
             let now = Instant::now().into_std();
             if asleep.as_ref().is_none_or(hangs_on) && self.table.resume(&sleeper, now) {
-                let path = cgroup::path_of(&self.proc, sleeper.pid);
+                let path = self.cgroup_of(sleeper.pid).await;
                 let asleep = watch.settings.hung_task_threshold;
                 let sighting = self.sighting(&sleeper, asleep, &path).await;
                 watch
@@ -312,7 +318,7 @@ impl Tasks {
         for (sleeper, asleep) in changes.hung {
             let path = match path {
                 Some(path) => path.to_owned(),
-                None => cgroup::path_of(&self.proc, sleeper.pid),
+                None => self.cgroup_of(sleeper.pid).await,
             };
             let sighting = self.sighting(&sleeper, asleep, &path).await;
             let concerned = |rule: &ProbeRule| rule.is_about(&sleeper.comm);
@@ -324,6 +330,27 @@ impl Tasks {
             watch.remember(hanging).await?;
         }
         Ok(())
+    }
+
+    /// The path of a task's cgroup; empty if it is unknown. To read it takes a lock of the kernel, which may
+    /// be part of the very deadlock that is to be reported.
+    async fn cgroup_of(&mut self, pid: u32) -> String {
+        if let Some(mut asked) = self.unanswered.take()
+            && asked.try_take().is_none()
+        {
+            self.unanswered = Some(asked);
+            return String::new();
+        }
+        let Ok(threads) = self.threads.ready() else {
+            return String::new();
+        };
+        let proc = self.proc.clone();
+        let mut task = threads.run(move || cgroup::path_of(&proc, pid));
+        if let Ok(path) = timeout(PATIENCE, &mut task).await {
+            return path.unwrap_or_default();
+        }
+        self.unanswered = Some(task);
+        String::new()
     }
 
     /// The message about a hung task whose cgroup is at `path`.
