@@ -12,6 +12,7 @@ mod ebpf;
 mod fuzz;
 mod image;
 mod lint;
+mod rules;
 mod run;
 mod test;
 mod userland;
@@ -45,6 +46,7 @@ const COMMANDS: &[Command] = &[
     e2e::COMMAND,
     image::COMMAND,
     lint::COMMAND,
+    rules::COMMAND,
 ];
 
 fn main() -> ExitCode {
