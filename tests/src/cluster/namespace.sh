@@ -8,7 +8,7 @@ tunables="vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops
     kernel/keys/root_maxbytes"
 # Those of the kubelet and containerd, and those of hostPath volumes that our manifests have made.
 directories="/run/containerd /run/netns /var/lib/cni /var/lib/containerd /var/lib/kubelet /var/lib/maintenance
-    /var/lib/node-problem-detector /var/log/containers /var/log/pods"
+    /var/lib/node-problem-detector /var/lib/npd-upfile /var/log/containers /var/log/pods"
 
 # cgroup v1 has one in each hierarchy.
 pod_cgroups() { find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -name kubepods; }

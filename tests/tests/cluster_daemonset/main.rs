@@ -1,6 +1,7 @@
 //! Our image and our manifests, as they stand, on a real kubelet: what a cluster's users see.
 
 mod lab;
+mod swap;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent;
-use npd_tests::cluster::eventually;
 use npd_tests::faults::cgroup::MemoryCgroup;
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::hang::{HungTask, ImpatientDetector};
 use npd_tests::harness::{self, Need, Test};
 
-use self::lab::{SOON, lab, stop};
+use self::lab::{lab, stop};
 
 const NODE: &[Need] = &[Need::Agent, Need::Node];
 const DISK: &[Need] = &[
@@ -75,7 +75,12 @@ const TESTS: &[Test] = &[
     Test {
         name: "the_manifests_of_npd_run_with_our_image",
         needs: DISK,
-        run: the_manifests_of_npd_run_with_our_image,
+        run: swap::the_manifests_of_npd_run_with_our_image,
+    },
+    Test {
+        name: "the_classic_manifest_tells_of_the_file",
+        needs: NODE,
+        run: swap::the_classic_manifest_tells_of_the_file,
     },
 ];
 
@@ -83,8 +88,6 @@ const TESTS: &[Test] = &[
 const BASE: &str = "deploy/kustomize/base";
 /// The agent with a plugin of the user's own.
 const PLUGIN: &str = "deploy/kustomize/plugin-example";
-/// The agent in NPD's place.
-const UPSTREAM: &str = "tests/fixtures/kubernetes/upstream-daemonset.yaml";
 
 /// After this time, everything that is reported twice has been reported twice. A line of the kernel's
 /// log waits for a probe for less than this.
@@ -331,34 +334,4 @@ fn a_plugin_from_a_config_map_sees_the_host() -> anyhow::Result<()> {
     host("rm")?;
     lab.condition("MaintenanceNeeded", "False")?;
     Ok(())
-}
-
-/// With no ebpf-monitor, no pid namespace of the host's, and the patterns of NPD's manifest. The first
-/// thing it tells is what the kernel's log holds of the last five minutes, for there is no state to go
-/// on from; that may be a task of the same name.
-fn the_manifests_of_npd_run_with_our_image() -> anyhow::Result<()> {
-    let lab = lab()?;
-    lab.remove(BASE)?;
-    lab.deploy(UPSTREAM)?;
-    sleep(SETTLED);
-    let before = lab.count(THE_NODE, "TaskHung")?;
-    let _detector = ImpatientDetector::new(10)?;
-    let disk = Disk::new(Type::Ext4)?;
-    let mount = disk.mount("rw")?;
-    let _task; // Dropped after `frozen`, which it waits for.
-    let frozen = mount.freeze()?;
-    _task = HungTask::start(&mount, "docker")?;
-    let condition = lab.condition("KernelDeadlock", "True")?;
-    ensure!(
-        condition["reason"] == "DockerHung"
-            && condition["message"].to_string().contains("task docker:"),
-        "{condition:#}"
-    );
-    eventually(SOON, || {
-        let count = lab.count(THE_NODE, "TaskHung")?;
-        ensure!(count > before, "{count} TaskHung, as before");
-        Ok(())
-    })?;
-    drop(frozen);
-    lab.remove(UPSTREAM)
 }
