@@ -56,8 +56,18 @@ impl Lab {
         r#type: &str,
         reason: &str,
     ) -> anyhow::Result<()> {
+        self.write_status(manager, r#type, "True", reason)
+    }
+
+    pub(crate) fn write_status(
+        &self,
+        manager: &str,
+        r#type: &str,
+        status: &str,
+        reason: &str,
+    ) -> anyhow::Result<()> {
         let condition = json!({
-            "type": r#type, "status": "True", "reason": reason, "message": "as ever",
+            "type": r#type, "status": status, "reason": reason, "message": "as ever",
             "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z",
         });
         let patch = json!({ "status": { "conditions": [condition] } });
@@ -124,8 +134,13 @@ impl Lab {
             "conditions": healthy.collect::<Vec<_>>(),
             "rules": lasting.chain(events).collect::<Vec<_>>(),
         });
+        self.write(name, &config.to_string())
+    }
+
+    /// Writes a file that a flag can name.
+    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let path = self.dir.path().join(name);
-        fs::write(&path, config.to_string())?;
+        fs::write(&path, text)?;
         Ok(path)
     }
 
@@ -149,6 +164,14 @@ impl Lab {
                 &server(who),
             ],
         )
+    }
+
+    /// Starts the agent with other monitors.
+    pub(crate) fn start_with(&self, monitors: &[&str]) -> anyhow::Result<Agent> {
+        let node = format!("--hostname-override={}", self.node);
+        let server = server(&self.agent);
+        let flags = [&[node.as_str(), &server], monitors].concat();
+        Agent::start(self.dir.path(), &flags)
     }
 
     /// What `npd-agent uninstall` prints for these Nodes, and whether it succeeded.

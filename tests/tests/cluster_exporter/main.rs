@@ -1,5 +1,6 @@
 //! What the agent writes to a real API server, with the rights of NPD's `ClusterRole` and no others.
 
+mod first_write;
 mod lab;
 
 use std::process::ExitCode;
@@ -19,6 +20,11 @@ const TESTS: &[Test] = &[
         name: "conditions_and_events_reach_the_node",
         needs: &[Need::Agent, Need::Cluster],
         run: conditions_and_events_reach_the_node,
+    },
+    Test {
+        name: "a_sick_node_stays_sick_when_npd_is_replaced",
+        needs: &[Need::Agent, Need::Cluster],
+        run: first_write::a_sick_node_stays_sick_when_npd_is_replaced,
     },
     Test {
         name: "a_restart_writes_nothing_that_is_there_already",
