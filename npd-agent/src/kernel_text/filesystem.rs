@@ -10,7 +10,18 @@ pub const WORDING: Wording = Wording {
     cgroup: None,
 };
 
+/// Where ext4's journal names its device, as `sda1-8`, and a number for the journal.
+const JOURNAL: &[&str] = &[
+    "Aborting journal on device ",
+    "when updating journal superblock for ",
+];
+
 fn key(line: &str) -> Option<String> {
+    let journal = JOURNAL.iter().find_map(|before| line.split_once(before));
+    if let Some((_, rest)) = journal {
+        let (device, number) = rest.strip_suffix('.')?.rsplit_once('-')?;
+        return number.parse::<u64>().ok().map(|_| device.to_owned());
+    }
     let rest = match line.split_once("EXT4-fs") {
         Some((_, rest)) => {
             let (head, rest) = rest.split_once('(')?;
@@ -45,6 +56,15 @@ mod tests {
         check(&[
             ("EXT4-fs: Warning: mounting (x)", None),
             ("EXT4-fs ()", None),
+            (
+                "Aborting journal on device dm-0-8.",
+                Some("filesystem dm-0"),
+            ),
+            (
+                "JBD2: Error -5 detected when updating journal superblock for dm-0-8.",
+                Some("filesystem dm-0"),
+            ),
+            ("Aborting journal on device dm-0", None),
             ("Remounting filesystem read-only", None),
         ]);
     }
