@@ -88,7 +88,7 @@ fn conditions_and_events_reach_the_node() -> anyhow::Result<()> {
     let (admin, _server) = cluster::connect(dir.path())?;
     let lab = Lab::new(&admin)?;
     let ready = lab.condition("Ready")?;
-    let agent = lab.start(&lab.config("a.json", &["AppSick", "AppSad"], 1)?)?;
+    let mut agent = lab.start(&lab.config("a.json", &["AppSick", "AppSad"], 1)?)?;
     lab.expect("AppSick", "False", "IsWell", SOON)?;
     lab.expect("AppSad", "False", "IsWell", SOON)?;
 
@@ -110,6 +110,7 @@ fn conditions_and_events_reach_the_node() -> anyhow::Result<()> {
         lab.condition("Ready")? == ready,
         "another's condition was touched"
     );
+    agent.stop()?;
     let log = agent.log();
     let warning = log.lines().find(|line| line.starts_with('W'));
     ensure!(warning.is_none() && log.starts_with('I'), "{log}");
