@@ -205,8 +205,9 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("test ! -L /etc/localtime && date +%Z", 0, "UTC"),
 ];
 
-/// Runs the command `$1` in the root `$0`, as a container runtime does.
+/// Runs the command `$1` in the root `$0`, as a container runtime does: not with this machine's PATH.
 const CONTAINER: &str = r#"
+    export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     mkdir -p "$0/dev" && mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" &&
     exec chroot "$0" /bin/sh -c "$1""#;
 
