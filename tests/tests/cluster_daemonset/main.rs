@@ -82,6 +82,16 @@ const TESTS: &[Test] = &[
         needs: NODE,
         run: swap::the_classic_manifest_tells_of_the_file,
     },
+    Test {
+        name: "the_public_chart_runs_with_our_image",
+        needs: NODE,
+        run: swap::the_public_chart_runs_with_our_image,
+    },
+    Test {
+        name: "gardener_s_manifest_runs_with_our_image",
+        needs: NODE,
+        run: swap::gardener_s_manifest_runs_with_our_image,
+    },
 ];
 
 /// The agent alone.

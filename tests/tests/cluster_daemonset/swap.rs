@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use npd_tests::agent;
 use npd_tests::cluster::eventually;
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::hang::{HungTask, ImpatientDetector};
@@ -16,6 +17,10 @@ use crate::{BASE, SETTLED, THE_NODE};
 const UPSTREAM: &str = "tests/fixtures/kubernetes/upstream-daemonset.yaml";
 /// That of tutorials about custom plugins.
 const CLASSIC: &str = "tests/fixtures/kubernetes/classic-daemonset.yaml";
+/// The public Helm chart, rendered.
+const CHART: &str = "tests/fixtures/kubernetes/helm-chart.yaml";
+/// Gardener's.
+const GARDENER: &str = "tests/fixtures/kubernetes/gardener.yaml";
 
 /// The interval of the classic manifest's plugin, and time to run it.
 const INTERVAL: Duration = Duration::from_secs(45);
@@ -86,6 +91,55 @@ pub(crate) fn the_classic_manifest_tells_of_the_file() -> anyhow::Result<()> {
     let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
     ensure!(*restarts == 0, "{restarts} restarts");
     lab.remove(CLASSIC)
+}
+
+pub(crate) fn the_public_chart_runs_with_our_image() -> anyhow::Result<()> {
+    let lab = lab()?;
+    lab.remove(BASE)?;
+    lab.deploy(CHART)?;
+    lab.condition("HostsFileMissing", "False")?;
+    known(&lab, &["KernelDeadlock", "ReadonlyFilesystem"])?;
+    let metrics = agent::get(20257, "/metrics")?;
+    for series in ["problem_counter{", "problem_gauge{"] {
+        ensure!(metrics.contains(series), "{series} is not in:\n{metrics}");
+    }
+    lab.remove(CHART)
+}
+
+/// NPD takes the words that are no flags; so does the agent, and says so.
+pub(crate) fn gardener_s_manifest_runs_with_our_image() -> anyhow::Result<()> {
+    let lab = lab()?;
+    lab.remove(BASE)?;
+    lab.deploy(GARDENER)?;
+    known(
+        &lab,
+        &[
+            "KernelDeadlock",
+            "ReadonlyFilesystem",
+            "FrequentUnregisterNetDevice",
+            "FrequentKubeletRestart",
+            "FrequentDockerRestart",
+            "FrequentContainerdRestart",
+        ],
+    )?;
+    let log = lab.log()?;
+    ensure!(log.contains(r#"\".."#), "the words are not named: {log}");
+    let metrics = agent::get(20257, "/metrics")?;
+    ensure!(metrics.contains("host_uptime{"), "no stats in:\n{metrics}");
+    lab.remove(GARDENER)
+}
+
+/// Waits until the Node has these conditions. What they say is up to this machine: its kernel's log
+/// may have faults of the minutes before, which other tests have made.
+fn known(lab: &Lab, types: &[&str]) -> anyhow::Result<()> {
+    eventually(SOON, || {
+        let found = lab.conditions(|r#type| types.contains(&r#type))?;
+        ensure!(
+            found.len() == types.len(),
+            "not all of {types:?}: {found:#?}"
+        );
+        Ok(())
+    })
 }
 
 /// Waits until the condition of the classic manifest says so.
