@@ -97,7 +97,7 @@ impl Loaded {
 
 /// The config files that a value of a flag names: `builtin` is all that run by default,
 /// `builtin:NAME` is one that is part of the agent, and anything else is a path.
-pub fn named(flag: &str, path: &Path) -> anyhow::Result<Vec<ConfigFile>> {
+fn named(flag: &str, path: &Path) -> anyhow::Result<Vec<ConfigFile>> {
     match path.to_str() {
         Some("builtin") => Ok(built_in(flag).collect()),
         Some(name) if name.starts_with("builtin:") => Ok(vec![named_built_in(flag, name)?]),
