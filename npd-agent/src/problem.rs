@@ -150,8 +150,8 @@ pub struct Healthy {
 
 /// A part of a monitor that looks at the node by itself: a log, a plugin's rule, a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observer {
-    /// Identifies it among the observers of its config file. The claimant of a claim that ends with the
+pub struct Detector {
+    /// Identifies it among the detectors of its config file. The claimant of a claim that ends with the
     /// agent begins with this name.
     pub name: Arc<str>,
     /// The conditions that are not known before it has looked.

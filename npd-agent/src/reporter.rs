@@ -42,19 +42,19 @@ pub enum Report {
     Harmless(Subject),
     /// The probe with this name is gone; kernel text is reported again.
     NotWatching(&'static str),
-    /// An observer has looked for the first time: what it has not claimed is not so.
+    /// A detector has looked for the first time: what it has not claimed is not so.
     Looked {
         /// Its config file.
         monitor: Arc<str>,
         /// Its name there.
-        observer: Arc<str>,
+        detector: Arc<str>,
     },
-    /// An observer cannot look, and leaves its conditions to others.
+    /// A detector cannot look, and leaves its conditions to others.
     Blind {
         /// Its config file.
         monitor: Arc<str>,
         /// Its name there.
-        observer: Arc<str>,
+        detector: Arc<str>,
     },
     /// What a probe saves for a restart of the agent.
     Remember {
@@ -191,10 +191,10 @@ impl Reporter {
             .context("sending a report: the hub has stopped")
     }
 
-    /// Says that an observer of the file `monitor` has looked. To say it again does no harm.
-    pub async fn looked(&self, monitor: &Arc<str>, observer: &Arc<str>) -> anyhow::Result<()> {
-        let (monitor, observer) = (Arc::clone(monitor), Arc::clone(observer));
-        self.send(Report::Looked { monitor, observer }).await
+    /// Says that a detector of the file `monitor` has looked. To say it again does no harm.
+    pub async fn looked(&self, monitor: &Arc<str>, detector: &Arc<str>) -> anyhow::Result<()> {
+        let (monitor, detector) = (Arc::clone(monitor), Arc::clone(detector));
+        self.send(Report::Looked { monitor, detector }).await
     }
 
     /// Reports what was seen, and counts it as a match of its rule if the problem is there. Every

@@ -15,7 +15,7 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     positions: BTreeMap<String, WaitingPosition>,
-    /// The file and the name of each observer that has checked.
+    /// The file and the name of each detector that has checked.
     looked: BTreeMap<(Arc<str>, Arc<str>), Instant>,
 }
 
@@ -33,7 +33,7 @@ struct WaitingPosition {
 pub(super) struct Released {
     /// How far sources have been read.
     pub(super) positions: Vec<(String, Value)>,
-    /// The file and the name of observers that have checked.
+    /// The file and the name of detectors that have checked.
     pub(super) looked: Vec<(Arc<str>, Arc<str>)>,
 }
 
@@ -53,9 +53,9 @@ impl Deferred {
         }
     }
 
-    /// Adds an observer that has checked. It is true after `until`.
-    pub(super) fn looked(&mut self, monitor: Arc<str>, observer: Arc<str>, until: Instant) {
-        self.looked.entry((monitor, observer)).or_insert(until);
+    /// Adds a detector that has checked. It is true after `until`.
+    pub(super) fn looked(&mut self, monitor: Arc<str>, detector: Arc<str>, until: Instant) {
+        self.looked.entry((monitor, detector)).or_insert(until);
     }
 
     /// Removes the reports that have waited long enough.
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_says_so_again_waits_no_longer() {
+    fn a_detector_that_says_so_again_waits_no_longer() {
         let start = Instant::now();
         let mut deferred = Deferred::default();
         for second in 0..5 {

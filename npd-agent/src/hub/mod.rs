@@ -114,7 +114,7 @@ impl Hub {
             monitor,
             source,
             conditions,
-            observers,
+            detectors,
             ..
         } = declaration;
         for problem in &declaration.problems {
@@ -122,7 +122,7 @@ impl Hub {
         }
         for healthy in conditions {
             self.ledger
-                .declare(monitor, healthy.clone(), observers, now);
+                .declare(monitor, healthy.clone(), detectors, now);
         }
         let gauged = conditions.iter().filter(|_| declaration.gauges_all);
         let file = DeclaredFile {
@@ -147,7 +147,7 @@ impl Hub {
         }
     }
 
-    /// Called when every monitor is declared. Publishes the conditions that wait for no observer.
+    /// Called when every monitor is declared. Publishes the conditions that wait for no detector.
     pub fn begin(&mut self, now: Timestamp) {
         let outcomes = self.ledger.begin(now);
         self.publish_all(&Arc::from(SELF), outcomes);
@@ -223,12 +223,12 @@ impl Hub {
                     ..Released::default()
                 }),
             },
-            Report::Looked { monitor, observer } => match self.incidents.last_expiry() {
-                Some(until) => self.deferred.looked(monitor, observer, until),
-                None => self.looked(&monitor, &observer),
+            Report::Looked { monitor, detector } => match self.incidents.last_expiry() {
+                Some(until) => self.deferred.looked(monitor, detector, until),
+                None => self.looked(&monitor, &detector),
             },
-            Report::Blind { monitor, observer } => {
-                let outcomes = self.ledger.blind(&monitor, &observer, Timestamp::now());
+            Report::Blind { monitor, detector } => {
+                let outcomes = self.ledger.blind(&monitor, &detector, Timestamp::now());
                 self.withdrawn(&self.source(&monitor), outcomes);
             }
             Report::Recovered {
@@ -261,8 +261,8 @@ impl Hub {
 
     /// Handles reports that no longer wait for held texts.
     fn released(&mut self, released: Released) {
-        for (monitor, observer) in released.looked {
-            self.looked(&monitor, &observer);
+        for (monitor, detector) in released.looked {
+            self.looked(&monitor, &detector);
         }
         if let Some(writer) = &mut self.writer {
             for (source, position) in released.positions {
@@ -271,8 +271,8 @@ impl Hub {
         }
     }
 
-    fn looked(&mut self, monitor: &Arc<str>, observer: &str) {
-        let outcomes = self.ledger.looked(monitor, observer, Timestamp::now());
+    fn looked(&mut self, monitor: &Arc<str>, detector: &str) {
+        let outcomes = self.ledger.looked(monitor, detector, Timestamp::now());
         self.withdrawn(&self.source(monitor), outcomes);
     }
 

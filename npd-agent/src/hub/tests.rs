@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::node;
 use crate::problem::ConditionStatus::{self, False, True, Unknown};
-use crate::problem::{Action, Advice, Healthy, Observer, Severity, Witness};
+use crate::problem::{Action, Advice, Detector, Healthy, Severity, Witness};
 
 /// Records the updates that it gets.
 #[derive(Clone, Default)]
@@ -48,25 +48,25 @@ struct Bench {
     start: Instant,
 }
 
-fn declaration(file: &str, gauges_all: bool, observers: &[(&str, &str)]) -> Declaration {
+fn declaration(file: &str, gauges_all: bool, detectors: &[(&str, &str)]) -> Declaration {
     let healthy = |r#type: &str| Healthy {
         r#type: Arc::from(r#type),
         reason: Arc::from(format!("{type}OK")),
         message: "fine".to_owned(),
     };
-    let observers = observers.iter().map(|(name, r#type)| Observer {
+    let detectors = detectors.iter().map(|(name, r#type)| Detector {
         name: Arc::from(*name),
         conditions: [Arc::from(*r#type)].into(),
     });
-    let observers: Vec<_> = observers.collect();
-    let types = observers.iter().flat_map(|observer| &observer.conditions);
+    let detectors: Vec<_> = detectors.collect();
+    let types = detectors.iter().flat_map(|detector| &detector.conditions);
     let problem = |r#type: &Arc<str>| problem(&format!("{type}Bad"), Some(r#type));
     Declaration {
         monitor: Arc::from(file),
         source: Arc::from("source"),
         conditions: types.clone().map(|r#type| healthy(r#type)).collect(),
         problems: types.map(problem).collect(),
-        observers,
+        detectors,
         gauges_all,
     }
 }
@@ -139,10 +139,10 @@ impl Bench {
         self.hub.take(Report::Finding(Box::new(finding)), now);
     }
 
-    fn looked(&mut self, second: u64, file: &str, observer: &str) {
+    fn looked(&mut self, second: u64, file: &str, detector: &str) {
         let now = self.at(second);
-        let (monitor, observer) = (Arc::from(file), Arc::from(observer));
-        self.hub.take(Report::Looked { monitor, observer }, now);
+        let (monitor, detector) = (Arc::from(file), Arc::from(detector));
+        self.hub.take(Report::Looked { monitor, detector }, now);
     }
 
     #[track_caller]
@@ -287,7 +287,7 @@ async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_writ
 }
 
 #[test]
-fn a_source_is_told_with_what_its_observers_see() {
+fn a_source_is_told_with_what_its_detectors_see() {
     let mut bench = Bench::new(&[declaration("p.json", true, &[("rules[0]", "Sick")])]);
     bench.find(1, finding("p.json", "rules[0]", "Sick", Unknown));
     bench.check(&expect![""]);

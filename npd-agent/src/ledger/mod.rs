@@ -4,10 +4,10 @@
 //! while there are only claims that it is unknown, and False without claims. The newest claim is shown.
 //! The ledger is pure: no clock, no I/O.
 //!
-//! A condition is [published](observers) when it is known: at once if it is True, and otherwise when all
-//! its observers have checked.
+//! A condition is [published](detectors) when it is known: at once if it is True, and otherwise when all
+//! its detectors have checked.
 
-mod observers;
+mod detectors;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::observers::{FirstLook, ObserverName};
+use self::detectors::{DetectorName, FirstLook};
 pub use self::saved::SavedClaim;
 use crate::go::quote::quote;
 use crate::problem::{
@@ -39,8 +39,8 @@ struct ConditionEntry {
     healthy: Healthy,
     /// Whether it is known and so shown to others.
     published: bool,
-    /// The observers that may find it True.
-    observers: BTreeMap<ObserverName, FirstLook>,
+    /// The detectors that may find it True.
+    detectors: BTreeMap<DetectorName, FirstLook>,
     /// In the order in which they began.
     claims: Vec<Claim>,
 }

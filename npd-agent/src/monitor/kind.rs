@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::config_file::ConfigFile;
 use crate::go::json::ConfigProblem;
-use crate::problem::{Healthy, Observer, Problem, Task, Watched};
+use crate::problem::{Detector, Healthy, Problem, Task, Watched};
 use crate::reporter::Reporter;
 
 /// What the config files of one kind make.
@@ -55,38 +55,38 @@ pub struct Declaration {
     /// Its rules' problems, so that their metrics exist from the start.
     pub problems: Vec<Arc<Problem>>,
     /// Who has to look before the conditions are known.
-    pub observers: Vec<Observer>,
+    pub detectors: Vec<Detector>,
     /// Whether each finding brings `problem_gauge` up to date for all conditions of the file and not
     /// only for its own, as NPD's custom plugins do.
     pub gauges_all: bool,
 }
 
 impl Declaration {
-    /// The observers of a file whose rules look one by one, given by name and condition. A condition
+    /// The detectors of a file whose rules look one by one, given by name and condition. A condition
     /// without a rule is known when all rules have looked.
-    pub fn observers(
+    pub fn detectors(
         conditions: &[Healthy],
         rules: impl IntoIterator<Item = (Arc<str>, Option<Arc<str>>)>,
-    ) -> Vec<Observer> {
-        let mut observers = BTreeMap::<Arc<str>, BTreeSet<Arc<str>>>::new();
+    ) -> Vec<Detector> {
+        let mut detectors = BTreeMap::<Arc<str>, BTreeSet<Arc<str>>>::new();
         for (name, condition) in rules {
-            observers.entry(name).or_default().extend(condition);
+            detectors.entry(name).or_default().extend(condition);
         }
-        let with_rule: BTreeSet<_> = observers.values().flatten().cloned().collect();
+        let with_rule: BTreeSet<_> = detectors.values().flatten().cloned().collect();
         let types = conditions.iter().map(|healthy| &healthy.r#type);
         let without_rule: BTreeSet<_> =
             types.filter(|t| !with_rule.contains(*t)).cloned().collect();
-        let observer = |(name, mut conditions): (_, BTreeSet<_>)| {
+        let detector = |(name, mut conditions): (_, BTreeSet<_>)| {
             conditions.extend(without_rule.iter().cloned());
-            Observer { name, conditions }
+            Detector { name, conditions }
         };
-        observers.into_iter().map(observer).collect()
+        detectors.into_iter().map(detector).collect()
     }
 
-    /// Says that all observers of the file have looked.
+    /// Says that all detectors of the file have looked.
     pub async fn all_looked(&self, reporter: &Reporter) -> anyhow::Result<()> {
-        for observer in &self.observers {
-            reporter.looked(&self.monitor, &observer.name).await?;
+        for detector in &self.detectors {
+            reporter.looked(&self.monitor, &detector.name).await?;
         }
         Ok(())
     }

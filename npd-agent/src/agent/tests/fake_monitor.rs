@@ -1,4 +1,4 @@
-//! Monitors whose observers find what a test says, when it says.
+//! Monitors whose detectors find what a test says, when it says.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::monitor::{Declaration, Monitor, Task};
 use crate::problem::{ConditionStatus, Finding, Forever, Healthy, Problem, Witness};
 use crate::reporter::Reporter;
 
-/// A config file, and what its observers will find.
+/// A config file, and what its detectors will find.
 #[derive(Clone, Debug)]
 pub(super) struct FakeFile {
     pub(super) name: String,
     /// Whether it goes on where it stopped, as a log does: what it has found it does not find again
     /// in a start that knows how far it came.
     pub(super) is_log: bool,
-    pub(super) observers: Vec<FakeObserver>,
+    pub(super) detectors: Vec<FakeDetector>,
     /// After how long its monitor fails, once.
     pub(super) fails_after: Option<Duration>,
 }
 
-/// An observer, one rule.
+/// A detector, one rule.
 #[derive(Clone, Debug)]
-pub(super) struct FakeObserver {
+pub(super) struct FakeDetector {
     pub(super) condition: Arc<str>,
-    /// The state of the condition, as this observer sees it.
+    /// The state of the condition, as this detector sees it.
     pub(super) truth: ConditionStatus,
     /// How long its first look takes; `None` for ever.
     pub(super) delay: Option<Duration>,
@@ -40,7 +40,7 @@ pub(super) struct FakeMonitor {
     failed: bool,
 }
 
-/// How often an observer looks.
+/// How often a detector looks.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 impl FakeMonitor {
@@ -55,13 +55,13 @@ impl FakeMonitor {
         self.failed |= fails.is_some();
         // The rules that have found what there is to find.
         let mut found: BTreeSet<usize> = reporter.saved(&self.file.name).unwrap_or_default();
-        let mut due: Vec<_> = self.file.observers.iter().enumerate().collect();
-        due.retain(|(_, observer)| observer.delay.is_some());
-        due.sort_by_key(|(_, observer)| observer.delay);
+        let mut due: Vec<_> = self.file.detectors.iter().enumerate().collect();
+        due.retain(|(_, detector)| detector.delay.is_some());
+        due.sort_by_key(|(_, detector)| detector.delay);
         let mut round = 0;
         loop {
-            for (index, observer) in &due {
-                let when = started + INTERVAL * round + observer.delay.unwrap_or_default();
+            for (index, detector) in &due {
+                let when = started + INTERVAL * round + detector.delay.unwrap_or_default();
                 if let Some(fails) = fails.filter(|fails| started + *fails < when) {
                     sleep_until(started + fails).await;
                     bail!("as it was told");
@@ -69,7 +69,7 @@ impl FakeMonitor {
                 sleep_until(when).await;
                 if !self.file.is_log {
                     reporter.found(self.finding(*index)).await?;
-                } else if observer.truth == ConditionStatus::True && found.insert(*index) {
+                } else if detector.truth == ConditionStatus::True && found.insert(*index) {
                     reporter.found(self.finding(*index)).await?;
                     let position = serde_json::to_value(&found)?;
                     reporter.progress(&self.file.name, position).await?;
@@ -84,12 +84,12 @@ impl FakeMonitor {
     }
 
     fn finding(&self, index: usize) -> Finding {
-        let observer = &self.file.observers[index];
+        let detector = &self.file.detectors[index];
         Finding {
             monitor: self.file.monitor(),
             source: self.file.monitor(),
             problem: self.file.problem(index),
-            present: observer.truth,
+            present: detector.truth,
             timestamp: Timestamp::now(),
             message: reason(&self.file.name, index),
             claimant: if self.file.is_log {
@@ -115,7 +115,7 @@ impl FakeFile {
     fn problem(&self, index: usize) -> Arc<Problem> {
         Arc::new(Problem {
             reason: Arc::from(reason(&self.name, index)),
-            condition: Some(Arc::clone(&self.observers[index].condition)),
+            condition: Some(Arc::clone(&self.detectors[index].condition)),
             message_is_news: false,
             metrics: true,
             inert: false,
@@ -125,17 +125,17 @@ impl FakeFile {
 
     /// What it declares, as if nothing were known.
     pub(super) fn declaration(&self) -> Declaration {
-        let healthy = |observer: &FakeObserver| healthy(&observer.condition);
-        let conditions: Vec<_> = self.observers.iter().map(healthy).collect();
-        let rules = self.observers.iter().enumerate();
+        let healthy = |detector: &FakeDetector| healthy(&detector.condition);
+        let conditions: Vec<_> = self.detectors.iter().map(healthy).collect();
+        let rules = self.detectors.iter().enumerate();
         let rules =
             rules.map(|(index, rule_of)| (rule(index), Some(Arc::clone(&rule_of.condition))));
         Declaration {
             monitor: self.monitor(),
             source: self.monitor(),
-            observers: Declaration::observers(&conditions, rules),
+            detectors: Declaration::detectors(&conditions, rules),
             conditions,
-            problems: (0..self.observers.len())
+            problems: (0..self.detectors.len())
                 .map(|index| self.problem(index))
                 .collect(),
             gauges_all: !self.is_log,

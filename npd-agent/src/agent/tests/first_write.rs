@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::super::Agent;
-use super::fake_monitor::{FakeFile, FakeMonitor, FakeObserver, reason};
+use super::fake_monitor::{FakeDetector, FakeFile, FakeMonitor, reason};
 use crate::checkpoint::StateDir;
 use crate::exporter::kubernetes::tests::lab::exporter;
 use crate::exporter::kubernetes::tests::server::{Mood, Server};
@@ -28,7 +28,7 @@ use crate::status_page::StatusPage;
 /// How many starts there are of each node.
 const STARTS: usize = 5;
 
-/// After this time, every observer that ever looks has looked, and the result is written to the server.
+/// After this time, every detector that ever looks has looked, and the result is written to the server.
 const SETTLED: Duration = Duration::from_secs(100);
 
 /// What stands on a Node before the first start, for a condition of which the truth is known.
@@ -48,9 +48,9 @@ struct Start {
     killed_after: Option<Duration>,
     /// What the API server answers instead of its work, and until when.
     unwell: Option<(u16, Duration)>,
-    /// How long each observer's first look takes, in this start.
+    /// How long each detector's first look takes, in this start.
     delays: Vec<Option<Duration>>,
-    /// How the node is, as each observer sees it. `None` for as before.
+    /// How the node is, as each detector sees it. `None` for as before.
     truths: Option<Vec<ConditionStatus>>,
 }
 
@@ -76,27 +76,27 @@ fn delay() -> impl Strategy<Value = Option<Duration>> {
 }
 
 fn file(index: usize) -> impl Strategy<Value = FakeFile> {
-    let observer = (0..TYPES.len()).prop_map(|condition| FakeObserver {
+    let detector = (0..TYPES.len()).prop_map(|condition| FakeDetector {
         condition: Arc::from(TYPES[condition]),
         truth: False,
         delay: None,
     });
-    let observers = prop::collection::vec(observer, 1..4);
+    let detectors = prop::collection::vec(detector, 1..4);
     let fails = prop::option::weighted(0.2, (0_u64..20_000).prop_map(Duration::from_millis));
-    (any::<bool>(), observers, fails).prop_map(move |(is_log, observers, fails_after)| FakeFile {
+    (any::<bool>(), detectors, fails).prop_map(move |(is_log, detectors, fails_after)| FakeFile {
         name: format!("File{index}"),
         is_log,
-        observers,
+        detectors,
         fails_after,
     })
 }
 
-fn start(observers: usize) -> impl Strategy<Value = Start> {
+fn start(detectors: usize) -> impl Strategy<Value = Start> {
     let killed = (0_u64..30_000).prop_map(Duration::from_millis);
     let until = (0_u64..20_000).prop_map(Duration::from_millis);
     let unwell = (prop::sample::select(vec![403_u16, 429, 500, 503]), until);
-    let delays = prop::collection::vec(delay(), observers);
-    let truths = prop::collection::vec(status(), observers);
+    let delays = prop::collection::vec(delay(), detectors);
+    let truths = prop::collection::vec(status(), detectors);
     (
         prop::option::weighted(0.6, killed),
         prop::option::weighted(0.3, unwell),
@@ -119,13 +119,13 @@ fn history() -> impl Strategy<Value = NodeHistory> {
         1 => status().prop_map(Standing::Stale)
     ];
     files.prop_flat_map(move |files| {
-        let observers = files.iter().map(|file| file.observers.len()).sum();
+        let detectors = files.iter().map(|file| file.detectors.len()).sum();
         (
             Just(files),
             prop::collection::vec(standing.clone(), TYPES.len()),
             any::<bool>(),
             any::<bool>(),
-            prop::collection::vec(start(observers), STARTS),
+            prop::collection::vec(start(detectors), STARTS),
         )
             .prop_map(
                 |(files, standing, by_npd, checkpoint, starts)| NodeHistory {
@@ -143,12 +143,12 @@ fn history() -> impl Strategy<Value = NodeHistory> {
 fn truth(files: &[FakeFile], r#type: &str) -> (ConditionStatus, BTreeSet<String>) {
     let mut truth = (False, BTreeSet::new());
     for file in files {
-        for (index, observer) in file.observers.iter().enumerate() {
-            if *observer.condition == *r#type && observer.truth == True {
+        for (index, detector) in file.detectors.iter().enumerate() {
+            if *detector.condition == *r#type && detector.truth == True {
                 truth.0 = True;
                 truth.1.insert(reason(&file.name, index));
-            } else if *observer.condition == *r#type
-                && observer.truth == Unknown
+            } else if *detector.condition == *r#type
+                && detector.truth == Unknown
                 && truth.0 == False
             {
                 truth.0 = Unknown;
@@ -162,9 +162,9 @@ fn truth(files: &[FakeFile], r#type: &str) -> (ConditionStatus, BTreeSet<String>
 }
 
 fn types(files: &[FakeFile]) -> BTreeSet<Arc<str>> {
-    let observers = files.iter().flat_map(|file| &file.observers);
-    observers
-        .map(|observer| Arc::clone(&observer.condition))
+    let detectors = files.iter().flat_map(|file| &file.detectors);
+    detectors
+        .map(|detector| Arc::clone(&detector.condition))
         .collect()
 }
 
@@ -173,10 +173,10 @@ fn prepare(files: &mut [FakeFile], start: &Start) {
     let mut delays = start.delays.iter();
     let mut truths = start.truths.iter().flatten();
     for file in files {
-        for observer in &mut file.observers {
-            observer.delay = delays.next().copied().flatten();
-            let next = truths.next().copied().unwrap_or(observer.truth);
-            observer.truth = match (file.is_log, observer.truth) {
+        for detector in &mut file.detectors {
+            detector.delay = delays.next().copied().flatten();
+            let next = truths.next().copied().unwrap_or(detector.truth);
+            detector.truth = match (file.is_log, detector.truth) {
                 // A log never reports that a problem is over, or that it does not know.
                 (true, True) => True,
                 (true, _) if next == Unknown => False,
@@ -308,10 +308,10 @@ fn check(history: &NodeHistory) {
                     "start {number}: {type} was written {wrote} ({reason}) and is {status} ({reasons:?})"
                 );
             }
-            let observers = files.iter().flat_map(|file| &file.observers);
-            let mut observers = observers.filter(|observer| observer.condition == r#type);
-            let all_look = observers.clone().all(|observer| observer.delay.is_some());
-            if observers.all(|observer| observer.delay.is_none()) && !history.checkpoint {
+            let detectors = files.iter().flat_map(|file| &file.detectors);
+            let mut detectors = detectors.filter(|detector| detector.condition == r#type);
+            let all_look = detectors.clone().all(|detector| detector.delay.is_some());
+            if detectors.all(|detector| detector.delay.is_none()) && !history.checkpoint {
                 assert!(written.is_empty(), "start {number}: {type}: {written:?}");
             }
             if start.killed_after.is_some() || !all_look {

@@ -1,6 +1,6 @@
 //! Stories about one condition: findings go in, and what is reported to the cluster is checked.
 
-mod observers;
+mod detectors;
 mod restart;
 
 use std::fmt::Write as _;

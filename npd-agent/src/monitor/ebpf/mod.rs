@@ -126,10 +126,10 @@ impl Monitor for EbpfMonitor {
                 reporter.send(Report::NotWatching(probe.name)).await?;
             }
             for declaration in &self.declarations {
-                for observer in &declaration.observers {
+                for detector in &declaration.detectors {
                     let monitor = Arc::clone(&declaration.monitor);
-                    let observer = Arc::clone(&observer.name);
-                    reporter.send(Report::Blind { monitor, observer }).await?;
+                    let detector = Arc::clone(&detector.name);
+                    reporter.send(Report::Blind { monitor, detector }).await?;
                 }
             }
             ended

@@ -306,8 +306,8 @@ impl ProbeContext {
     /// Says that the probe has looked for the first time: what it has not claimed is not so.
     pub async fn looked(&self) -> anyhow::Result<()> {
         for monitor in self.files() {
-            let observer = Arc::from(self.probe.name);
-            self.reporter.looked(&monitor, &observer).await?;
+            let detector = Arc::from(self.probe.name);
+            self.reporter.looked(&monitor, &detector).await?;
         }
         Ok(())
     }
@@ -315,8 +315,8 @@ impl ProbeContext {
     /// Says that the probe cannot look, and leaves its conditions to others, as the kernel's log.
     pub async fn is_blind(&self) -> anyhow::Result<()> {
         for monitor in self.files() {
-            let observer = Arc::from(self.probe.name);
-            let blind = Report::Blind { monitor, observer };
+            let detector = Arc::from(self.probe.name);
+            let blind = Report::Blind { monitor, detector };
             self.reporter.send(blind).await?;
         }
         Ok(())

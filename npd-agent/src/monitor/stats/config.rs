@@ -158,11 +158,11 @@ impl Checker<'_> {
                 .note("", "no metric is asked for; nothing is collected");
         }
         self.names.append(&mut self.own.clone());
-        let observers = rules.iter().enumerate().map(|(index, rule)| {
+        let detectors = rules.iter().enumerate().map(|(index, rule)| {
             let condition = rule.problem.condition.clone();
             (StatsRule::name(index), condition)
         });
-        let observers = Declaration::observers(&conditions, observers);
+        let detectors = Declaration::detectors(&conditions, detectors);
         let file = &self.check.file.name;
         let problems = rules.iter().map(|rule| Arc::clone(&rule.problem)).collect();
         Ok(StatsMonitor {
@@ -175,7 +175,7 @@ impl Checker<'_> {
                 source: Arc::from(source.as_deref().unwrap_or(DEFAULT_SOURCE)),
                 conditions,
                 problems,
-                observers,
+                detectors,
                 gauges_all: false,
             },
             names: self.own,

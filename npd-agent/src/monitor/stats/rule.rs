@@ -140,7 +140,7 @@ impl StatsRuleConfig {
 type Target = (&'static Metric, Vec<(usize, String)>);
 
 impl StatsRule {
-    /// How a rule is called as an observer; its claimants are this and a series.
+    /// How a rule is called as a detector; its claimants are this and a series.
     pub fn name(index: usize) -> Arc<str> {
         Arc::from(format!("rule {index}"))
     }

@@ -146,18 +146,18 @@ pub(super) fn load(
         };
         rules.push((probe, rule));
     }
-    let observers = rules.iter().map(|(probe, rule)| {
+    let detectors = rules.iter().map(|(probe, rule)| {
         let condition = rule.problem.condition.clone();
         (Arc::from(probe.name), condition)
     });
-    let observers = Declaration::observers(&conditions, observers);
+    let detectors = Declaration::detectors(&conditions, detectors);
     Ok(CheckedEbpfConfig {
         declaration: Declaration {
             monitor: Arc::clone(&file.name),
             source,
             conditions,
             problems: rules.iter().map(|(_, r)| Arc::clone(&r.problem)).collect(),
-            observers,
+            detectors,
             gauges_all: false,
         },
         settings: ProbeSettings {

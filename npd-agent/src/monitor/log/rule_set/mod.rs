@@ -15,7 +15,7 @@ use crate::logs::matcher::Matcher;
 use crate::logs::window::ReadWindow;
 use crate::monitor::Declaration;
 use crate::node::clock::ClockReading;
-use crate::problem::{Finding, Healthy, Observer, Witness};
+use crate::problem::{Detector, Finding, Healthy, Witness};
 
 /// What rules remember, by their patterns.
 type Memories = BTreeMap<String, RuleMemory>;
@@ -86,7 +86,7 @@ impl RuleSet {
                 .iter()
                 .map(|rule| Arc::clone(&rule.problem))
                 .collect(),
-            observers: vec![Observer {
+            detectors: vec![Detector {
                 name: Arc::from("log"),
                 conditions: types.collect(),
             }],

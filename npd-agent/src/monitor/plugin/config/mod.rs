@@ -208,11 +208,11 @@ pub(super) fn load(
         memory: memory.map(|limit| limit.0),
         pids: Some(pids.map_or(DEFAULT_PIDS, |limit| limit.0.into())),
     };
-    let observers = rules.iter().enumerate().map(|(index, rule)| {
+    let detectors = rules.iter().enumerate().map(|(index, rule)| {
         let condition = rule.problem.condition.clone();
         (rule_name(index), condition)
     });
-    let observers = Declaration::observers(&conditions, observers);
+    let detectors = Declaration::detectors(&conditions, detectors);
     Ok(CheckedPluginConfig {
         name: Arc::clone(&file.name),
         declaration: Declaration {
@@ -220,7 +220,7 @@ pub(super) fn load(
             source: Arc::from(config.source),
             conditions,
             problems: rules.iter().map(|rule| Arc::clone(&rule.problem)).collect(),
-            observers,
+            detectors,
             gauges_all: config.metrics_reporting,
         },
         rules,
@@ -325,7 +325,7 @@ impl PluginRuleConfig {
     }
 }
 
-/// How a rule is called in `/status`, as an observer and as a claimant.
+/// How a rule is called in `/status`, as a detector and as a claimant.
 pub(super) fn rule_name(index: usize) -> Arc<str> {
     Arc::from(format!("rules[{index}]"))
 }

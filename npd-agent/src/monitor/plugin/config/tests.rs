@@ -68,8 +68,8 @@ fn a_file_of_npd_is_read_as_npd_does() {
     assert_eq!((checked.max_output, checked.concurrency), (100, 3));
     assert_eq!(&*checked.declaration.source, "doctor");
     assert_eq!(checked.declaration.conditions[0].message, "all is well");
-    let observers = &checked.declaration.observers;
-    let known = observers
+    let detectors = &checked.declaration.detectors;
+    let known = detectors
         .iter()
         .map(|rule| (&*rule.name, rule.conditions.len()));
     assert_eq!(

@@ -8,7 +8,7 @@ impl KmsgBench {
         let reports = std::iter::from_fn(|| self.reports.try_recv().ok());
         let words = reports.filter_map(|report| match report {
             Report::Finding(finding) => Some(finding.message),
-            Report::Looked { monitor, observer } => Some(format!("{monitor}: {observer} looked")),
+            Report::Looked { monitor, detector } => Some(format!("{monitor}: {detector} looked")),
             _ => None,
         });
         words.collect()

@@ -1,10 +1,10 @@
 //! Decides when a condition is known.
 //!
 //! For consumers, `False` means "this was checked, and the node is well". So a condition is not published
-//! before all its observers have checked. Until then, what an earlier agent has written stays. `True`
-//! does not wait: one observer that sees the problem is enough.
+//! before all its detectors have checked. Until then, what an earlier agent has written stays. `True`
+//! does not wait: one detector that sees the problem is enough.
 //!
-//! `Unknown` waits too: if one observer does not know, another may be about to see the problem again.
+//! `Unknown` waits too: if one detector does not know, another may be about to see the problem again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{ConditionEntry, Ledger, Outcome};
-use crate::problem::{ConditionStatus, Healthy, Observer};
+use crate::problem::{ConditionStatus, Detector, Healthy};
 
-/// The name of an observer.
+/// The name of a detector.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ObserverName {
+pub(super) struct DetectorName {
     monitor: Arc<str>,
-    observer: Arc<str>,
+    detector: Arc<str>,
 }
 
-/// The state of an observer's first check.
+/// The state of a detector's first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FirstLook {
     /// Nothing yet.
@@ -33,44 +33,44 @@ pub(super) enum FirstLook {
 }
 
 impl Ledger {
-    /// Adds a condition of the file `monitor`. It is published when all `observers` that may find it True
+    /// Adds a condition of the file `monitor`. It is published when all `detectors` that may find it True
     /// have checked, and also those of every other file that declares it. The healthy reason and message
     /// come from the first file that declares the type.
     pub fn declare(
         &mut self,
         monitor: &Arc<str>,
         healthy: Healthy,
-        observers: &[Observer],
+        detectors: &[Detector],
         now: Timestamp,
     ) {
         let r#type = Arc::clone(&healthy.r#type);
         if self.entry(&r#type).is_none() {
             self.entries.push(ConditionEntry::new(healthy, now));
         }
-        let concerned = observers
+        let concerned = detectors
             .iter()
-            .filter(|observer| observer.conditions.contains(&r#type))
-            .map(|observer| ObserverName {
+            .filter(|detector| detector.conditions.contains(&r#type))
+            .map(|detector| DetectorName {
                 monitor: Arc::clone(monitor),
-                observer: Arc::clone(&observer.name),
+                detector: Arc::clone(&detector.name),
             });
         if let Some(entry) = self.entry(&r#type) {
             let awaited = concerned.map(|name| (name, FirstLook::Awaited));
-            entry.observers.extend(awaited);
+            entry.detectors.extend(awaited);
         }
     }
 
-    /// Called when every condition is declared. Publishes those that wait for no observer.
+    /// Called when every condition is declared. Publishes those that wait for no detector.
     pub fn begin(&mut self, now: Timestamp) -> Vec<Outcome> {
         let hidden = self.entries.iter_mut().filter(|entry| !entry.published);
         news(hidden.map(|entry| entry.update(now, false, false)))
     }
 
-    /// An observer has checked: what it has not claimed is not the case. This also withdraws restored claims
+    /// A detector has checked: what it has not claimed is not the case. This also withdraws restored claims
     /// that have its name and that it has not repeated.
-    pub fn looked(&mut self, monitor: &str, observer: &str, now: Timestamp) -> Vec<Outcome> {
+    pub fn looked(&mut self, monitor: &str, detector: &str, now: Timestamp) -> Vec<Outcome> {
         let own = |claimant: &str| {
-            let rest = claimant.strip_prefix(observer);
+            let rest = claimant.strip_prefix(detector);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
         let entries = self.entries.iter_mut();
@@ -80,7 +80,7 @@ impl Ledger {
                 !(claim.restored && *claim.monitor == *monitor && own(&claim.claimant))
             });
             let withdrawn = entry.claims.len() < before;
-            if entry.note(monitor, observer, FirstLook::Done) || withdrawn {
+            if entry.note(monitor, detector, FirstLook::Done) || withdrawn {
                 entry.update(now, false, true)
             } else {
                 Outcome::default()
@@ -88,11 +88,11 @@ impl Ledger {
         }))
     }
 
-    /// An observer cannot check. The other observers decide. A condition without others is not published.
-    pub fn blind(&mut self, monitor: &str, observer: &str, now: Timestamp) -> Vec<Outcome> {
+    /// A detector cannot check. The other detectors decide. A condition without others is not published.
+    pub fn blind(&mut self, monitor: &str, detector: &str, now: Timestamp) -> Vec<Outcome> {
         let entries = self.entries.iter_mut();
         news(entries.map(|entry| {
-            if entry.note(monitor, observer, FirstLook::Impossible) {
+            if entry.note(monitor, detector, FirstLook::Impossible) {
                 entry.update(now, false, true)
             } else {
                 Outcome::default()
@@ -100,13 +100,13 @@ impl Ledger {
         }))
     }
 
-    /// The types of the conditions that are not known yet, each with the observers that it waits for.
+    /// The types of the conditions that are not known yet, each with the detectors that it waits for.
     pub fn unseen(&self) -> impl Iterator<Item = (&Arc<str>, Vec<String>)> {
         let hidden = self.entries.iter().filter(|entry| !entry.published);
         hidden.map(|entry| {
-            let observers = entry.observers.iter();
-            let awaited = observers.filter(|(_, look)| **look == FirstLook::Awaited);
-            let names = awaited.map(|(name, _)| format!("{}: {}", name.monitor, name.observer));
+            let detectors = entry.detectors.iter();
+            let awaited = detectors.filter(|(_, look)| **look == FirstLook::Awaited);
+            let names = awaited.map(|(name, _)| format!("{}: {}", name.monitor, name.detector));
             (&entry.shown.r#type, names.collect())
         })
     }
@@ -118,16 +118,16 @@ impl ConditionEntry {
             shown: healthy.condition(now),
             healthy,
             published: false,
-            observers: BTreeMap::new(),
+            detectors: BTreeMap::new(),
             claims: Vec::new(),
         }
     }
 
-    /// Returns true if this is a change. An observer that has checked stays so.
-    fn note(&mut self, monitor: &str, observer: &str, now: FirstLook) -> bool {
-        let mut observers = self.observers.iter_mut();
+    /// Returns true if this is a change. A detector that has checked stays so.
+    fn note(&mut self, monitor: &str, detector: &str, now: FirstLook) -> bool {
+        let mut detectors = self.detectors.iter_mut();
         let known =
-            observers.find(|(name, _)| (&*name.monitor, &*name.observer) == (monitor, observer));
+            detectors.find(|(name, _)| (&*name.monitor, &*name.detector) == (monitor, detector));
         match known {
             Some((_, look)) if *look != now && *look != FirstLook::Done => {
                 *look = now;
@@ -162,9 +162,9 @@ impl ConditionEntry {
         if claims.any(|claim| claim.status == ConditionStatus::True) {
             return true;
         }
-        let mut looks = self.observers.values();
-        // Without an observer, nothing will ever find it True.
-        let seen = self.observers.is_empty() || looks.clone().any(|look| *look == FirstLook::Done);
+        let mut looks = self.detectors.values();
+        // Without a detector, nothing will ever find it True.
+        let seen = self.detectors.is_empty() || looks.clone().any(|look| *look == FirstLook::Done);
         seen && looks.all(|look| *look != FirstLook::Awaited)
     }
 }

@@ -1,15 +1,15 @@
 //! Who has to look before a condition is published.
 
 use super::*;
-use crate::problem::Observer;
+use crate::problem::Detector;
 
 /// What happens to the condition `Sick`.
 enum LedgerStep {
-    /// A file declares it, with these observers.
+    /// A file declares it, with these detectors.
     Declare(&'static str, &'static [&'static str]),
     /// All files are declared.
     Begin,
-    /// An observer of a file finds this.
+    /// A detector of a file finds this.
     Found(&'static str, &'static str, ConditionStatus),
     Looked(&'static str, &'static str),
     Blind(&'static str, &'static str),
@@ -18,13 +18,13 @@ use LedgerStep::{Begin, Blind, Declare, Found, Looked};
 
 fn step(ledger: &mut Ledger, at: i64, step: &LedgerStep) -> Vec<Outcome> {
     match *step {
-        Declare(file, observers) => {
-            let observers = observers.iter().map(|name| Observer {
+        Declare(file, detectors) => {
+            let detectors = detectors.iter().map(|name| Detector {
                 name: Arc::from(*name),
                 conditions: BTreeSet::from([Arc::from("Sick")]),
             });
-            let observers: Vec<_> = observers.collect();
-            ledger.declare(&Arc::from(file), healthy(), &observers, second(at));
+            let detectors: Vec<_> = detectors.collect();
+            ledger.declare(&Arc::from(file), healthy(), &detectors, second(at));
             Vec::new()
         }
         Begin => ledger.begin(second(at)),
@@ -32,8 +32,8 @@ fn step(ledger: &mut Ledger, at: i64, step: &LedgerStep) -> Vec<Outcome> {
             monitor: Arc::from(file),
             ..finding(at, claimant, claimant, present, claimant)
         })],
-        Looked(file, observer) => ledger.looked(file, observer, second(at)),
-        Blind(file, observer) => ledger.blind(file, observer, second(at)),
+        Looked(file, detector) => ledger.looked(file, detector, second(at)),
+        Blind(file, detector) => ledger.blind(file, detector, second(at)),
     }
 }
 
@@ -113,7 +113,7 @@ fn well_means_that_all_have_looked_in_all_files() {
             Begin,
             Looked("log.json", "log"),
             Looked("p.json", "b"),
-            // Another file's observer of that name.
+            // Another file's detector of that name.
             Looked("log.json", "a"),
         ],
         &expect![[r#"
@@ -243,7 +243,7 @@ fn a_condition_that_nobody_looks_for_is_well() {
 }
 
 #[test]
-fn claims_of_an_agent_before_end_with_the_first_look_of_their_observer() {
+fn claims_of_an_agent_before_end_with_the_first_look_of_their_detector() {
     let mut before = ledger();
     for claimant in ["rule 1 sda", "rule 1 sdb", "rule 10 sda", ""] {
         before.apply(finding(1, claimant, "Full", True, claimant));
