@@ -148,13 +148,13 @@ pub struct Healthy {
     pub message: String,
 }
 
-/// A part of a monitor that looks at the node by itself: a log, a plugin's rule, a probe.
+/// A part of a monitor that checks the node by itself: a log, a plugin's rule, a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detector {
     /// Identifies it among the detectors of its config file. The claimant of a claim that ends with the
     /// agent begins with this name.
     pub name: Arc<str>,
-    /// The conditions that are not known before it has looked.
+    /// The conditions that are not known before it has checked.
     pub conditions: BTreeSet<Arc<str>>,
 }
 

@@ -42,15 +42,15 @@ pub enum Report {
     Harmless(Subject),
     /// The probe with this name is gone; kernel text is reported again.
     NotWatching(&'static str),
-    /// A detector has looked for the first time: what it has not claimed is not so.
-    Looked {
+    /// A detector has checked for the first time: what it has not claimed is not the case.
+    Checked {
         /// Its config file.
         monitor: Arc<str>,
         /// Its name there.
         detector: Arc<str>,
     },
-    /// A detector cannot look, and leaves its conditions to others.
-    Blind {
+    /// A detector cannot check. Only the others decide about its conditions.
+    CannotCheck {
         /// Its config file.
         monitor: Arc<str>,
         /// Its name there.
@@ -191,10 +191,10 @@ impl Reporter {
             .context("sending a report: the hub has stopped")
     }
 
-    /// Says that a detector of the file `monitor` has looked. To say it again does no harm.
-    pub async fn looked(&self, monitor: &Arc<str>, detector: &Arc<str>) -> anyhow::Result<()> {
+    /// Says that a detector of the file `monitor` has checked. Saying it again does no harm.
+    pub async fn checked(&self, monitor: &Arc<str>, detector: &Arc<str>) -> anyhow::Result<()> {
         let (monitor, detector) = (Arc::clone(monitor), Arc::clone(detector));
-        self.send(Report::Looked { monitor, detector }).await
+        self.send(Report::Checked { monitor, detector }).await
     }
 
     /// Reports what was seen, and counts it as a match of its rule if the problem is there. Every

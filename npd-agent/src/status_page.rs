@@ -40,8 +40,8 @@ pub struct StatusModel {
     pub probes: BTreeMap<String, ProbeState>,
     /// The running exporters, and the state of each.
     pub exporters: BTreeMap<String, String>,
-    /// The conditions that are not published yet, because those who watch over them have not looked,
-    /// and who that is.
+    /// The conditions that are not published yet, because their detectors have not checked yet,
+    /// with the names of these detectors.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<Arc<str>, Vec<String>>,
     /// For `/conditions`.

@@ -16,7 +16,7 @@ use serde_json::Value;
 pub(super) struct Deferred {
     positions: BTreeMap<String, WaitingPosition>,
     /// The file and the name of each detector that has checked.
-    looked: BTreeMap<(Arc<str>, Arc<str>), Instant>,
+    checked: BTreeMap<(Arc<str>, Arc<str>), Instant>,
 }
 
 /// How far a source has been read.
@@ -34,7 +34,7 @@ pub(super) struct Released {
     /// How far sources have been read.
     pub(super) positions: Vec<(String, Value)>,
     /// The file and the name of detectors that have checked.
-    pub(super) looked: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) checked: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl Deferred {
@@ -54,16 +54,16 @@ impl Deferred {
     }
 
     /// Adds a detector that has checked. It is true after `until`.
-    pub(super) fn looked(&mut self, monitor: Arc<str>, detector: Arc<str>, until: Instant) {
-        self.looked.entry((monitor, detector)).or_insert(until);
+    pub(super) fn checked(&mut self, monitor: Arc<str>, detector: Arc<str>, until: Instant) {
+        self.checked.entry((monitor, detector)).or_insert(until);
     }
 
     /// Removes the reports that have waited long enough.
     pub(super) fn release(&mut self, now: Instant) -> Released {
-        let looked = self.looked.extract_if(.., |_, until| *until <= now);
+        let checked = self.checked.extract_if(.., |_, until| *until <= now);
         let mut released = Released {
             positions: Vec::new(),
-            looked: looked.map(|(who, _)| who).collect(),
+            checked: checked.map(|(who, _)| who).collect(),
         };
         self.positions.retain(|source, waiting| {
             while waiting.until <= now {
@@ -95,7 +95,7 @@ impl Deferred {
             positions: positions
                 .map(|(source, waiting)| (source, newest(waiting)))
                 .collect(),
-            looked: std::mem::take(&mut self.looked).into_keys().collect(),
+            checked: std::mem::take(&mut self.checked).into_keys().collect(),
         }
     }
 }
@@ -141,11 +141,11 @@ mod tests {
         let mut deferred = Deferred::default();
         for second in 0..5 {
             let until = start + Duration::from_secs(5 + second);
-            deferred.looked(Arc::from("kernel.json"), Arc::from("log"), until);
+            deferred.checked(Arc::from("kernel.json"), Arc::from("log"), until);
         }
-        assert!(deferred.release(start).looked.is_empty());
+        assert!(deferred.release(start).checked.is_empty());
         let released = deferred.release(start + Duration::from_secs(5));
-        assert_eq!(released.looked.len(), 1);
+        assert_eq!(released.checked.len(), 1);
         assert_eq!(deferred.release_all(), Released::default());
     }
 }

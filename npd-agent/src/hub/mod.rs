@@ -223,12 +223,14 @@ impl Hub {
                     ..Released::default()
                 }),
             },
-            Report::Looked { monitor, detector } => match self.incidents.last_expiry() {
-                Some(until) => self.deferred.looked(monitor, detector, until),
-                None => self.looked(&monitor, &detector),
+            Report::Checked { monitor, detector } => match self.incidents.last_expiry() {
+                Some(until) => self.deferred.checked(monitor, detector, until),
+                None => self.checked(&monitor, &detector),
             },
-            Report::Blind { monitor, detector } => {
-                let outcomes = self.ledger.blind(&monitor, &detector, Timestamp::now());
+            Report::CannotCheck { monitor, detector } => {
+                let outcomes = self
+                    .ledger
+                    .cannot_check(&monitor, &detector, Timestamp::now());
                 self.withdrawn(&self.source(&monitor), outcomes);
             }
             Report::Recovered {
@@ -261,8 +263,8 @@ impl Hub {
 
     /// Handles reports that no longer wait for held texts.
     fn released(&mut self, released: Released) {
-        for (monitor, detector) in released.looked {
-            self.looked(&monitor, &detector);
+        for (monitor, detector) in released.checked {
+            self.checked(&monitor, &detector);
         }
         if let Some(writer) = &mut self.writer {
             for (source, position) in released.positions {
@@ -271,8 +273,8 @@ impl Hub {
         }
     }
 
-    fn looked(&mut self, monitor: &Arc<str>, detector: &str) {
-        let outcomes = self.ledger.looked(monitor, detector, Timestamp::now());
+    fn checked(&mut self, monitor: &Arc<str>, detector: &str) {
+        let outcomes = self.ledger.checked(monitor, detector, Timestamp::now());
         self.withdrawn(&self.source(monitor), outcomes);
     }
 

@@ -139,10 +139,10 @@ impl Bench {
         self.hub.take(Report::Finding(Box::new(finding)), now);
     }
 
-    fn looked(&mut self, second: u64, file: &str, detector: &str) {
+    fn checked(&mut self, second: u64, file: &str, detector: &str) {
         let now = self.at(second);
         let (monitor, detector) = (Arc::from(file), Arc::from(detector));
-        self.hub.take(Report::Looked { monitor, detector }, now);
+        self.hub.take(Report::Checked { monitor, detector }, now);
     }
 
     #[track_caller]
@@ -169,7 +169,7 @@ fn a_plugins_condition_is_told_with_its_first_result() {
     let unseen = bench.status_page.read().unseen.clone();
     assert_eq!(unseen[&*Arc::<str>::from("Sick")], ["p.json: rules[0]"]);
     bench.find(1, finding("p.json", "rules[0]", "Sick", False));
-    bench.looked(1, "p.json", "rules[0]");
+    bench.checked(1, "p.json", "rules[0]");
     bench.check(&expect![[r"
         Sick is False, SickOK
     "]]);
@@ -198,7 +198,7 @@ fn a_plugins_gauges_appear_as_npds() {
         problem_gauge{reason="SickBad",type="Sick"} 1
     "#]]);
     bench.find(2, finding("p.json", "rules[0]", "Sick", Unknown));
-    bench.looked(2, "p.json", "rules[0]");
+    bench.checked(2, "p.json", "rules[0]");
     bench.check_metrics(&expect![[r#"
         problem_counter{reason="IllBad"} 0
         problem_counter{reason="SickBad"} 1
@@ -213,7 +213,7 @@ fn a_plugins_gauges_appear_as_npds() {
 fn a_logs_gauges_appear_with_its_matches() {
     let rules = [("log", "Sick")];
     let mut bench = Bench::new(&[declaration("log.json", false, &rules)]);
-    bench.looked(1, "log.json", "log");
+    bench.checked(1, "log.json", "log");
     bench.check_metrics(&expect![[r#"
         problem_counter{reason="SickBad"} 0
         problem_gauge{reason="SickBad",type="Sick"} 0
@@ -235,7 +235,7 @@ fn a_log_has_not_looked_while_a_text_of_its_waits_for_a_probe() {
     let start = bench.start;
     bench.hub.expect(&[watched], start);
     bench.find(0, text(7, Some("Sick")));
-    bench.looked(0, "kernel.json", "log");
+    bench.checked(0, "kernel.json", "log");
     bench.check(&expect![""]);
     // The probe never comes.
     let late = bench.at(5);
@@ -291,7 +291,7 @@ fn a_source_is_told_with_what_its_detectors_see() {
     let mut bench = Bench::new(&[declaration("p.json", true, &[("rules[0]", "Sick")])]);
     bench.find(1, finding("p.json", "rules[0]", "Sick", Unknown));
     bench.check(&expect![""]);
-    bench.looked(1, "p.json", "rules[0]");
+    bench.checked(1, "p.json", "rules[0]");
     bench.check(&expect![[r#"
         source SickOK: Node condition Sick is now: Unknown, reason: SickOK, message: "found"
         Sick is Unknown, SickOK

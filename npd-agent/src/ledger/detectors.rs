@@ -23,7 +23,7 @@ pub(super) struct DetectorName {
 
 /// The state of a detector's first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FirstLook {
+pub(super) enum FirstCheck {
     /// Nothing yet.
     Awaited,
     /// It has checked.
@@ -55,7 +55,7 @@ impl Ledger {
                 detector: Arc::clone(&detector.name),
             });
         if let Some(entry) = self.entry(&r#type) {
-            let awaited = concerned.map(|name| (name, FirstLook::Awaited));
+            let awaited = concerned.map(|name| (name, FirstCheck::Awaited));
             entry.detectors.extend(awaited);
         }
     }
@@ -68,7 +68,7 @@ impl Ledger {
 
     /// A detector has checked: what it has not claimed is not the case. This also withdraws restored claims
     /// that have its name and that it has not repeated.
-    pub fn looked(&mut self, monitor: &str, detector: &str, now: Timestamp) -> Vec<Outcome> {
+    pub fn checked(&mut self, monitor: &str, detector: &str, now: Timestamp) -> Vec<Outcome> {
         let own = |claimant: &str| {
             let rest = claimant.strip_prefix(detector);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
@@ -80,7 +80,7 @@ impl Ledger {
                 !(claim.restored && *claim.monitor == *monitor && own(&claim.claimant))
             });
             let withdrawn = entry.claims.len() < before;
-            if entry.note(monitor, detector, FirstLook::Done) || withdrawn {
+            if entry.note(monitor, detector, FirstCheck::Done) || withdrawn {
                 entry.update(now, false, true)
             } else {
                 Outcome::default()
@@ -89,10 +89,10 @@ impl Ledger {
     }
 
     /// A detector cannot check. The other detectors decide. A condition without others is not published.
-    pub fn blind(&mut self, monitor: &str, detector: &str, now: Timestamp) -> Vec<Outcome> {
+    pub fn cannot_check(&mut self, monitor: &str, detector: &str, now: Timestamp) -> Vec<Outcome> {
         let entries = self.entries.iter_mut();
         news(entries.map(|entry| {
-            if entry.note(monitor, detector, FirstLook::Impossible) {
+            if entry.note(monitor, detector, FirstCheck::Impossible) {
                 entry.update(now, false, true)
             } else {
                 Outcome::default()
@@ -105,7 +105,7 @@ impl Ledger {
         let hidden = self.entries.iter().filter(|entry| !entry.published);
         hidden.map(|entry| {
             let detectors = entry.detectors.iter();
-            let awaited = detectors.filter(|(_, look)| **look == FirstLook::Awaited);
+            let awaited = detectors.filter(|(_, check)| **check == FirstCheck::Awaited);
             let names = awaited.map(|(name, _)| format!("{}: {}", name.monitor, name.detector));
             (&entry.shown.r#type, names.collect())
         })
@@ -124,13 +124,13 @@ impl ConditionEntry {
     }
 
     /// Returns true if this is a change. A detector that has checked stays so.
-    fn note(&mut self, monitor: &str, detector: &str, now: FirstLook) -> bool {
+    fn note(&mut self, monitor: &str, detector: &str, now: FirstCheck) -> bool {
         let mut detectors = self.detectors.iter_mut();
         let known =
             detectors.find(|(name, _)| (&*name.monitor, &*name.detector) == (monitor, detector));
         match known {
-            Some((_, look)) if *look != now && *look != FirstLook::Done => {
-                *look = now;
+            Some((_, check)) if *check != now && *check != FirstCheck::Done => {
+                *check = now;
                 true
             }
             _ => false,
@@ -162,10 +162,11 @@ impl ConditionEntry {
         if claims.any(|claim| claim.status == ConditionStatus::True) {
             return true;
         }
-        let mut looks = self.detectors.values();
+        let mut checks = self.detectors.values();
         // Without a detector, nothing will ever find it True.
-        let seen = self.detectors.is_empty() || looks.clone().any(|look| *look == FirstLook::Done);
-        seen && looks.all(|look| *look != FirstLook::Awaited)
+        let seen =
+            self.detectors.is_empty() || checks.clone().any(|check| *check == FirstCheck::Done);
+        seen && checks.all(|check| *check != FirstCheck::Awaited)
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::detectors::{DetectorName, FirstLook};
+use self::detectors::{DetectorName, FirstCheck};
 pub use self::saved::SavedClaim;
 use crate::go::quote::quote;
 use crate::problem::{
@@ -40,7 +40,7 @@ struct ConditionEntry {
     /// Whether it is known and so shown to others.
     published: bool,
     /// The detectors that may find it True.
-    detectors: BTreeMap<DetectorName, FirstLook>,
+    detectors: BTreeMap<DetectorName, FirstCheck>,
     /// In the order in which they began.
     claims: Vec<Claim>,
 }

@@ -54,7 +54,7 @@ pub struct Declaration {
     pub conditions: Vec<Healthy>,
     /// Its rules' problems, so that their metrics exist from the start.
     pub problems: Vec<Arc<Problem>>,
-    /// Who has to look before the conditions are known.
+    /// Who has to check before the conditions are known.
     pub detectors: Vec<Detector>,
     /// Whether each finding brings `problem_gauge` up to date for all conditions of the file and not
     /// only for its own, as NPD's custom plugins do.
@@ -62,8 +62,8 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// The detectors of a file whose rules look one by one, given by name and condition. A condition
-    /// without a rule is known when all rules have looked.
+    /// The detectors of a file whose rules check one by one, given by name and condition. A condition
+    /// without a rule is known when all rules have checked.
     pub fn detectors(
         conditions: &[Healthy],
         rules: impl IntoIterator<Item = (Arc<str>, Option<Arc<str>>)>,
@@ -83,10 +83,10 @@ impl Declaration {
         detectors.into_iter().map(detector).collect()
     }
 
-    /// Says that all detectors of the file have looked.
-    pub async fn all_looked(&self, reporter: &Reporter) -> anyhow::Result<()> {
+    /// Says that all detectors of the file have checked.
+    pub async fn all_checked(&self, reporter: &Reporter) -> anyhow::Result<()> {
         for detector in &self.detectors {
-            reporter.looked(&self.monitor, &detector.name).await?;
+            reporter.checked(&self.monitor, &detector.name).await?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ pub(super) struct FakeDetector {
     pub(super) condition: Arc<str>,
     /// The state of the condition, as this detector sees it.
     pub(super) truth: ConditionStatus,
-    /// How long its first look takes; `None` for ever.
+    /// How long its first check takes; `None` for ever.
     pub(super) delay: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct FakeMonitor {
     failed: bool,
 }
 
-/// How often a detector looks.
+/// How often a detector checks.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 impl FakeMonitor {
@@ -74,7 +74,9 @@ impl FakeMonitor {
                     let position = serde_json::to_value(&found)?;
                     reporter.progress(&self.file.name, position).await?;
                 }
-                reporter.looked(&self.file.monitor(), &rule(*index)).await?;
+                reporter
+                    .checked(&self.file.monitor(), &rule(*index))
+                    .await?;
             }
             round += 1;
             if due.is_empty() {

@@ -28,7 +28,7 @@ use crate::status_page::StatusPage;
 /// How many starts there are of each node.
 const STARTS: usize = 5;
 
-/// After this time, every detector that ever looks has looked, and the result is written to the server.
+/// After this time, every detector that ever checks has checked, and the result is written to the server.
 const SETTLED: Duration = Duration::from_secs(100);
 
 /// What stands on a Node before the first start, for a condition of which the truth is known.
@@ -48,7 +48,7 @@ struct Start {
     killed_after: Option<Duration>,
     /// What the API server answers instead of its work, and until when.
     unwell: Option<(u16, Duration)>,
-    /// How long each detector's first look takes, in this start.
+    /// How long each detector's first check takes, in this start.
     delays: Vec<Option<Duration>>,
     /// How the node is, as each detector sees it. `None` for as before.
     truths: Option<Vec<ConditionStatus>>,
@@ -310,11 +310,11 @@ fn check(history: &NodeHistory) {
             }
             let detectors = files.iter().flat_map(|file| &file.detectors);
             let mut detectors = detectors.filter(|detector| detector.condition == r#type);
-            let all_look = detectors.clone().all(|detector| detector.delay.is_some());
+            let all_check = detectors.clone().all(|detector| detector.delay.is_some());
             if detectors.all(|detector| detector.delay.is_none()) && !history.checkpoint {
                 assert!(written.is_empty(), "start {number}: {type}: {written:?}");
             }
-            if start.killed_after.is_some() || !all_look {
+            if start.killed_after.is_some() || !all_check {
                 continue;
             }
             let shown = &server.conditions[&*r#type];

@@ -151,7 +151,7 @@ async fn a_failure_is_shown_and_counted() {
     let bench = bench(&[Run::Fails(10), Run::Fails(10)]);
     let (status_page, metrics) = (bench.status_page.clone(), bench.metrics.clone());
     let state = || status_page.read().monitors["scripted"].clone();
-    let look = async {
+    let seen = async {
         sleep(seconds(5)).await;
         assert!(state().running && state().last_error.is_none());
         sleep(seconds(5)).await;
@@ -167,7 +167,7 @@ async fn a_failure_is_shown_and_counted() {
             "{page}"
         );
     };
-    bench.agent.run_until(look).await.unwrap();
+    bench.agent.run_until(seen).await.unwrap();
 }
 
 /// The process ends, and whoever started it sees that, instead of an agent that looks well and has

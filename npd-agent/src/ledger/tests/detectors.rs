@@ -1,4 +1,4 @@
-//! Who has to look before a condition is published.
+//! Who has to check before a condition is published.
 
 use super::*;
 use crate::problem::Detector;
@@ -11,10 +11,10 @@ enum LedgerStep {
     Begin,
     /// A detector of a file finds this.
     Found(&'static str, &'static str, ConditionStatus),
-    Looked(&'static str, &'static str),
-    Blind(&'static str, &'static str),
+    Checked(&'static str, &'static str),
+    CannotCheck(&'static str, &'static str),
 }
-use LedgerStep::{Begin, Blind, Declare, Found, Looked};
+use LedgerStep::{Begin, CannotCheck, Checked, Declare, Found};
 
 fn step(ledger: &mut Ledger, at: i64, step: &LedgerStep) -> Vec<Outcome> {
     match *step {
@@ -32,8 +32,8 @@ fn step(ledger: &mut Ledger, at: i64, step: &LedgerStep) -> Vec<Outcome> {
             monitor: Arc::from(file),
             ..finding(at, claimant, claimant, present, claimant)
         })],
-        Looked(file, detector) => ledger.looked(file, detector, second(at)),
-        Blind(file, detector) => ledger.blind(file, detector, second(at)),
+        Checked(file, detector) => ledger.checked(file, detector, second(at)),
+        CannotCheck(file, detector) => ledger.cannot_check(file, detector, second(at)),
     }
 }
 
@@ -59,7 +59,7 @@ fn check(steps: &[LedgerStep], expect: &Expect) {
 }
 
 #[test]
-fn nothing_is_told_before_somebody_has_looked() {
+fn no_condition_is_published_before_its_check() {
     check(
         &[Declare("p.json", &["a"]), Begin],
         &expect![[r#"
@@ -67,7 +67,7 @@ fn nothing_is_told_before_somebody_has_looked() {
         "#]],
     );
     check(
-        &[Declare("p.json", &["a"]), Begin, Looked("p.json", "a")],
+        &[Declare("p.json", &["a"]), Begin, Checked("p.json", "a")],
         &expect![[r"
             False since 2 AllWell: node is well
         "]],
@@ -78,8 +78,8 @@ fn nothing_is_told_before_somebody_has_looked() {
             Declare("p.json", &["a"]),
             Begin,
             Found("p.json", "a", False),
-            Looked("p.json", "a"),
-            Looked("p.json", "a"),
+            Checked("p.json", "a"),
+            Checked("p.json", "a"),
             Found("p.json", "a", False),
         ],
         &expect![[r"
@@ -95,7 +95,7 @@ fn a_problem_does_not_wait_for_the_others() {
             Declare("p.json", &["a", "b"]),
             Begin,
             Found("p.json", "b", True),
-            Looked("p.json", "b"),
+            Checked("p.json", "b"),
         ],
         &expect![[r#"
             2 Warning b: Node condition Sick is now: True, reason: b, message: "b"
@@ -111,10 +111,10 @@ fn well_means_that_all_have_looked_in_all_files() {
             Declare("log.json", &["log"]),
             Declare("p.json", &["a", "b"]),
             Begin,
-            Looked("log.json", "log"),
-            Looked("p.json", "b"),
+            Checked("log.json", "log"),
+            Checked("p.json", "b"),
             // Another file's detector of that name.
-            Looked("log.json", "a"),
+            Checked("log.json", "a"),
         ],
         &expect![[r#"
             Sick waits for ["p.json: a"]
@@ -125,8 +125,8 @@ fn well_means_that_all_have_looked_in_all_files() {
             Declare("log.json", &["log"]),
             Declare("p.json", &["a"]),
             Begin,
-            Looked("log.json", "log"),
-            Looked("p.json", "a"),
+            Checked("log.json", "log"),
+            Checked("p.json", "a"),
         ],
         &expect![[r"
             False since 4 AllWell: node is well
@@ -141,7 +141,7 @@ fn unknown_waits_for_those_who_may_know() {
             Declare("p.json", &["a", "b"]),
             Begin,
             Found("p.json", "a", Unknown),
-            Looked("p.json", "a"),
+            Checked("p.json", "a"),
         ],
         &expect![[r#"
             Sick waits for ["p.json: b"]
@@ -152,9 +152,9 @@ fn unknown_waits_for_those_who_may_know() {
             Declare("p.json", &["a", "b"]),
             Begin,
             Found("p.json", "a", Unknown),
-            Looked("p.json", "a"),
+            Checked("p.json", "a"),
             Found("p.json", "b", False),
-            Looked("p.json", "b"),
+            Checked("p.json", "b"),
         ],
         &expect![[r#"
             5 Info AllWell: Node condition Sick is now: Unknown, reason: AllWell, message: "a"
@@ -164,16 +164,16 @@ fn unknown_waits_for_those_who_may_know() {
 }
 
 #[test]
-fn what_was_true_is_not_taken_back_before_all_have_looked() {
+fn a_true_condition_stays_until_all_have_checked() {
     check(
         &[
             Declare("p.json", &["a", "b"]),
             Begin,
             Found("p.json", "a", True),
-            Looked("p.json", "a"),
+            Checked("p.json", "a"),
             Found("p.json", "a", False),
             Found("p.json", "b", False),
-            Looked("p.json", "b"),
+            Checked("p.json", "b"),
         ],
         &expect![[r#"
             2 Warning a: Node condition Sick is now: True, reason: a, message: "a"
@@ -191,8 +191,8 @@ fn who_cannot_look_leaves_it_to_the_others_if_there_are_any() {
             Declare("probe.json", &["probe"]),
             Declare("log.json", &["log"]),
             Begin,
-            Blind("probe.json", "probe"),
-            Looked("log.json", "log"),
+            CannotCheck("probe.json", "probe"),
+            Checked("log.json", "log"),
         ],
         &expect![[r"
             False since 4 AllWell: node is well
@@ -202,7 +202,7 @@ fn who_cannot_look_leaves_it_to_the_others_if_there_are_any() {
         &[
             Declare("probe.json", &["probe"]),
             Begin,
-            Blind("probe.json", "probe"),
+            CannotCheck("probe.json", "probe"),
         ],
         &expect![[r"
             Sick waits for []
@@ -213,8 +213,8 @@ fn who_cannot_look_leaves_it_to_the_others_if_there_are_any() {
         &[
             Declare("probe.json", &["probe"]),
             Begin,
-            Blind("probe.json", "probe"),
-            Looked("probe.json", "probe"),
+            CannotCheck("probe.json", "probe"),
+            Checked("probe.json", "probe"),
         ],
         &expect![[r"
             False since 3 AllWell: node is well
@@ -243,7 +243,7 @@ fn a_condition_that_nobody_looks_for_is_well() {
 }
 
 #[test]
-fn claims_of_an_agent_before_end_with_the_first_look_of_their_detector() {
+fn restored_claims_end_with_the_first_check_of_their_detector() {
     let mut before = ledger();
     for claimant in ["rule 1 sda", "rule 1 sdb", "rule 10 sda", ""] {
         before.apply(finding(1, claimant, "Full", True, claimant));
@@ -259,9 +259,9 @@ fn claims_of_an_agent_before_end_with_the_first_look_of_their_detector() {
         after.restore(claim);
     }
     after.apply(finding(3, "rule 1 sdb", "Full", True, "still"));
-    after.looked("monitor.json", "rule 1", second(4));
+    after.checked("monitor.json", "rule 1", second(4));
     // A log goes on where it stopped, and repeats nothing.
-    after.looked("monitor.json", "log", second(4));
+    after.checked("monitor.json", "log", second(4));
     let left: Vec<_> = after.saved().map(|claim| claim.claimant).collect();
     assert_eq!(left, ["rule 1 sdb", "rule 10 sda", ""]);
 }

@@ -214,6 +214,6 @@ impl Failures {
             return watch.is_blind().await;
         }
         watch.answers().await?;
-        watch.looked().await
+        watch.checked().await
     }
 }

@@ -129,7 +129,9 @@ impl Monitor for EbpfMonitor {
                 for detector in &declaration.detectors {
                     let monitor = Arc::clone(&declaration.monitor);
                     let detector = Arc::clone(&detector.name);
-                    reporter.send(Report::Blind { monitor, detector }).await?;
+                    reporter
+                        .send(Report::CannotCheck { monitor, detector })
+                        .await?;
                 }
             }
             ended

@@ -303,21 +303,21 @@ impl ProbeContext {
         self.reporter.send(watching).await
     }
 
-    /// Says that the probe has looked for the first time: what it has not claimed is not so.
-    pub async fn looked(&self) -> anyhow::Result<()> {
+    /// Says that the probe has checked for the first time: what it has not claimed is not the case.
+    pub async fn checked(&self) -> anyhow::Result<()> {
         for monitor in self.files() {
             let detector = Arc::from(self.probe.name);
-            self.reporter.looked(&monitor, &detector).await?;
+            self.reporter.checked(&monitor, &detector).await?;
         }
         Ok(())
     }
 
-    /// Says that the probe cannot look, and leaves its conditions to others, as the kernel's log.
+    /// Says that the probe cannot check. Only others, such as the kernel log, decide about its conditions.
     pub async fn is_blind(&self) -> anyhow::Result<()> {
         for monitor in self.files() {
             let detector = Arc::from(self.probe.name);
-            let blind = Report::Blind { monitor, detector };
-            self.reporter.send(blind).await?;
+            let report = Report::CannotCheck { monitor, detector };
+            self.reporter.send(report).await?;
         }
         Ok(())
     }

@@ -33,20 +33,20 @@ pub(super) struct RunningProbe {
     pub(super) records: mpsc::Sender<ProbeRecord>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
-    /// What it says of its first look.
-    pub(super) look: LookState,
+    /// What it says about its first check.
+    pub(super) check: CheckState,
     /// What the probe has left for the next one.
     memories: BTreeMap<String, Value>,
     /// Must live as long as the probe.
     _attached: watch::Sender<Attached>,
 }
 
-/// Whether a probe has looked for the first time, as far as it has said.
+/// Whether a probe has said that it has checked for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LookState {
+pub(super) enum CheckState {
     Awaited,
-    Looked,
-    Blind,
+    Checked,
+    CannotCheck,
 }
 
 /// A machine on which nothing runs yet.
@@ -133,7 +133,7 @@ impl FakeMachine {
             records,
             reports,
             probe,
-            look: LookState::Awaited,
+            check: CheckState::Awaited,
             memories: self.memories,
             _attached: attached,
         }
@@ -185,8 +185,8 @@ impl RunningProbe {
                 Report::Remember { probe, memory } => {
                     self.memories.insert(probe.to_owned(), memory);
                 }
-                Report::Looked { .. } => self.look = LookState::Looked,
-                Report::Blind { .. } => self.look = LookState::Blind,
+                Report::Checked { .. } => self.check = CheckState::Checked,
+                Report::CannotCheck { .. } => self.check = CheckState::CannotCheck,
                 report => heard.push(reported(report)),
             }
         }

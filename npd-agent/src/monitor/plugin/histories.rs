@@ -39,7 +39,7 @@ struct History {
     /// Its key in `/status`, and its name as a claimant.
     name: Arc<str>,
     /// Whether it is said that the rule has a result.
-    looked: bool,
+    checked: bool,
     steady: Debounce,
     last: Option<ConditionStatus>,
     timeouts: u64,
@@ -66,7 +66,7 @@ impl<'a> Histories<'a> {
             .enumerate()
             .map(|(index, rule)| History {
                 name: rule_name(index),
-                looked: false,
+                checked: false,
                 steady: Debounce::new(rule.thresholds),
                 last: None,
                 timeouts: 0,
@@ -172,11 +172,11 @@ impl<'a> Histories<'a> {
             pod: None,
             occurrence: None,
         };
-        let first = is_result && !std::mem::replace(&mut history.looked, is_result);
+        let first = is_result && !std::mem::replace(&mut history.checked, is_result);
         let name = Arc::clone(&history.name);
         self.reporter.found(finding).await?;
         if first {
-            self.reporter.looked(&self.config.name, &name).await?;
+            self.reporter.checked(&self.config.name, &name).await?;
         }
         Ok(())
     }

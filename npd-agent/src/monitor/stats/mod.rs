@@ -194,7 +194,7 @@ impl StatsMonitor {
         let mut roots = reporter.node.roots.clone();
         roots.proc = self.proc.clone().unwrap_or(roots.proc);
         let mut states: Vec<Option<Result<(), String>>> = vec![None; self.collectors.len()];
-        let mut looked = vec![false; self.rules.len()];
+        let mut checked = vec![false; self.rules.len()];
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -207,8 +207,8 @@ impl StatsMonitor {
                         for finding in self.evaluate(&sample) {
                             reporter.found(finding).await?;
                         }
-                        for rule in self.first_results(&mut looked) {
-                            reporter.looked(&self.file, &rule).await?;
+                        for rule in self.first_results(&mut checked) {
+                            reporter.checked(&self.file, &rule).await?;
                         }
                         sample.error
                     }
@@ -223,12 +223,12 @@ impl StatsMonitor {
         }
     }
 
-    /// The rules that have a first result, and are not yet among those that `looked`.
-    fn first_results(&self, looked: &mut [bool]) -> Vec<Arc<str>> {
-        let rules = self.rules.iter().enumerate().zip(looked);
-        let news = rules.filter_map(|((index, rule), looked)| {
+    /// The rules that have a first result, and are not yet among those that have `checked`.
+    fn first_results(&self, checked: &mut [bool]) -> Vec<Arc<str>> {
+        let rules = self.rules.iter().enumerate().zip(checked);
+        let news = rules.filter_map(|((index, rule), checked)| {
             let reached = rule.first_result == FirstResult::Reached;
-            let news = reached && !std::mem::replace(looked, reached);
+            let news = reached && !std::mem::replace(checked, reached);
             news.then(|| StatsRule::name(index))
         });
         news.collect()

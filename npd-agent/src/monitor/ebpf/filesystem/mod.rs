@@ -128,7 +128,7 @@ async fn watch_filesystems(mut watch: ProbeContext) -> Forever {
         *path = path.components().collect();
     }
     let mut filesystems = FilesystemProbe::new(&watch);
-    filesystems.look(&watch).await?;
+    filesystems.check(&watch).await?;
     filesystems.report_backend(&watch).await?;
     loop {
         let due = filesystems.next_due();
@@ -162,7 +162,7 @@ struct FilesystemProbe {
     mountinfo: Option<WatchedMountinfo>,
     source_is_up: Option<bool>,
     /// Whether it is said that the mount table was read.
-    looked: bool,
+    checked: bool,
     /// When to read the mount table next, and before when not to.
     due: Instant,
     not_before: Instant,
@@ -192,7 +192,7 @@ impl FilesystemProbe {
             paths: paths.collect(),
             mountinfo: None,
             source_is_up: None,
-            looked: false,
+            checked: false,
             due: now,
             not_before: now,
             strangers: BTreeSet::new(),
@@ -251,13 +251,13 @@ impl FilesystemProbe {
         self.reports.repeat(watch, &self.state).await?;
         if self.due <= Instant::now() {
             self.strangers.clear();
-            self.look(watch).await?;
+            self.check(watch).await?;
         }
         Ok(())
     }
 
     /// Reads the mount table, compares counts, and reports what is news.
-    async fn look(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
+    async fn check(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         let mut well = BTreeSet::new();
         let is_first = self.source_is_up != Some(true);
@@ -286,8 +286,8 @@ impl FilesystemProbe {
         well.extend(self.gone(watch));
         self.compare_counts(watch, now).await?;
         self.settle(watch, well).await?;
-        if self.source_is_up == Some(true) && !std::mem::replace(&mut self.looked, true) {
-            watch.looked().await?;
+        if self.source_is_up == Some(true) && !std::mem::replace(&mut self.checked, true) {
+            watch.checked().await?;
         }
         let cost = now.elapsed();
         let pace = match (self.reports.any_fault(), self.sees_errors) {
@@ -372,7 +372,7 @@ impl FilesystemProbe {
         let device = BlockDevice::from_kernel(record.device);
         if self.state.get(device).is_none() && self.strangers.insert(device) {
             // Perhaps it was mounted a moment ago.
-            self.look(watch).await?;
+            self.check(watch).await?;
         }
         let what = if record.header.id == EXT4_ERROR {
             let place = wording::place(&record);

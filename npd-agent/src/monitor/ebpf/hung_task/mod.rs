@@ -95,7 +95,7 @@ async fn watch_tasks(mut watch: ProbeContext) -> Forever {
                 attached.context("waiting for programs to be attached, which has ended")?;
                 tasks.report_backend(&watch).await?;
             }
-            () = sleep_until(due) => tasks.look(&watch).await?,
+            () = sleep_until(due) => tasks.check(&watch).await?,
         }
     }
 }
@@ -119,7 +119,7 @@ struct Tasks {
     /// When tasks were first looked at, and whether it is said that it is known which of those that
     /// slept then hang.
     began: Option<Instant>,
-    looked: bool,
+    checked: bool,
 }
 
 impl Tasks {
@@ -143,7 +143,7 @@ impl Tasks {
             reconciler: Reconciler::from(hung_tasks(&roots.proc)),
             due_counter: now,
             began: None,
-            looked: false,
+            checked: false,
         }
     }
 
@@ -222,7 +222,7 @@ impl Tasks {
     }
 
     /// Looks at the tasks that are due.
-    async fn look(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
+    async fn check(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         self.due_hanging = now + PACE_HANGING;
         if self.due_counter <= now {
@@ -274,8 +274,8 @@ impl Tasks {
             Some(until) => until <= now,
             None => all && !self.table.is_undecided(began.into_std()),
         };
-        if decided && !std::mem::replace(&mut self.looked, true) {
-            watch.looked().await?;
+        if decided && !std::mem::replace(&mut self.checked, true) {
+            watch.checked().await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::test_support::{FakeMachine, LookState, RunningProbe};
+use crate::monitor::ebpf::test_support::{CheckState, FakeMachine, RunningProbe};
 use crate::problem::Subject;
 
 static HUNG_TASK: Probe = PROBE;
@@ -66,7 +66,7 @@ async fn a_host_without_sleepers_is_known_to_be_well_at_once() {
     let mut probe = host().start(&HUNG_TASK, &Ok(()));
     show(&probe, 7, "S", 3);
     probe.hear(1).await;
-    assert_eq!(probe.look, LookState::Looked);
+    assert_eq!(probe.check, CheckState::Checked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,25 +77,25 @@ async fn whoever_sleeps_at_the_start_may_have_hung_for_hours() {
     probe.hear(20).await;
     show(&probe, 7, "D", 4);
     probe.hear(9).await;
-    assert_eq!(probe.look, LookState::Awaited);
+    assert_eq!(probe.check, CheckState::Awaited);
     // The one has moved, and the other is told of.
     assert!(!probe.hear(10).await.is_empty());
-    assert_eq!(probe.look, LookState::Looked);
+    assert_eq!(probe.check, CheckState::Checked);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_sees_no_tasks_leaves_it_to_the_log_or_waits_for_khungtaskd() {
     let mut probe = FakeMachine::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
     probe.hear(1).await;
-    assert_eq!(probe.look, LookState::Blind);
+    assert_eq!(probe.check, CheckState::CannotCheck);
     let machine = FakeMachine::new();
     machine.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
     machine.write("proc/sys/kernel/hung_task_check_interval_secs", "4\n");
     let mut probe = machine.start(&HUNG_TASK, &Ok(()));
     probe.hear(7).await;
-    assert_eq!(probe.look, LookState::Awaited);
+    assert_eq!(probe.check, CheckState::Awaited);
     probe.hear(60).await;
-    assert_eq!(probe.look, LookState::Looked);
+    assert_eq!(probe.check, CheckState::Checked);
 }
 
 #[tokio::test(start_paused = true)]

@@ -210,7 +210,7 @@ impl Kills {
         }
         // A kill does not last: no condition follows from what was before.
         match sight {
-            OomView::Tracepoint | OomView::Counter => watch.looked().await,
+            OomView::Tracepoint | OomView::Counter => watch.checked().await,
             OomView::Text | OomView::None => watch.is_blind().await,
         }
     }

@@ -91,7 +91,7 @@ impl<W: Worker> Follower<W> {
 
     async fn follow(&mut self, reporter: &Reporter) -> Forever {
         let changes = self.start(reporter)?;
-        let mut looked = false;
+        let mut checked = false;
         loop {
             let batch = self.read(reporter).await?;
             report(reporter, &self.name, None, batch.findings).await?;
@@ -109,9 +109,9 @@ impl<W: Worker> Follower<W> {
                 FollowStep::More => continue,
                 FollowStep::End => {
                     reporter.source_up(&self.name, false);
-                    if !std::mem::replace(&mut looked, true) {
+                    if !std::mem::replace(&mut checked, true) {
                         for declaration in &self.declarations {
-                            declaration.all_looked(reporter).await?;
+                            declaration.all_checked(reporter).await?;
                         }
                     }
                 }

@@ -131,7 +131,7 @@ fn the_kernel_may_say_that_it_hangs_anew() {
 }
 
 #[test]
-fn only_hanging_tasks_recover_between_looks() {
+fn only_hanging_tasks_recover_between_scans() {
     let mut story = story();
     story.saw(0, &[sleeper(1, 1, 1), sleeper(2, 2, 2), sleeper(3, 3, 3)]);
     story.reported(1, &sleeper(1, 1, 1));

@@ -61,7 +61,7 @@ async fn next(reports: &mut mpsc::Receiver<Report>) -> String {
     loop {
         match reports.recv().await.unwrap() {
             Report::Finding(finding) => break format!("{}: {}", finding.monitor, finding.message),
-            Report::Progress { .. } | Report::Looked { .. } => {}
+            Report::Progress { .. } | Report::Checked { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -118,11 +118,11 @@ async fn an_absent_file_is_waited_for() {
         {
             tokio::task::yield_now().await;
         }
-        assert!(reports.is_empty(), "nobody has looked");
+        assert!(reports.is_empty(), "nothing was checked yet");
         fs::write(&path, stamped("bad at last")).unwrap();
         assert_eq!(next(&mut reports).await, "one: bad at last");
-        let is_look = |report: &Report| matches!(report, Report::Looked { .. });
-        while !is_look(&reports.recv().await.unwrap()) {}
+        let is_checked = |report: &Report| matches!(report, Report::Checked { .. });
+        while !is_checked(&reports.recv().await.unwrap()) {}
     };
     tokio::select! {
         Err(error) = monitors[0].run(&reporter) => panic!("{error:#}"),

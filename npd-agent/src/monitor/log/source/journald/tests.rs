@@ -59,7 +59,7 @@ async fn next(reports: &mut mpsc::Receiver<Report>, count: usize) -> (Vec<String
                 position = None;
             }
             report @ Report::Progress { .. } => position = Some(report),
-            Report::Looked { .. } => {}
+            Report::Checked { .. } => {}
             other => panic!("{other:?}"),
         }
     }

@@ -43,7 +43,7 @@ const BUFFER: usize = 8192;
 const LARGEST_BUFFER: usize = 1 << 20;
 
 /// How often the mount table is read while a claim ends when a device is unmounted.
-const LOOK: Duration = Duration::from_secs(5);
+const STORAGE_CHECK: Duration = Duration::from_secs(5);
 
 /// How often the reading position is reported when nothing was found.
 const SAVE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub(crate) struct KernelLog {
     began: Duration,
     newest: Duration,
     /// Whether it has been reported that everything is read that was there then.
-    looked: bool,
+    checked: bool,
     /// The sequence number of the next record.
     next: Option<u64>,
     /// Whether records that an earlier agent has read must still go into the matchers' buffers.
@@ -88,7 +88,7 @@ impl KernelLog {
             starts: Vec::new(),
             began: Duration::ZERO,
             newest: Duration::ZERO,
-            looked: false,
+            checked: false,
             next: None,
             fills_buffers: false,
             plugin_kills: PluginKills::default(),
@@ -170,7 +170,7 @@ impl KernelLog {
     /// Reads a record that was there when this was first run. In a flood of records this must end, so the
     /// times of the records are checked as well.
     fn unread(&mut self, device: &mut impl KmsgDevice) -> Option<io::Result<usize>> {
-        if self.looked || self.newest >= self.began {
+        if self.checked || self.newest >= self.began {
             return None;
         }
         device.read_now(&mut self.buffer)
@@ -178,9 +178,9 @@ impl KernelLog {
 
     /// Says, once, that all that was there is read.
     async fn caught_up(&mut self, reporter: &Reporter) -> anyhow::Result<()> {
-        if !std::mem::replace(&mut self.looked, true) {
+        if !std::mem::replace(&mut self.checked, true) {
             for declaration in self.declarations() {
-                declaration.all_looked(reporter).await?;
+                declaration.all_checked(reporter).await?;
             }
         }
         Ok(())
@@ -261,12 +261,12 @@ impl KernelLog {
         let read = device.read(&mut self.buffer);
         let expiry = self.sets.iter().filter_map(RuleSet::expiry).min();
         let left = expiry.map(|expiry| expiry.saturating_sub(clock::monotonic()));
-        let look = self
+        let check = self
             .sets
             .iter()
             .any(RuleSet::claims_storage)
-            .then_some(LOOK);
-        let Some(left) = left.into_iter().chain(look).min() else {
+            .then_some(STORAGE_CHECK);
+        let Some(left) = left.into_iter().chain(check).min() else {
             return Some(read.await);
         };
         timeout(left, read).await.ok()

@@ -1,5 +1,5 @@
 mod cases;
-mod first_look;
+mod first_check;
 mod plugin_kills;
 mod rules;
 mod shipped;

@@ -8,7 +8,7 @@ impl KmsgBench {
         let reports = std::iter::from_fn(|| self.reports.try_recv().ok());
         let words = reports.filter_map(|report| match report {
             Report::Finding(finding) => Some(finding.message),
-            Report::Looked { monitor, detector } => Some(format!("{monitor}: {detector} looked")),
+            Report::Checked { monitor, detector } => Some(format!("{monitor}: {detector} checked")),
             _ => None,
         });
         words.collect()
@@ -16,13 +16,13 @@ impl KmsgBench {
 }
 
 #[tokio::test]
-async fn the_first_look_ends_after_all_that_was_there() {
+async fn the_first_check_ends_after_all_that_was_there() {
     let mut bench = KmsgBench::new(&[BAD, BAD]);
     let text = "6,1,1,-;bad one\n6,2,2,-;bad two";
     assert!(bench.read(recorded(text)).await.is_err());
-    let looked = ["one.json: log looked", "two.json: log looked"];
+    let checked = ["one.json: log checked", "two.json: log checked"];
     let mut expect = vec!["bad one", "bad one", "bad two", "bad two"];
-    expect.extend(looked);
+    expect.extend(checked);
     assert_eq!(bench.story(), expect);
     // Once is enough.
     assert!(bench.read(recorded("6,3,3,-;bad three")).await.is_err());
@@ -31,6 +31,6 @@ async fn the_first_look_ends_after_all_that_was_there() {
     let mut bench = KmsgBench::new(&[BAD]);
     let text = "6,1,1,-;bad one\n6,2,1000000000,-;bad two\n6,3,1000000001,-;bad three";
     assert!(bench.read(recorded(text)).await.is_err());
-    let expect = ["bad one", "bad two", looked[0], "bad three"];
+    let expect = ["bad one", "bad two", checked[0], "bad three"];
     assert_eq!(bench.story(), expect);
 }
