@@ -259,9 +259,11 @@ impl Programs {
     /// Loads an iterator behind the kernel's function of this number.
     fn load_iterator(&mut self, iterator: &TaskIterator, number: u32) -> Result<(), String> {
         let loaded = self.globals.check(iterator.needs).and_then(|()| {
-            let btf = AyaBtf::parse(&with_function(ITERATOR, number), Endianness::default())?;
             let program = self.iterator(iterator.name)?;
-            spare(|| program.load("task", &btf))?.context("loading the iterator")
+            spare(|| {
+                let btf = AyaBtf::parse(&with_function(ITERATOR, number), Endianness::default())?;
+                program.load("task", &btf).context("loading the iterator")
+            })?
         });
         loaded.map_err(|error| refused(iterator.name, &error))
     }
