@@ -291,16 +291,18 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
 
     use super::*;
 
-    /// Searches an identifier in a file with one field and one data object, with these offsets of the
-    /// object after them.
-    #[track_caller]
-    fn check(name: &str, after_field: u64, after_data: u64, expect: &str) {
-        const FIELD: u64 = 256;
-        const DATA: u64 = 512;
+    /// Where the header has the size of the table of fields.
+    const TABLE: u64 = 128;
+    const FIELD: u64 = 256;
+    const DATA: u64 = 512;
+
+    /// A file with one field and one data object, with these offsets of the object after them.
+    fn file(name: &str, after_field: u64, after_data: u64) -> File {
         let file = tempfile::tempfile().unwrap();
         let write = |bytes: &[u8], place| file.write_all_at(bytes, place).unwrap();
         let number = |number: u64, place| write(&number.to_le_bytes(), place);
@@ -318,6 +320,12 @@ mod tests {
         number(64, DATA + 8);
         number(after_data, DATA + 32);
         number(0, DATA + 56);
+        file
+    }
+
+    /// Searches an identifier.
+    #[track_caller]
+    fn check(file: File, expect: &str) {
         let header = FileHeader::read(&file).unwrap();
         let objects = Objects::new(file, &header);
         let mut lookup = Lookup::new(Term::new("SYSLOG_IDENTIFIER", "kubelet"));
@@ -327,10 +335,28 @@ mod tests {
 
     #[test]
     fn no_circle_is_followed() {
-        check("OTHER", 256, 0, "is a circle");
-        check("OTHER", 8, 0, "is a circle");
-        check("SYSLOG_IDENTIFIER", 0, 512, "is a circle");
-        check("SYSLOG_IDENTIFIER", 0, 600, "is a circle");
-        check("SYSLOG_IDENTIFIER", 0, 500, "is outside the file");
+        check(file("OTHER", 256, 0), "is a circle");
+        check(file("OTHER", 8, 0), "is a circle");
+        let identifier = |after| file("SYSLOG_IDENTIFIER", 0, after);
+        check(identifier(512), "is a circle");
+        check(identifier(600), "is a circle");
+        check(identifier(500), "is outside the file");
+    }
+
+    /// A corrupt file may say that something in it is huge. No memory is taken for what it says.
+    #[test]
+    fn no_size_is_believed() {
+        let sized = |place: u64, size: u64, length: u64| {
+            let file = file("SYSLOG_IDENTIFIER", 0, 0);
+            file.write_all_at(b"SYSLOG_IDENTIFIER=kubelet", DATA + 64)
+                .unwrap();
+            file.write_all_at(&size.to_le_bytes(), place).unwrap();
+            file.set_len(length).unwrap();
+            file
+        };
+        check(sized(TABLE, 1 << 40, 8 << 20), "a huge hash table");
+        check(sized(TABLE, 16 << 20, 128 << 20), "a huge hash table");
+        check(sized(TABLE, 128 << 10, 64 << 10), "is outside the file");
+        check(sized(DATA + 8, 1 << 40, 4096), "is outside the file");
     }
 }

@@ -29,6 +29,9 @@ const GULP: usize = 512;
 /// The largest size of a file, and so of everything in it. ext4 allows less.
 const MAX_SIZE: u64 = 1 << 48;
 
+/// The largest hash table of fields. systemd's have 333 chains of 16 bytes, in every file.
+const MAX_HASH_TABLE: u64 = 256 << 10;
+
 /// How many fields an entry may have (`ENTRY_FIELD_COUNT_MAX`).
 const MAX_FIELDS: usize = 1024;
 
@@ -142,9 +145,11 @@ impl Objects {
 
     /// The first offset of each chain in a hash table.
     pub(super) fn hash_table(&self, offset: u64, size: u64) -> io::Result<Vec<u64>> {
-        let size = usize::try_from(size).ok().filter(|size| *size <= 1 << 24);
-        let mut table = vec![0; size.ok_or_else(|| corrupt("a huge hash table"))?];
-        self.file.read_exact_at(&mut table, place(offset)?)?;
+        if size > MAX_HASH_TABLE {
+            return Err(corrupt("a huge hash table"));
+        }
+        let mut table = self.reserve(Vec::new(), offset, size)?;
+        self.file.read_exact_at(&mut table, offset)?;
         let heads = table.chunks_exact(16).map(|item| u64_at(item, 0));
         Ok(heads.filter(|head| *head != 0).collect())
     }
@@ -181,7 +186,8 @@ impl Objects {
             return Ok(None);
         }
         if size > bytes.len() {
-            bytes.resize(size.min(start + payload::MAX_STORED), 0);
+            let length = size.min(start + payload::MAX_STORED);
+            bytes = self.reserve(bytes, offset, length as u64)?;
             self.file.read_exact_at(&mut bytes, offset)?;
         }
         let stored = bytes.get(start..).unwrap_or_default();
@@ -253,11 +259,23 @@ impl Objects {
         }
         let length = size.min(most);
         if length > filled {
-            bytes.resize(length, 0);
+            bytes = self.reserve(bytes, offset, length as u64)?;
             self.file.read_exact_at(&mut bytes, offset)?;
         }
         bytes.truncate(length);
         Ok((bytes, size))
+    }
+
+    /// Makes `bytes` as long as what the file says it has at `offset`, if the file is long enough: the
+    /// memory is taken only for what is there.
+    fn reserve(&self, mut bytes: Vec<u8>, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let end = place(offset)?.saturating_add(length);
+        if end > self.file.metadata()?.len() {
+            return Err(corrupt("an offset is outside the file"));
+        }
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        bytes.resize(length, 0);
+        Ok(bytes)
     }
 }
 

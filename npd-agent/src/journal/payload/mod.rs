@@ -5,6 +5,8 @@ mod xz;
 
 use std::io::{self, Read as _};
 
+use ruzstd::decoding::StreamingDecoder;
+
 use super::corruption::corrupt;
 
 /// How many bytes of a value are read. The rest of a longer value is ignored.
@@ -12,6 +14,10 @@ pub(super) const MAX_VALUE: usize = 1 << 20;
 
 /// How many bytes of a compressed value are read. Data that cannot be compressed grows by less.
 pub(super) const MAX_STORED: usize = MAX_VALUE + (16 << 10);
+
+/// How much memory a ZSTD value may ask for to be decompressed (its window). libzstd asks for no more, up
+/// to level 19, and RFC 8878 recommends that decoders support as much. journald's level asks for 2 MiB.
+const MAX_WINDOW: u64 = 8 << 20;
 
 /// How a value is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +60,8 @@ fn lz4(stored: &[u8], most: usize) -> Option<Vec<u8>> {
 
 fn zstd(stored: &[u8], most: usize) -> io::Result<Vec<u8>> {
     let not_zstd = |_| corrupt("a value is not ZSTD");
-    let decoder = ruzstd::decoding::StreamingDecoder::new(stored).map_err(not_zstd)?;
+    let decoder = StreamingDecoder::new_with_max_window_size(stored, MAX_WINDOW);
+    let decoder = decoder.map_err(not_zstd)?;
     let mut value = Vec::new();
     match decoder.take(most as u64).read_to_end(&mut value) {
         Ok(_) => Ok(value),
@@ -105,6 +112,29 @@ mod tests {
         let mut stored = Vec::new();
         lzma_rs::xz_compress(&mut &*value, &mut stored).unwrap();
         assert_eq!(length(Compression::Xz, &stored), cut);
+    }
+
+    /// A frame of ZSTD that declares a window of 2 to the power of `log` bytes, with as many zeros. It is
+    /// tiny: each block of 128 KiB has four bytes.
+    fn zeros(log: u8) -> Vec<u8> {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+        for left in (0..1_u32 << (log - 17)).rev() {
+            let header = (128 << 10) << 3 | 1 << 1 | u32::from(left == 0);
+            frame.extend(&header.to_le_bytes()[..3]);
+            frame.push(0);
+        }
+        frame
+    }
+
+    #[test]
+    fn a_value_does_not_say_how_much_memory_it_takes() {
+        let undone = Compression::Zstd.undo(&zeros(23), MAX_VALUE);
+        assert_eq!(undone.unwrap(), vec![0; MAX_VALUE]);
+        for log in [24, 27] {
+            let refused = Compression::Zstd.undo(&zeros(log), MAX_VALUE);
+            let error = refused.unwrap_err().to_string();
+            assert!(error.ends_with("a value is not ZSTD"), "{error}");
+        }
     }
 
     #[test]
