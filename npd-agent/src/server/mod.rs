@@ -21,7 +21,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::go::quote::escape_html;
@@ -38,6 +38,9 @@ const RESERVED_DESCRIPTORS: u64 = 32;
 
 /// How long a connection may last, also for a client that does not read the answer.
 const LIFETIME: Duration = Duration::from_mins(1);
+
+/// How long a connection may last at least if no file descriptor is left for another.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a client may take to send its request line and headers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,19 +64,25 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
     let mut spare = None;
     loop {
         spare = spare.or_else(|| listener.as_fd().try_clone_to_owned().ok());
-        let (stream, peer) = match listener.accept().await {
+        let mut accepted = listener.accept().await;
+        if accepted.is_err() && spare.take().is_some() {
+            // The client gets the descriptor, before anybody can make a spare one of it again.
+            accepted = listener.accept().await;
+        }
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
-            Err(_) if spare.take().is_some() => continue,
             Err(error) => {
                 // There are no file descriptors left, or the client is gone. Neither is a reason to stop.
+                // Linux refuses before it looks whether a client waits at all, so those that are being
+                // answered have the time for it.
                 debug!(%error, "Accepting a connection failed");
-                let _closed = remote.close_oldest() || local.close_oldest();
+                let _closed = remote.close_oldest(GRACE) || local.close_oldest(GRACE);
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         if is_reserved(&stream) {
-            let _closed = remote.close_oldest() || local.close_oldest();
+            let _closed = remote.close_oldest(Duration::ZERO) || local.close_oldest(Duration::ZERO);
         }
         let address = peer.ip().to_canonical();
         let connections = if address.is_loopback() {
@@ -83,34 +92,58 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
         };
         connections.make_room();
         let task = tokio::spawn(answer(stream, pages.clone()));
-        connections.0.push((address, task.abort_handle()));
+        connections.add(address, task.abort_handle());
     }
 }
 
-/// The open connections with the addresses of their clients, oldest first.
+struct ClientConnection {
+    address: IpAddr,
+    task: AbortHandle,
+    since: Instant,
+}
+
+/// The open connections, oldest first.
 #[derive(Default)]
-struct Connections(Vec<(IpAddr, AbortHandle)>);
+struct Connections(Vec<ClientConnection>);
 
 impl Connections {
+    fn add(&mut self, address: IpAddr, task: AbortHandle) {
+        let since = Instant::now();
+        self.0.push(ClientConnection {
+            address,
+            task,
+            since,
+        });
+    }
+
     /// Forgets those that have ended, and closes one if there are too many.
     fn make_room(&mut self) {
-        self.0.retain(|(_, task)| !task.is_finished());
+        self.forget_ended();
         if self.0.len() >= MAX_CONNECTIONS {
-            self.close_oldest();
+            self.close_oldest(Duration::ZERO);
         }
     }
 
+    fn forget_ended(&mut self) {
+        self.0.retain(|connection| !connection.task.is_finished());
+    }
+
     /// Closes the oldest of the client that has the most: one that asks and does not read must not keep
-    /// others out. Returns false if there is none.
-    fn close_oldest(&mut self) -> bool {
-        self.0.retain(|(_, task)| !task.is_finished());
-        let count = |address: IpAddr| self.0.iter().filter(|(of, _)| *of == address).count();
-        let most = self.0.iter().map(|(address, _)| count(*address)).max();
-        let oldest = self.0.iter().position(|(of, _)| Some(count(*of)) == most);
+    /// others out. Returns false if there is none of this age.
+    fn close_oldest(&mut self, age: Duration) -> bool {
+        self.forget_ended();
+        let count = |address| self.0.iter().filter(|of| of.address == address).count();
+        let old = self.0.iter().enumerate();
+        let old = old.filter(|(_, connection)| connection.since.elapsed() >= age);
+        // Of equals the first, which is the oldest.
+        let oldest = old
+            .rev()
+            .max_by_key(|(_, connection)| count(connection.address));
+        let oldest = oldest.map(|(index, _)| index);
         if let Some(oldest) = oldest {
-            let (client, task) = self.0.remove(oldest);
+            let ClientConnection { address, task, .. } = self.0.remove(oldest);
             task.abort();
-            debug!(%client, "Connection closed for another");
+            debug!(client = %address, "Connection closed for another");
         }
         oldest.is_some()
     }

@@ -213,9 +213,7 @@ async fn the_greediest_client_makes_room() {
     for number in 0..MAX_CONNECTIONS {
         let task = tokio::spawn(std::future::pending::<()>());
         let client = if number % 3 == 0 { modest } else { greedy };
-        connections
-            .0
-            .push((IpAddr::from(client), task.abort_handle()));
+        connections.add(IpAddr::from(client), task.abort_handle());
         tasks.push(task);
     }
     connections.make_room();
@@ -223,4 +221,16 @@ async fn the_greediest_client_makes_room() {
     assert!(tasks.remove(1).await.unwrap_err().is_cancelled());
     tokio::task::yield_now().await;
     assert!(tasks.iter().all(|task| !task.is_finished()));
+}
+
+/// Without a descriptor for another client, one that is being answered has a moment for it.
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_is_not_closed_for_another_at_once() {
+    let mut connections = Connections::default();
+    let task = tokio::spawn(std::future::pending::<()>());
+    connections.add(IpAddr::from([10, 0, 0, 1]), task.abort_handle());
+    assert!(!connections.close_oldest(GRACE));
+    tokio::time::advance(GRACE).await;
+    assert!(connections.close_oldest(GRACE));
+    assert!(task.await.unwrap_err().is_cancelled());
 }

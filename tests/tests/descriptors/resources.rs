@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::get;
@@ -81,8 +82,14 @@ impl Limited {
         let limited = Self { process, cgroup };
         limited.write("cgroup.procs", &process.to_string())?;
         limited.write("pids.max", "1")?;
-        let open = fs::read_dir(format!("/proc/{process}/fd"))?.count();
-        limited.limit_descriptors(open)?;
+        // A connection or a plugin of before may still end, and leave its descriptor to others.
+        let mut free = usize::MAX;
+        wait_until("no descriptor is left", || {
+            let before = std::mem::replace(&mut free, lowest_free_descriptor(process)?);
+            limited.limit_descriptors(free)?;
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(free == before)
+        })?;
         Ok(limited)
     }
 
@@ -99,6 +106,15 @@ impl Limited {
         ensure!(status.success(), "prlimit: {status}");
         Ok(())
     }
+}
+
+/// The number that the next descriptor of a process will have.
+fn lowest_free_descriptor(process: u32) -> anyhow::Result<usize> {
+    let folder = format!("/proc/{process}/fd");
+    let is_free = |number: &usize| !Path::new(&folder).join(number.to_string()).is_symlink();
+    (0..1024)
+        .find(is_free)
+        .context("every descriptor is in use")
 }
 
 impl Drop for Limited {
