@@ -40,7 +40,7 @@ async fn keep(folder: &Path, position: u64) {
 }
 
 #[tokio::test]
-async fn what_was_kept_is_found_again() {
+async fn what_was_saved_is_loaded() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path().join("deep/er");
     keep(&folder, 7).await;
@@ -83,7 +83,7 @@ async fn a_probe_and_a_source_may_have_the_same_name() {
 async fn a_checkpoint_waits_until_everything_is_reported() {
     let folder = TempDir::new().unwrap();
     let state = StateDir::load(folder.path().to_owned(), &node("n", "b"));
-    let (tell, acknowledged) = watch::channel(0);
+    let (acknowledge, acknowledged) = watch::channel(0);
     let (slow, slowly_acknowledged) = watch::channel(0);
     let (mut writer, mut task) = {
         let (writer, task) = writer(state, vec![acknowledged, slowly_acknowledged]);
@@ -109,18 +109,18 @@ async fn a_checkpoint_waits_until_everything_is_reported() {
         false
     };
     writer.progress("s".to_owned(), 1.into(), 10);
-    tell.send_replace(10);
+    acknowledge.send_replace(10);
     assert!(!write(1).await);
     // What comes meanwhile does not make it wait for ever.
     writer.progress("s".to_owned(), 2.into(), 12);
     slow.send_replace(11);
     assert!(write(1).await);
-    tell.send_replace(20);
+    acknowledge.send_replace(20);
     slow.send_replace(20);
     assert!(write(2).await);
     // One that has ended tells nothing more.
     writer.progress("s".to_owned(), 3.into(), 30);
-    tell.send_replace(30);
+    acknowledge.send_replace(30);
     drop(slow);
     assert!(write(3).await);
 }

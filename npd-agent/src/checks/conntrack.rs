@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_told_as_npd_does() {
+    fn usage_is_printed_as_by_npd() {
         let proc = tempfile::tempdir().unwrap();
         let check = |count: &str, max: &str| {
             let folder = proc.path().join("sys/net/netfilter");

@@ -10,7 +10,7 @@
 
 mod abandoned;
 mod cgroup;
-pub mod enter;
+pub mod enter_cgroup;
 mod limits;
 pub mod orphans;
 mod program;

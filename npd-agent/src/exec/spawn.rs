@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::cgroup::LimitCounters;
-use super::{ExternalProgram, LimitReached, PluginCgroup, enter};
+use super::{ExternalProgram, LimitReached, PluginCgroup, enter_cgroup};
 
 /// The agent's own file, even if it was replaced or moved.
 pub(super) const OURSELVES: &str = "/proc/self/exe";
@@ -136,7 +136,7 @@ impl ProcessGroup {
         let file = resolve(path, std::env::var_os("PATH").as_deref())?;
         let mut command = if let Some(cgroup) = cgroup {
             let mut command = tokio::process::Command::new(OURSELVES);
-            command.args(enter::words(cgroup, &file, path));
+            command.args(enter_cgroup::words(cgroup, &file, path));
             command
         } else {
             let mut command = tokio::process::Command::new(file);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detector_that_says_so_again_waits_no_longer() {
+    fn a_detector_that_checks_again_waits_no_longer() {
         let start = Instant::now();
         let mut deferred = Deferred::default();
         for second in 0..5 {

@@ -308,9 +308,9 @@ impl Hub {
                 }
             }
         }
-        self.tell(&source, outcome, occurrence);
+        self.publish_outcome(&source, outcome, occurrence);
         if problem.condition.is_some() {
-            self.keep_claims();
+            self.save_claims();
         }
     }
 
@@ -318,7 +318,7 @@ impl Hub {
     fn withdrawn(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
         self.publish_all(source, outcomes);
         self.show_unseen();
-        self.keep_claims();
+        self.save_claims();
     }
 
     fn publish_all(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
@@ -328,7 +328,7 @@ impl Hub {
             {
                 self.gauges.show(condition);
             }
-            self.tell(source, outcome, None);
+            self.publish_outcome(source, outcome, None);
         }
     }
 
@@ -339,36 +339,41 @@ impl Hub {
     }
 
     /// Sends the present claims to the checkpoint and to the probes.
-    fn keep_claims(&mut self) {
+    fn save_claims(&mut self) {
         self.claimed.send_replace(self.ledger.subjects());
         if let Some(writer) = &mut self.writer {
             writer.claimed(self.ledger.saved().collect(), self.number);
         }
     }
 
-    fn tell(&mut self, source: &Arc<str>, outcome: Outcome, occurrence: Option<OccurrenceId>) {
-        if let Some(status) = outcome.into_status(source) {
+    fn publish_outcome(
+        &mut self,
+        source: &Arc<str>,
+        outcome: Outcome,
+        occurrence: Option<OccurrenceId>,
+    ) {
+        if let Some(update) = outcome.into_update(source) {
             self.publish(Update {
                 occurrence,
-                ..status
+                ..update
             });
         }
     }
 
-    fn publish(&mut self, mut status: Update) {
+    fn publish(&mut self, mut update: Update) {
         self.number += 1;
-        status.number = self.number;
+        update.number = self.number;
         self.status_page.update(|shown| {
-            if let Some(event) = &status.event {
-                shown.push_event(&status.source, event);
+            if let Some(event) = &update.event {
+                shown.push_event(&update.source, event);
             }
-            if !status.conditions.is_empty() {
+            if !update.conditions.is_empty() {
                 shown.conditions = self.ledger.conditions().cloned().collect();
                 shown.unseen = unseen(&self.ledger);
             }
         });
         for exporter in &mut self.exporters {
-            exporter.export(&status);
+            exporter.export(&update);
         }
     }
 }

@@ -14,14 +14,14 @@ use crate::problem::{Action, Advice, Detector, Healthy, Severity, Witness};
 
 /// Records the updates that it gets.
 #[derive(Clone, Default)]
-struct Notebook(Arc<Mutex<String>>);
+struct RecordedUpdates(Arc<Mutex<String>>);
 
-impl Exporter for Notebook {
+impl Exporter for RecordedUpdates {
     fn export(&mut self, update: &Update) {
-        let mut notes = self.0.lock().unwrap();
+        let mut text = self.0.lock().unwrap();
         if let Some(event) = &update.event {
             writeln!(
-                notes,
+                text,
                 "{} {}: {}",
                 update.source, event.reason, event.message
             )
@@ -34,7 +34,7 @@ impl Exporter for Notebook {
                 reason,
                 ..
             } = condition;
-            writeln!(notes, "{type} is {status}, {reason}").unwrap();
+            writeln!(text, "{type} is {status}, {reason}").unwrap();
         }
     }
 }
@@ -42,7 +42,7 @@ impl Exporter for Notebook {
 /// A hub with only a recording exporter.
 struct Bench {
     hub: Hub,
-    notebook: Notebook,
+    recorded: RecordedUpdates,
     metrics: Metrics,
     status_page: StatusPage,
     start: Instant,
@@ -114,8 +114,8 @@ impl Bench {
     fn new(declarations: &[Declaration]) -> Self {
         let metrics = Metrics::new().unwrap();
         let status_page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
-        let notebook = Notebook::default();
-        let exporters: Vec<Box<dyn Exporter>> = vec![Box::new(notebook.clone())];
+        let recorded = RecordedUpdates::default();
+        let exporters: Vec<Box<dyn Exporter>> = vec![Box::new(recorded.clone())];
         let mut hub = Hub::new(metrics.clone(), status_page.clone(), exporters);
         for declaration in declarations {
             hub.declare(declaration, Timestamp::UNIX_EPOCH);
@@ -123,7 +123,7 @@ impl Bench {
         hub.begin(Timestamp::UNIX_EPOCH);
         Self {
             hub,
-            notebook,
+            recorded,
             metrics,
             status_page,
             start: Instant::now(),
@@ -147,8 +147,8 @@ impl Bench {
 
     #[track_caller]
     fn check(&self, expect: &Expect) {
-        let notes = std::mem::take(&mut *self.notebook.0.lock().unwrap());
-        expect.assert_eq(&notes);
+        let updates = std::mem::take(&mut *self.recorded.0.lock().unwrap());
+        expect.assert_eq(&updates);
     }
 
     /// The series of `problem_counter` and `problem_gauge`.
@@ -162,7 +162,7 @@ impl Bench {
 }
 
 #[test]
-fn a_plugins_condition_is_told_with_its_first_result() {
+fn a_plugins_condition_is_published_with_its_first_result() {
     let mut bench = Bench::new(&[declaration("p.json", true, &[("rules[0]", "Sick")])]);
     bench.check(&expect![""]);
     assert!(bench.status_page.read().conditions.is_empty());
@@ -226,7 +226,7 @@ fn a_logs_gauges_appear_with_its_matches() {
 }
 
 #[test]
-fn a_log_has_not_looked_while_a_text_of_its_waits_for_a_probe() {
+fn a_log_has_not_checked_while_a_text_of_its_waits_for_a_probe() {
     let mut bench = Bench::new(&[declaration("kernel.json", false, &[("log", "Sick")])]);
     let watched = Watched {
         probe: "hung_task",
@@ -247,7 +247,7 @@ fn a_log_has_not_looked_while_a_text_of_its_waits_for_a_probe() {
 }
 
 #[tokio::test]
-async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_written() {
+async fn endless_texts_do_not_delay_the_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let node = node::Node {
         name: "n".to_owned(),
@@ -287,7 +287,7 @@ async fn whoever_keeps_texts_coming_does_not_keep_the_checkpoint_from_being_writ
 }
 
 #[test]
-fn a_source_is_told_with_what_its_detectors_see() {
+fn a_source_is_reported_with_what_its_detectors_see() {
     let mut bench = Bench::new(&[declaration("p.json", true, &[("rules[0]", "Sick")])]);
     bench.find(1, finding("p.json", "rules[0]", "Sick", Unknown));
     bench.check(&expect![""]);

@@ -79,7 +79,7 @@ fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
     watch(&mut incidents, TASK, &["KernelDeadlock"], start);
     watch(&mut incidents, FILESYSTEM, &["ReadonlyFilesystem"], start);
     let mut reported = String::new();
-    let tell = |reported: &mut String, at, what: &str, finding: &Finding| {
+    let write = |reported: &mut String, at, what: &str, finding: &Finding| {
         let Finding {
             witness, problem, ..
         } = finding;
@@ -88,19 +88,19 @@ fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
     for (at, finding) in findings {
         let now = start + Duration::from_secs(at);
         for late in incidents.expire(now) {
-            tell(&mut reported, at, "late", &late);
+            write(&mut reported, at, "late", &late);
         }
         for verdict in incidents.admit(finding, now) {
             match verdict {
-                Verdict::Report(finding) => tell(&mut reported, at, "report", &finding),
-                Verdict::Count(finding) => tell(&mut reported, at, "count", &finding),
+                Verdict::Report(finding) => write(&mut reported, at, "report", &finding),
+                Verdict::Count(finding) => write(&mut reported, at, "count", &finding),
                 Verdict::Known => writeln!(reported, "{at} known").unwrap(),
                 Verdict::Held => writeln!(reported, "{at} held").unwrap(),
             }
         }
     }
     for late in incidents.expire(start + Duration::from_hours(1)) {
-        tell(&mut reported, 3600, "late", &late);
+        write(&mut reported, 3600, "late", &late);
     }
     expect.assert_eq(&reported);
 }
@@ -231,7 +231,7 @@ fn memory_is_bounded_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_the_log_tells_at_the_start_waits_for_the_probe() {
+fn what_the_log_says_at_the_start_waits_for_the_probe() {
     let start = Instant::now();
     let later = |seconds| start + Duration::from_secs(seconds);
     let read_only = || {

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_before_tells_the_victims_cgroup() {
+    fn the_line_before_names_the_victims_cgroup() {
         let line = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b c,task=x,pid=1,pid=4242,uid=0";
         assert_eq!(victim(line), Some(("4242".to_owned(), "/a/b c")));
         assert_eq!(victim("oom-kill:constraint=CONSTRAINT_NONE"), None);

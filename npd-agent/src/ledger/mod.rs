@@ -317,7 +317,7 @@ impl Condition {
 
 impl Outcome {
     /// The update for exporters; `None` if nothing has changed.
-    pub fn into_status(self, source: &Arc<str>) -> Option<Update> {
+    pub fn into_update(self, source: &Arc<str>) -> Option<Update> {
         let Self {
             event, condition, ..
         } = self;

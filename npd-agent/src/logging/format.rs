@@ -181,9 +181,9 @@ mod tests {
 
     /// Stores what is logged.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Kept {
+    impl std::io::Write for CapturedOutput {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -194,7 +194,7 @@ mod tests {
         }
     }
 
-    impl<'a> MakeWriter<'a> for Kept {
+    impl<'a> MakeWriter<'a> for CapturedOutput {
         type Writer = Self;
 
         fn make_writer(&'a self) -> Self {
@@ -214,13 +214,13 @@ mod tests {
     ) -> String {
         use tracing_subscriber::layer::SubscriberExt as _;
 
-        let kept = Kept::default();
+        let captured = CapturedOutput::default();
         let layer = tracing_subscriber::fmt::layer()
-            .with_writer(kept.clone())
+            .with_writer(captured.clone())
             .event_format(format);
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, log);
-        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
     }
 
     fn say_something() {

@@ -151,7 +151,7 @@ impl Log {
     /// Writes lines until the log is closed.
     fn write_lines(&self, out: &impl AsFd) {
         let mut is_torn = false;
-        let mut told = 0;
+        let mut reported = 0;
         while let Some(line) = self.lines.pop() {
             // The rest of a line must not look like the beginning of the next one.
             let line = if is_torn {
@@ -167,12 +167,12 @@ impl Log {
                 continue;
             }
             let lost = self.lost.get();
-            if lost > told {
+            if lost > reported {
                 warn!(
-                    lines = lost - told,
+                    lines = lost - reported,
                     "Log lines were lost because standard error could not be written"
                 );
-                told = lost;
+                reported = lost;
             }
         }
     }

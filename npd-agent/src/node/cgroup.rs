@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_controllers_cgroup_is_told() {
+    fn the_memory_controllers_cgroup_is_returned() {
         let proc = tempfile::tempdir().unwrap();
         std::fs::create_dir(proc.path().join("7")).unwrap();
         let write = |text: &str| std::fs::write(proc.path().join("7/cgroup"), text).unwrap();

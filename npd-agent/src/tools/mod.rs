@@ -13,7 +13,7 @@ pub mod uninstall;
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::exec::enter;
+use crate::exec::enter_cgroup;
 use crate::program::Tool;
 
 /// Every program in the agent's file.
@@ -28,8 +28,8 @@ pub const TOOLS: &[Tool] = &[
 
 /// The program that the agent runs to start a plugin in a cgroup.
 const ENTER: Tool = Tool {
-    name: enter::NAME,
-    run: enter::run,
+    name: enter_cgroup::NAME,
+    run: enter_cgroup::run,
 };
 
 /// The program that a command line names, with its own command line; `None` if it is the agent.

@@ -43,9 +43,9 @@ const TESTS: &[Test] = &[
         run: a_healthy_node_costs_heartbeats_and_nothing_else,
     },
     Test {
-        name: "a_pod_that_runs_out_of_memory_is_told_of_on_node_and_pod",
+        name: "a_pod_that_runs_out_of_memory_is_reported_on_node_and_pod",
         needs: &[Need::Agent, Need::Node, Need::Btf],
-        run: a_pod_that_runs_out_of_memory_is_told_of_on_node_and_pod,
+        run: a_pod_that_runs_out_of_memory_is_reported_on_node_and_pod,
     },
     Test {
         name: "a_hung_task_of_the_host_is_a_deadlock_until_it_runs_again",
@@ -63,9 +63,9 @@ const TESTS: &[Test] = &[
         run: a_deleted_pod_and_its_replacement_lose_and_repeat_no_kill,
     },
     Test {
-        name: "faults_that_outlive_the_pod_are_told_once",
+        name: "faults_that_outlive_the_pod_are_reported_once",
         needs: NODES_DISK,
-        run: faults_that_outlive_the_pod_are_told_once,
+        run: faults_that_outlive_the_pod_are_reported_once,
     },
     Test {
         name: "a_plugin_from_a_config_map_sees_the_host",
@@ -78,9 +78,9 @@ const TESTS: &[Test] = &[
         run: swap::the_manifests_of_npd_run_with_our_image,
     },
     Test {
-        name: "the_classic_manifest_tells_of_the_file",
+        name: "the_classic_manifest_reports_the_file",
         needs: NODE,
-        run: swap::the_classic_manifest_tells_of_the_file,
+        run: swap::the_classic_manifest_reports_the_file,
     },
     Test {
         name: "the_public_chart_runs_with_our_image",
@@ -181,7 +181,7 @@ fn a_healthy_node_costs_heartbeats_and_nothing_else() -> anyhow::Result<()> {
 }
 
 /// One kill is one Event on each, although the kernel's log reports it too.
-fn a_pod_that_runs_out_of_memory_is_told_of_on_node_and_pod() -> anyhow::Result<()> {
+fn a_pod_that_runs_out_of_memory_is_reported_on_node_and_pod() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.deploy(BASE)?;
     let before = lab.count(THE_NODE, "OOMKilling")?;
@@ -282,7 +282,7 @@ fn a_deleted_pod_and_its_replacement_lose_and_repeat_no_kill() -> anyhow::Result
 
 /// A task that hangs and a file system that is read-only, before and after: the Node says so all the
 /// time, and nobody is told a second time.
-fn faults_that_outlive_the_pod_are_told_once() -> anyhow::Result<()> {
+fn faults_that_outlive_the_pod_are_reported_once() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.deploy(BASE)?;
     let _detector = ImpatientDetector::new(10)?;

@@ -56,7 +56,7 @@ pub(crate) fn the_manifests_of_npd_run_with_our_image() -> anyhow::Result<()> {
 }
 
 /// The file goes and comes back.
-pub(crate) fn the_classic_manifest_tells_of_the_file() -> anyhow::Result<()> {
+pub(crate) fn the_classic_manifest_reports_the_file() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.remove(BASE)?;
     lab.deploy(CLASSIC)?;

@@ -52,9 +52,9 @@ const TESTS: &[Test] = &[
         run: an_event_storm_ends_with_the_exact_count,
     },
     Test {
-        name: "a_node_that_is_created_anew_is_followed",
+        name: "a_node_that_is_created_again_is_followed",
         needs: &[Need::Agent, Need::Cluster],
-        run: a_node_that_is_created_anew_is_followed,
+        run: a_node_that_is_created_again_is_followed,
     },
     Test {
         name: "a_missing_permission_is_named_once",
@@ -248,7 +248,7 @@ fn an_event_storm_ends_with_the_exact_count() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn a_node_that_is_created_anew_is_followed() -> anyhow::Result<()> {
+fn a_node_that_is_created_again_is_followed() -> anyhow::Result<()> {
     let dir = TempDir::new()?;
     let (admin, _server) = cluster::connect(dir.path())?;
     let lab = Lab::new(&admin)?;

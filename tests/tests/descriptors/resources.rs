@@ -24,7 +24,7 @@ pub(crate) const TEST: Test = Test {
 
 const PLUGIN: &str = r#"{"plugin": "custom", "source": "plugin",
     "pluginConfig": {"invoke_interval": "1s", "timeout": "1s"},
-    "rules": [{"type": "temporary", "reason": "Ran", "path": "/bin/false"}]}"#;
+    "rules": [{"type": "temporary", "reason": "EndedRun", "path": "/bin/false"}]}"#;
 
 const STATS: &str = r#"{"invokeInterval": "1s", "memory": {"metricsConfigs": {
     "memory/bytes_used": {"displayName": "memory/bytes_used"}}}}"#;
@@ -35,7 +35,7 @@ fn without_threads_and_descriptors_every_monitor_lives() -> anyhow::Result<()> {
         ("system-stats-monitor", STATS),
     ];
     let mut agent = Agent::with_monitors(&monitors, Stdio::null(), Stdio::null())?;
-    let runs = |agent: &Agent| agent.counter("problem_counter", "reason", "Ran");
+    let runs = |agent: &Agent| agent.counter("problem_counter", "reason", "EndedRun");
     agent.find(1, 1)?;
     wait_until("the plugin runs", || Ok(runs(&agent)? > 0))?;
 

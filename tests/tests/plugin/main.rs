@@ -1,7 +1,7 @@
 //! Custom plugins: the example of the documentation, and everything a plugin can do to its agent.
 
-mod bounds;
 mod bus;
+mod cgroup;
 mod delays;
 mod guard;
 mod health_checker;
@@ -46,12 +46,12 @@ const TESTS: &[Test] = &[
     Test {
         name: "a_fork_bomb_is_bounded_and_removed",
         needs: &[Need::Agent, Need::Root, Need::File(PIDS)],
-        run: bounds::a_fork_bomb_is_bounded_and_removed,
+        run: cgroup::a_fork_bomb_is_bounded_and_removed,
     },
     Test {
         name: "memory_is_bounded_if_the_file_says_so",
         needs: &[Need::Agent, Need::Root, Need::MemoryCgroup],
-        run: bounds::memory_is_bounded_if_the_file_says_so,
+        run: cgroup::memory_is_bounded_if_the_file_says_so,
     },
     Test {
         name: "the_kill_of_a_plugin_names_it",
@@ -62,7 +62,7 @@ const TESTS: &[Test] = &[
             Need::MemoryCgroup,
             Need::File("/dev/kmsg"),
         ],
-        run: bounds::the_kill_of_a_plugin_names_it,
+        run: cgroup::the_kill_of_a_plugin_names_it,
     },
     Test {
         name: "agents_that_share_a_folder_leave_each_other_alone",
@@ -72,7 +72,7 @@ const TESTS: &[Test] = &[
             Need::File(PIDS),
             Need::Tool("unshare"),
         ],
-        run: bounds::agents_that_share_a_folder_leave_each_other_alone,
+        run: cgroup::agents_that_share_a_folder_leave_each_other_alone,
     },
     Test {
         name: "shipped_health_checkers_run",

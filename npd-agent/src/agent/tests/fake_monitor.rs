@@ -29,7 +29,7 @@ pub(super) struct FakeFile {
 pub(super) struct FakeDetector {
     pub(super) condition: Arc<str>,
     /// The state of the condition, as this detector sees it.
-    pub(super) truth: ConditionStatus,
+    pub(super) status: ConditionStatus,
     /// How long its first check takes; `None` for ever.
     pub(super) delay: Option<Duration>,
 }
@@ -69,7 +69,7 @@ impl FakeMonitor {
                 sleep_until(when).await;
                 if !self.file.is_log {
                     reporter.found(self.finding(*index)).await?;
-                } else if detector.truth == ConditionStatus::True && found.insert(*index) {
+                } else if detector.status == ConditionStatus::True && found.insert(*index) {
                     reporter.found(self.finding(*index)).await?;
                     let position = serde_json::to_value(&found)?;
                     reporter.progress(&self.file.name, position).await?;
@@ -91,7 +91,7 @@ impl FakeMonitor {
             monitor: self.file.monitor(),
             source: self.file.monitor(),
             problem: self.file.problem(index),
-            present: detector.truth,
+            present: detector.status,
             timestamp: Timestamp::now(),
             message: reason(&self.file.name, index),
             claimant: if self.file.is_log {

@@ -17,7 +17,7 @@ use super::super::Agent;
 use super::fake_monitor::{FakeDetector, FakeFile, FakeMonitor, reason};
 use crate::checkpoint::StateDir;
 use crate::exporter::kubernetes::tests::lab::exporter;
-use crate::exporter::kubernetes::tests::server::{Mood, Server};
+use crate::exporter::kubernetes::tests::server::{Server, ServerFault};
 use crate::metrics::Metrics;
 use crate::monitor::{Monitor, Monitors};
 use crate::node::{Node, Roots};
@@ -31,7 +31,7 @@ const STARTS: usize = 5;
 /// After this time, every detector that ever checks has checked, and the result is written to the server.
 const SETTLED: Duration = Duration::from_secs(100);
 
-/// What stands on a Node before the first start, for a condition of which the truth is known.
+/// What stands on a Node before the first start, for a condition of which the real state is known.
 #[derive(Clone, Copy, Debug)]
 enum Standing {
     Absent,
@@ -51,7 +51,7 @@ struct Start {
     /// How long each detector's first check takes, in this start.
     delays: Vec<Option<Duration>>,
     /// How the node is, as each detector sees it. `None` for as before.
-    truths: Option<Vec<ConditionStatus>>,
+    statuses: Option<Vec<ConditionStatus>>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ fn delay() -> impl Strategy<Value = Option<Duration>> {
 fn file(index: usize) -> impl Strategy<Value = FakeFile> {
     let detector = (0..TYPES.len()).prop_map(|condition| FakeDetector {
         condition: Arc::from(TYPES[condition]),
-        truth: False,
+        status: False,
         delay: None,
     });
     let detectors = prop::collection::vec(detector, 1..4);
@@ -96,18 +96,18 @@ fn start(detectors: usize) -> impl Strategy<Value = Start> {
     let until = (0_u64..20_000).prop_map(Duration::from_millis);
     let unwell = (prop::sample::select(vec![403_u16, 429, 500, 503]), until);
     let delays = prop::collection::vec(delay(), detectors);
-    let truths = prop::collection::vec(status(), detectors);
+    let statuses = prop::collection::vec(status(), detectors);
     (
         prop::option::weighted(0.6, killed),
         prop::option::weighted(0.3, unwell),
         delays,
-        prop::option::weighted(0.4, truths),
+        prop::option::weighted(0.4, statuses),
     )
-        .prop_map(|(killed_after, unwell, delays, truths)| Start {
+        .prop_map(|(killed_after, unwell, delays, statuses)| Start {
             killed_after,
             unwell,
             delays,
-            truths,
+            statuses,
         })
 }
 
@@ -140,25 +140,25 @@ fn history() -> impl Strategy<Value = NodeHistory> {
 }
 
 /// How a condition is, and the reasons that there are for it.
-fn truth(files: &[FakeFile], r#type: &str) -> (ConditionStatus, BTreeSet<String>) {
-    let mut truth = (False, BTreeSet::new());
+fn expected(files: &[FakeFile], r#type: &str) -> (ConditionStatus, BTreeSet<String>) {
+    let mut expected = (False, BTreeSet::new());
     for file in files {
         for (index, detector) in file.detectors.iter().enumerate() {
-            if *detector.condition == *r#type && detector.truth == True {
-                truth.0 = True;
-                truth.1.insert(reason(&file.name, index));
+            if *detector.condition == *r#type && detector.status == True {
+                expected.0 = True;
+                expected.1.insert(reason(&file.name, index));
             } else if *detector.condition == *r#type
-                && detector.truth == Unknown
-                && truth.0 == False
+                && detector.status == Unknown
+                && expected.0 == False
             {
-                truth.0 = Unknown;
+                expected.0 = Unknown;
             }
         }
     }
-    if truth.0 != True {
-        truth.1.insert("AllWell".to_owned());
+    if expected.0 != True {
+        expected.1.insert("AllWell".to_owned());
     }
-    truth
+    expected
 }
 
 fn types(files: &[FakeFile]) -> BTreeSet<Arc<str>> {
@@ -171,12 +171,12 @@ fn types(files: &[FakeFile]) -> BTreeSet<Arc<str>> {
 /// Puts the files into the state in which a start finds them.
 fn prepare(files: &mut [FakeFile], start: &Start) {
     let mut delays = start.delays.iter();
-    let mut truths = start.truths.iter().flatten();
+    let mut statuses = start.statuses.iter().flatten();
     for file in files {
         for detector in &mut file.detectors {
             detector.delay = delays.next().copied().flatten();
-            let next = truths.next().copied().unwrap_or(detector.truth);
-            detector.truth = match (file.is_log, detector.truth) {
+            let next = statuses.next().copied().unwrap_or(detector.status);
+            detector.status = match (file.is_log, detector.status) {
                 // A log never reports that a problem is over, or that it does not know.
                 (true, True) => True,
                 (true, _) if next == Unknown => False,
@@ -197,7 +197,7 @@ fn first_standing(server: &mut Server, history: &NodeHistory, files: &[FakeFile]
         "npd-agent"
     };
     for (r#type, standing) in TYPES.iter().zip(&history.standing) {
-        let (true_status, reasons) = truth(files, r#type);
+        let (true_status, reasons) = expected(files, r#type);
         let (status, reason) = match standing {
             Standing::Absent => continue,
             Standing::True => (true_status, reasons.first().unwrap().clone()),
@@ -235,7 +235,7 @@ fn run(files: &[FakeFile], start: &Start, server: &Arc<Mutex<Server>>, state: Op
             let unwell = start.unwell;
             server.rule = Box::new(move |_, now| {
                 let (code, _) = unwell.filter(|(_, until)| now < *until)?;
-                Some(Mood::Code(code, None))
+                Some(ServerFault::Code(code, None))
             });
         }
         let metrics = Metrics::new().unwrap();
@@ -293,7 +293,7 @@ fn check(history: &NodeHistory) {
         let server = server.lock().unwrap();
         let writes = writes(&server);
         for r#type in types(&files) {
-            let (status, reasons) = truth(&files, &r#type);
+            let (status, reasons) = expected(&files, &r#type);
             let none = Vec::new();
             let written = writes.get(&*r#type).unwrap_or(&none);
             let stood = stood.get(&*r#type);

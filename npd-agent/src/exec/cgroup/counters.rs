@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_counters_tell_the_limit() {
+    fn the_kernels_counters_show_the_limit() {
         use LimitReached::{Memory, Pids};
         let events = "low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 0\n";
         check(

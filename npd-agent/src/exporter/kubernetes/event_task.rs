@@ -85,7 +85,7 @@ impl EventTask {
         let mut events = lock(&self.pending.events);
         let Err(failure) = answer else {
             events.delivered(delivery, now);
-            self.pending.tell(&events);
+            self.pending.show_progress(&events);
             drop(events);
             self.pending.written.notify_one();
             self.health.well();
@@ -104,7 +104,7 @@ impl EventTask {
             }
             Cause::Missing if is_pods => {
                 self.dropped.inc_by(events.refused(delivery));
-                self.pending.tell(&events);
+                self.pending.show_progress(&events);
             }
             Cause::Forbidden if is_pods => {
                 let pause = self.health.failed(call.right, &failure);
@@ -114,11 +114,11 @@ impl EventTask {
                     return Some(pause);
                 }
                 self.dropped.inc_by(events.refused(delivery));
-                self.pending.tell(&events);
+                self.pending.show_progress(&events);
             }
             Cause::Refused => {
                 self.dropped.inc_by(events.refused(delivery));
-                self.pending.tell(&events);
+                self.pending.show_progress(&events);
                 drop(events);
                 self.health.failed(call.right, &failure);
             }

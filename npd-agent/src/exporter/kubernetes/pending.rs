@@ -74,7 +74,7 @@ impl Pending {
 
     /// Says how many Events wait, and that the server has every one if none does. Counts may wait for their pace: a restart does
     /// not count again.
-    pub(super) fn tell(&self, events: &Correlator) {
+    pub(super) fn show_progress(&self, events: &Correlator) {
         let waiting = i64::try_from(events.waiting());
         self.waiting.set(waiting.unwrap_or(i64::MAX));
         if events.is_created() {
@@ -148,6 +148,6 @@ impl Exporter for KubernetesExporter {
             self.take_event(&status.source, event);
         }
         self.pending.given.store(status.number, Relaxed);
-        self.pending.tell(&lock(&self.pending.events));
+        self.pending.show_progress(&lock(&self.pending.events));
     }
 }

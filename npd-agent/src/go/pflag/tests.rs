@@ -135,7 +135,7 @@ fn the_last_value_holds_and_lists_grow() {
 }
 
 #[test]
-fn words_are_kept_apart() {
+fn words_are_not_joined() {
     check(
         "some --port=1 - v=4",
         |values| values.port = 1,
@@ -164,7 +164,7 @@ fn a_boolean_does_not_take_the_next_word() {
 }
 
 #[test]
-fn a_deprecated_flag_is_taken_and_told() {
+fn a_deprecated_flag_is_accepted_with_a_warning() {
     let Ok(ParsedLine::Run(values, words)) = parse("--old-name=x --old-name=y") else {
         panic!()
     };

@@ -178,7 +178,7 @@ async fn what_journald_copies_to_the_disk_is_read_once() {
 }
 
 #[tokio::test]
-async fn of_a_spoilt_file_the_rest_is_read() {
+async fn of_a_damaged_file_the_rest_is_read() {
     if !can_run() {
         return;
     }

@@ -45,7 +45,10 @@ fn check(steps: &[LedgerStep], expect: &Expect) {
     for (at, next) in (0..).zip(steps) {
         let outcomes = step(&mut ledger, at, next);
         for outcome in &outcomes {
-            for line in tell(outcome).lines().filter(|line| *line != "  no news") {
+            for line in describe(outcome)
+                .lines()
+                .filter(|line| *line != "  no news")
+            {
                 writeln!(reported, "{}", line.trim_start()).unwrap();
             }
         }
@@ -105,7 +108,7 @@ fn a_problem_does_not_wait_for_the_others() {
 }
 
 #[test]
-fn well_means_that_all_have_looked_in_all_files() {
+fn false_means_that_all_have_checked_in_all_files() {
     check(
         &[
             Declare("log.json", &["log"]),

@@ -74,7 +74,7 @@ fn healthy() -> Healthy {
     }
 }
 
-fn tell(outcome: &Outcome) -> String {
+fn describe(outcome: &Outcome) -> String {
     let mut reported = String::new();
     if let Some(event) = &outcome.event {
         let at = event.timestamp.as_second();
@@ -112,7 +112,7 @@ fn check(findings: impl IntoIterator<Item = Finding>, expect: &Expect) {
     let mut ledger = ledger();
     let reported: String = findings
         .into_iter()
-        .map(|finding| tell(&ledger.apply(finding)))
+        .map(|finding| describe(&ledger.apply(finding)))
         .collect();
     expect.assert_eq(&reported);
 }
@@ -236,12 +236,12 @@ fn a_condition_lasts_until_its_last_subject_is_well() {
     let hung = |at, pid, text: &str| about(pid, finding(at, "", "TaskHung", True, text));
     let mut reported = String::new();
     for found in [hung(1, 7, "kubelet:7"), hung(2, 8, "runc:8")] {
-        reported += &tell(&ledger.apply(found));
+        reported += &describe(&ledger.apply(found));
     }
     for (at, pid) in [(3, 7), (4, 9), (5, 8)] {
         let outcomes = ledger.recover(&Subject::new("hung_task", pid), second(at));
         writeln!(reported, "task {pid} recovers:").unwrap();
-        reported.extend(outcomes.iter().map(tell));
+        reported.extend(outcomes.iter().map(describe));
     }
     expect![[r#"
         1 Warning TaskHung: Node condition Sick is now: True, reason: TaskHung, message: "kubelet:7"

@@ -16,7 +16,7 @@ fn restarted(before: &Ledger) -> Ledger {
 }
 
 #[test]
-fn what_a_log_told_outlives_the_agent() {
+fn a_claim_of_a_log_outlives_the_agent() {
     let mut before = ledger();
     before.apply(finding(1, "", "First", True, "one"));
     before.apply(finding(2, "b", "Second", True, "two"));
@@ -76,7 +76,7 @@ fn what_a_probe_repeats_lasts_and_the_rest_is_over() {
 }
 
 #[test]
-fn a_probe_knows_better_than_what_was_kept() {
+fn a_probe_replaces_what_was_saved() {
     let mut before = ledger();
     before.apply(about(7, finding(1, "", "TaskHung", True, "task 7")));
     let mut after = restarted(&before);

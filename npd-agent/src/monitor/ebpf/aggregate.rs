@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub const WINDOW: Duration = Duration::from_mins(1);
 
 /// How many different keys are counted separately at a time.
-const KEYS_KEPT: usize = 256;
+const MAX_KEYS: usize = 256;
 
 /// Combines repeats of things with the same key.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct AggregateWindow {
 
 /// What to report about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Telling<K> {
+pub enum AggregateReport<K> {
     /// It happened.
     First(K),
     /// It happened this many more times within the last [`WINDOW`].
@@ -33,44 +33,44 @@ pub enum Telling<K> {
 
 impl<K: Ord + Clone> Aggregate<K> {
     /// Notes that `key` happened this many times. Returns what to report now.
-    pub fn note(&mut self, key: K, times: u64, now: Instant) -> Vec<Telling<K>> {
+    pub fn note(&mut self, key: K, times: u64, now: Instant) -> Vec<AggregateReport<K>> {
         if let Some(window) = self.open.get_mut(&key) {
             window.repeats += times;
             return Vec::new();
         }
-        let mut tellings = Vec::new();
-        if self.open.len() >= KEYS_KEPT
+        let mut reports = Vec::new();
+        if self.open.len() >= MAX_KEYS
             && let Some(oldest) = self.oldest()
             && let Some(AggregateWindow { repeats, .. }) = self.open.remove(&oldest)
             && repeats > 0
         {
-            tellings.push(Telling::Again(oldest, repeats));
+            reports.push(AggregateReport::Again(oldest, repeats));
         }
         let window = AggregateWindow {
             until: now + WINDOW,
             repeats: times.saturating_sub(1),
         };
         self.open.insert(key.clone(), window);
-        tellings.push(Telling::First(key));
-        tellings
+        reports.push(AggregateReport::First(key));
+        reports
     }
 
     /// What has been counted in windows that are over.
-    pub fn due(&mut self, now: Instant) -> Vec<Telling<K>> {
-        let mut tellings = Vec::new();
+    pub fn due(&mut self, now: Instant) -> Vec<AggregateReport<K>> {
+        let mut reports = Vec::new();
         self.open.retain(|key, window| {
             if window.until > now {
                 return true;
             }
             let repeats = window.repeats;
             if repeats > 0 {
-                tellings.push(Telling::Again(key.clone(), repeats));
+                reports.push(AggregateReport::Again(key.clone(), repeats));
                 window.until = now + WINDOW;
                 window.repeats = 0;
             }
             repeats > 0
         });
-        tellings
+        reports
     }
 
     /// When the next window is over.
@@ -84,11 +84,11 @@ impl<K: Ord + Clone> Aggregate<K> {
     }
 
     /// Ends the windows of the keys that `over` selects, and returns what was counted in them.
-    pub fn end(&mut self, over: impl Fn(&K) -> bool) -> Vec<Telling<K>> {
+    pub fn end(&mut self, over: impl Fn(&K) -> bool) -> Vec<AggregateReport<K>> {
         let ended = self.open.extract_if(.., |key, _| over(key));
         let counted = ended.filter(|(_, window)| window.repeats > 0);
         counted
-            .map(|(key, window)| Telling::Again(key, window.repeats))
+            .map(|(key, window)| AggregateReport::Again(key, window.repeats))
             .collect()
     }
 
@@ -111,39 +111,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeats_are_told_once_a_window_and_a_quiet_key_is_news_again() {
+    fn repeats_are_reported_once_a_window_and_a_quiet_key_is_new_again() {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
-        let mut fold = Aggregate::default();
-        assert_eq!(fold.note('a', 3, start), [Telling::First('a')]);
-        assert_eq!(fold.note('b', 1, later(1)), [Telling::First('b')]);
-        assert_eq!(fold.note('a', 1, later(2)), []);
-        assert_eq!(fold.next_due(), Some(later(60)));
-        assert_eq!(fold.due(later(60)), [Telling::Again('a', 3)]);
-        assert_eq!(fold.due(later(61)), []);
-        assert!(fold.is_open(&'a') && !fold.is_open(&'b'));
-        assert_eq!(fold.note('b', 1, later(62)), [Telling::First('b')]);
-        assert_eq!(fold.note('a', 1, later(63)), []);
-        assert_eq!(fold.end(|key| *key == 'a'), [Telling::Again('a', 1)]);
-        assert_eq!(fold.note('a', 1, later(64)), [Telling::First('a')]);
+        let mut aggregate = Aggregate::default();
+        assert_eq!(aggregate.note('a', 3, start), [AggregateReport::First('a')]);
+        assert_eq!(
+            aggregate.note('b', 1, later(1)),
+            [AggregateReport::First('b')]
+        );
+        assert_eq!(aggregate.note('a', 1, later(2)), []);
+        assert_eq!(aggregate.next_due(), Some(later(60)));
+        assert_eq!(aggregate.due(later(60)), [AggregateReport::Again('a', 3)]);
+        assert_eq!(aggregate.due(later(61)), []);
+        assert!(aggregate.is_open(&'a') && !aggregate.is_open(&'b'));
+        assert_eq!(
+            aggregate.note('b', 1, later(62)),
+            [AggregateReport::First('b')]
+        );
+        assert_eq!(aggregate.note('a', 1, later(63)), []);
+        assert_eq!(
+            aggregate.end(|key| *key == 'a'),
+            [AggregateReport::Again('a', 1)]
+        );
+        assert_eq!(
+            aggregate.note('a', 1, later(64)),
+            [AggregateReport::First('a')]
+        );
     }
 
     #[test]
-    fn no_more_keys_are_kept_than_there_is_room_for_and_nothing_goes_untold() {
+    fn the_number_of_keys_is_bounded_and_every_repeat_is_reported() {
         let start = Instant::now();
-        let mut fold = Aggregate::default();
+        let mut aggregate = Aggregate::default();
         let mut reported = 0;
         for key in 0..10_000 {
             let now = start + Duration::from_millis(key);
-            for telling in [fold.note(key, 2, now), fold.note(key, 1, now)].concat() {
-                reported += match telling {
-                    Telling::First(_) => 1,
-                    Telling::Again(_, times) => times,
+            for report in [aggregate.note(key, 2, now), aggregate.note(key, 1, now)].concat() {
+                reported += match report {
+                    AggregateReport::First(_) => 1,
+                    AggregateReport::Again(_, times) => times,
                 };
             }
-            assert!(fold.open.len() <= KEYS_KEPT);
+            assert!(aggregate.open.len() <= MAX_KEYS);
         }
-        reported += fold.open.values().map(|window| window.repeats).sum::<u64>();
+        reported += aggregate
+            .open
+            .values()
+            .map(|window| window.repeats)
+            .sum::<u64>();
         assert_eq!(reported, 30_000);
     }
 }

@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
-use super::aggregate::{Aggregate, Telling, WINDOW};
+use super::aggregate::{Aggregate, AggregateReport, WINDOW};
 use super::counts::KernelCounts;
-use super::probe::{ProbeContext, ProbeRecord, Sighting};
+use super::probe::{Observation, ProbeContext, ProbeRecord};
 use crate::problem::Forever;
 
 /// How often the kernel's counts are read while nothing happens: a record may have been lost.
@@ -72,7 +72,7 @@ struct Failures {
     kinds: BTreeMap<u64, KindOfFailure>,
     /// Keys that are counted, but whose records have not come.
     strangers: BTreeSet<u64>,
-    happenings: Aggregate<u64>,
+    repeats: Aggregate<u64>,
     backend: Option<&'static str>,
     /// When the kernel's counts and the backend are looked at next.
     due: Instant,
@@ -84,14 +84,14 @@ impl Failures {
             sys: watch.reporter.node.roots.sys.clone(),
             kinds: BTreeMap::new(),
             strangers: BTreeSet::new(),
-            happenings: Aggregate::default(),
+            repeats: Aggregate::default(),
             backend: None,
             due: Instant::now(),
         }
     }
 
     fn next_due(&self) -> Instant {
-        let summary = self.happenings.next_due().map(Instant::from_std);
+        let summary = self.repeats.next_due().map(Instant::from_std);
         summary.map_or(self.due, |summary| summary.min(self.due))
     }
 
@@ -124,8 +124,8 @@ impl Failures {
             return Ok(());
         }
         let now = Instant::now().into_std();
-        for telling in self.happenings.note(key, times, now) {
-            self.tell(watch, &telling, timestamp).await?;
+        for report in self.repeats.note(key, times, now) {
+            self.report(watch, &report, timestamp).await?;
         }
         Ok(())
     }
@@ -138,8 +138,8 @@ impl Failures {
             self.note(watch, *key, *counted, Timestamp::now()).await?;
         }
         let now = Instant::now();
-        for telling in self.happenings.due(now.into_std()) {
-            self.tell(watch, &telling, Timestamp::now()).await?;
+        for report in self.repeats.due(now.into_std()) {
+            self.report(watch, &report, Timestamp::now()).await?;
         }
         self.forget(watch, counts.keys().copied());
         if self.due <= now {
@@ -150,8 +150,8 @@ impl Failures {
 
     /// Forgets kinds that have not happened for a while, so that the programs have room for others.
     fn forget(&mut self, watch: &ProbeContext, counted: impl Iterator<Item = u64>) {
-        let happenings = &self.happenings;
-        let over = self.kinds.extract_if(.., |key, _| !happenings.is_open(key));
+        let repeats = &self.repeats;
+        let over = self.kinds.extract_if(.., |key, _| !repeats.is_open(key));
         let mut over: Vec<u64> = over.map(|(key, _)| key).collect();
         // A record is on its way, or it found the ring full.
         let unknown = counted.filter(|key| !self.kinds.contains_key(key) && !over.contains(key));
@@ -167,33 +167,33 @@ impl Failures {
     }
 
     /// Tells what happened, or how often it did.
-    async fn tell(
+    async fn report(
         &self,
         watch: &ProbeContext,
-        telling: &Telling<u64>,
+        report: &AggregateReport<u64>,
         timestamp: Timestamp,
     ) -> anyhow::Result<()> {
-        let (Telling::First(key) | Telling::Again(key, _)) = telling;
+        let (AggregateReport::First(key) | AggregateReport::Again(key, _)) = report;
         let Some(KindOfFailure { last, .. }) = self.kinds.get(key) else {
             return Ok(());
         };
         if last.is_harmless {
             return watch.harmless(&last.subject).await;
         }
-        let message = match telling {
-            Telling::First(_) => last.message.clone(),
-            Telling::Again(_, times) => {
+        let message = match report {
+            AggregateReport::First(_) => last.message.clone(),
+            AggregateReport::Again(_, times) => {
                 let window = WINDOW.as_secs();
                 format!("{}: {times} more times in {window} s", last.message)
             }
         };
-        let sighting = Sighting {
+        let observation = Observation {
             key: last.subject.clone(),
             timestamp,
             message,
             pod: None,
         };
-        watch.happened(&sighting, |_| true).await
+        watch.happened(&observation, |_| true).await
     }
 
     /// Finds out how failures are seen now, and says so if that is news.

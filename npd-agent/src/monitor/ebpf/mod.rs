@@ -26,7 +26,7 @@ pub mod program;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 mod reconcile;
-mod ring;
+mod ring_buffer;
 mod task;
 #[cfg(test)]
 mod test_support;
@@ -47,7 +47,7 @@ use self::load::{Programs, ProgramsHandle, TaskWalk, why};
 use self::probe::{Probe, ProbeContext, ProbeRule, ProbeSettings, SOURCE};
 use self::probes::PROBES;
 use self::program::Attached;
-use self::ring::Ring;
+use self::ring_buffer::RingBuffer;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::go::json::ConfigProblem;
 use crate::problem::{Forever, Watched};
@@ -204,7 +204,7 @@ impl EbpfMonitor {
 async fn put_into_kernel(
     probes: &[&'static Probe],
     reporter: &Reporter,
-) -> anyhow::Result<(ProgramsHandle, Ring)> {
+) -> anyhow::Result<(ProgramsHandle, RingBuffer)> {
     let sys = reporter.node.roots.sys.clone();
     let programs = probes.iter().flat_map(|probe| probe.programs).collect();
     let iterators: Vec<_> = probes
@@ -220,7 +220,7 @@ async fn put_into_kernel(
         .run(move || Programs::load(OBJECT, &sys, programs, &iterators))
         .await;
     let (kernel, records) = loaded.context("loading the programs")??;
-    Ok((ProgramsHandle::new(kernel), Ring::new(records)?))
+    Ok((ProgramsHandle::new(kernel), RingBuffer::new(records)?))
 }
 
 /// What the programs of `probe` count.

@@ -148,7 +148,7 @@ impl ProbeRule {
 
 /// What a probe saw.
 #[derive(Clone, Debug)]
-pub struct Sighting {
+pub struct Observation {
     /// Which of the things that the probe watches: the key of a [`Subject`].
     pub key: String,
     /// When it was, or was noticed.
@@ -190,10 +190,10 @@ impl ProbeContext {
     /// Reports something that happened: an Event for each temporary rule that is concerned.
     pub async fn happened(
         &self,
-        sighting: &Sighting,
+        observation: &Observation,
         concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
-        self.report(sighting, |rule| {
+        self.report(observation, |rule| {
             rule.problem.condition.is_none() && concerned(rule)
         })
         .await
@@ -203,10 +203,10 @@ impl ProbeContext {
     /// [`Self::recovered`].
     pub async fn lasts(
         &self,
-        sighting: &Sighting,
+        observation: &Observation,
         concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
-        self.report(sighting, |rule| {
+        self.report(observation, |rule| {
             rule.problem.condition.is_some() && concerned(rule)
         })
         .await
@@ -216,17 +216,17 @@ impl ProbeContext {
     /// it claims of conditions, which is no news, and makes no Events.
     pub async fn resumes(
         &self,
-        sighting: &Sighting,
+        observation: &Observation,
         concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
         let reported = |rule: &&ProbeRule| rule.problem.condition.is_none() && concerned(rule);
         for rule in self.rules.iter().filter(reported) {
-            let subject = self.subject(&sighting.key);
+            let subject = self.subject(&observation.key);
             let reason = Arc::clone(&rule.problem.reason);
             let resumed = Report::Resumed { subject, reason };
             self.reporter.send(resumed).await?;
         }
-        self.lasts(sighting, concerned).await
+        self.lasts(observation, concerned).await
     }
 
     /// What the probe before the agent's start has left to [remember](Self::remember).
@@ -253,7 +253,7 @@ impl ProbeContext {
 
     async fn report(
         &self,
-        sighting: &Sighting,
+        observation: &Observation,
         concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
         for rule in self.rules.iter().filter(|rule| concerned(rule)) {
@@ -262,14 +262,14 @@ impl ProbeContext {
                 source: Arc::clone(&rule.source),
                 problem: Arc::clone(&rule.problem),
                 present: ConditionStatus::True,
-                timestamp: sighting.timestamp,
-                message: sighting.message.clone(),
+                timestamp: observation.timestamp,
+                message: observation.message.clone(),
                 claimant: rule.claimant.clone(),
-                subject: Some(self.subject(&sighting.key)),
+                subject: Some(self.subject(&observation.key)),
                 object: None,
                 repeated: false,
                 witness: Witness::Kernel,
-                pod: sighting.pod.clone(),
+                pod: observation.pod.clone(),
                 occurrence: None,
             };
             self.reporter.found(finding).await?;

@@ -18,7 +18,7 @@ use crate::status_page::PluginState;
 const STDERR_LOGGED: usize = 512;
 
 /// A run that has ended.
-pub(super) struct Ran {
+pub(super) struct EndedRun {
     /// The rule's index.
     pub(super) rule: usize,
     /// How it ended.
@@ -40,13 +40,13 @@ struct History {
     name: Arc<str>,
     /// Whether it is said that the rule has a result.
     checked: bool,
-    steady: Debounce,
+    debounce: Debounce,
     last: Option<ConditionStatus>,
     timeouts: u64,
     abandoned: usize,
 }
 
-impl Ran {
+impl EndedRun {
     /// Whether the run was killed at its deadline.
     pub(super) fn hung(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|over| over.timed_out)
@@ -67,7 +67,7 @@ impl<'a> Histories<'a> {
             .map(|(index, rule)| History {
                 name: rule_name(index),
                 checked: false,
-                steady: Debounce::new(rule.thresholds),
+                debounce: Debounce::new(rule.thresholds),
                 last: None,
                 timeouts: 0,
                 abandoned: 0,
@@ -85,7 +85,7 @@ impl<'a> Histories<'a> {
     }
 
     /// Handles the end of a run. Returns what has survived of it.
-    pub(super) async fn ran(&mut self, mut ran: Ran) -> anyhow::Result<Option<Abandoned>> {
+    pub(super) async fn ran(&mut self, mut ran: EndedRun) -> anyhow::Result<Option<Abandoned>> {
         let metrics = &self.reporter.metrics.plugins;
         let (rule, rest) = (ran.rule, ran.rest());
         let labels = self.labels(rule);
@@ -106,7 +106,7 @@ impl<'a> Histories<'a> {
         // NPD would wait for it and have no result, so this is no first result either. It may be the
         // very problem that an earlier agent has reported.
         let is_result = rest.is_none();
-        self.tell(rule, answer, is_result).await?;
+        self.report(rule, answer, is_result).await?;
         Ok(rest)
     }
 
@@ -115,7 +115,7 @@ impl<'a> Histories<'a> {
         let path = &self.config.rules[rule].path;
         let answer = PluginResult::hung(path, self.rules[rule].abandoned);
         // It is given up, so that this is all that will ever be known.
-        self.tell(rule, answer, true).await
+        self.report(rule, answer, true).await
     }
 
     /// Handles the end of a run that had survived SIGKILL.
@@ -131,7 +131,7 @@ impl<'a> Histories<'a> {
         });
     }
 
-    async fn tell(
+    async fn report(
         &mut self,
         rule: usize,
         answer: PluginResult,
@@ -154,7 +154,7 @@ impl<'a> Histories<'a> {
         self.reporter.status_page.update(|shown| {
             shown.plugins.insert(key, state);
         });
-        if !history.steady.admit(present) {
+        if !history.debounce.admit(present) {
             return Ok(());
         }
         let finding = Finding {
@@ -182,7 +182,7 @@ impl<'a> Histories<'a> {
     }
 
     /// Logs why a plugin fails, when it begins to fail; later failures are not logged.
-    fn log(&self, ran: &Ran, answer: &PluginResult) {
+    fn log(&self, ran: &EndedRun, answer: &PluginResult) {
         let path = &self.config.rules[ran.rule].path;
         let news = self.rules[ran.rule].last != Some(answer.present);
         match &ran.outcome {

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use self::config::{CheckedPluginConfig, PluginRule};
-use self::histories::{Histories, Ran};
+use self::histories::{EndedRun, Histories};
 use self::result::OUTPUT_KEPT;
 use self::schedule::Schedule;
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
@@ -162,7 +162,11 @@ async fn watch(config: &CheckedPluginConfig, spawner: &Spawner, reporter: &Repor
     }
 }
 
-fn run(spawner: Spawner, rule: usize, of: &PluginRule) -> impl Future<Output = Ran> + Send + use<> {
+fn run(
+    spawner: Spawner,
+    rule: usize,
+    of: &PluginRule,
+) -> impl Future<Output = EndedRun> + Send + use<> {
     let (program, limit) = (of.program.clone(), of.timeout);
     async move {
         let started = Instant::now();
@@ -171,7 +175,7 @@ fn run(spawner: Spawner, rule: usize, of: &PluginRule) -> impl Future<Output = R
         } else {
             exec::run(&spawner, program, limit, OUTPUT_KEPT).await
         };
-        Ran {
+        EndedRun {
             rule,
             outcome,
             took: started.elapsed(),

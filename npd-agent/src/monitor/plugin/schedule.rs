@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_kept_in_the_order_of_the_file() {
+    fn the_limit_holds_in_the_order_of_the_file() {
         check(
             &[(20, 2, false), (20, 2, false), (20, 2, false)],
             1,

@@ -55,14 +55,14 @@ mod tests {
     /// Each result is a letter: `o`k, `n`ot ok, `u`nknown. In `expect`, a result that is not reported is `.`.
     #[track_caller]
     fn check(failure: u32, success: u32, results: &str, expect: &str) {
-        let mut steady = Debounce::new(Thresholds { failure, success });
+        let mut debounce = Debounce::new(Thresholds { failure, success });
         let reported = results.chars().map(|result| {
             let status = match result {
                 'o' => ConditionStatus::False,
                 'n' => ConditionStatus::True,
                 _ => ConditionStatus::Unknown,
             };
-            if steady.admit(status) { result } else { '.' }
+            if debounce.admit(status) { result } else { '.' }
         });
         assert_eq!(reported.collect::<String>(), expect);
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::collector_task::CollectorTask;
 use super::exported::{Names, exported_name};
-use super::metric::{Metric, Want, WantedMetrics};
+use super::metric::{Metric, WantedMetric, WantedMetrics};
 use super::rule::{StatsRule, StatsRuleConfig};
 use super::{SECTIONS, Section, StatsMonitor};
 use crate::go::duration::{DurationError, GoDuration};
@@ -239,13 +239,15 @@ impl Checker<'_> {
             let name = exported_name(display_name);
             if self.declare(&key, &name, metric)? {
                 let name = Some(name);
-                wanted.insert(metric.id, Want { metric, name });
+                wanted.insert(metric.id, WantedMetric { metric, name });
             }
         }
         for metric in section.metrics {
             if rules.iter().any(|rule| rule.metric.id == metric.id) {
                 let name = None;
-                wanted.entry(metric.id).or_insert(Want { metric, name });
+                wanted
+                    .entry(metric.id)
+                    .or_insert(WantedMetric { metric, name });
             }
         }
         if wanted.is_empty() {

@@ -268,7 +268,7 @@ mod tests {
     use nix::unistd::mkfifo;
 
     use super::*;
-    use crate::monitor::stats::metric::{Want, WantedMetrics};
+    use crate::monitor::stats::metric::{WantedMetric, WantedMetrics};
     use crate::monitor::stats::tests::Tree;
 
     /// Answers at once, or if there is a gate, when the gate is opened.
@@ -315,7 +315,7 @@ mod tests {
             ..FilesystemCollector::default()
         };
         let metric = &METRICS[1];
-        let wanted = WantedMetrics::from([(metric.id, Want { metric, name: None })]);
+        let wanted = WantedMetrics::from([(metric.id, WantedMetric { metric, name: None })]);
         let mut answers = || {
             let mut sample = Sample::new(&wanted);
             let error = filesystems.collect(&roots, &mut sample).err();
@@ -357,7 +357,7 @@ mod tests {
             ..FilesystemCollector::default()
         };
         let metric = &METRICS[1];
-        let wanted = WantedMetrics::from([(metric.id, Want { metric, name: None })]);
+        let wanted = WantedMetrics::from([(metric.id, WantedMetric { metric, name: None })]);
         let mut asked = Vec::new();
         for _ in 0..2 {
             let mut sample = Sample::new(&wanted);

@@ -80,11 +80,11 @@ pub trait Collect: Send {
 }
 
 /// The metrics that are wanted, by id.
-pub type WantedMetrics = BTreeMap<&'static str, Want>;
+pub type WantedMetrics = BTreeMap<&'static str, WantedMetric>;
 
 /// A metric that is wanted.
 #[derive(Clone, Debug)]
-pub struct Want {
+pub struct WantedMetric {
     /// The metric.
     pub metric: &'static Metric,
     /// The name to export it under; `None` if only a rule wants it.

@@ -240,7 +240,7 @@ fn name(metric: &Metric, labels: &Labels) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::stats::metric::{Label, Want, WantedMetrics};
+    use crate::monitor::stats::metric::{Label, WantedMetric, WantedMetrics};
     use crate::problem::ConditionStatus::{False, True};
 
     const METRIC: Metric = Metric::gauge("disk/percent_used", &["device_name"], "");
@@ -267,7 +267,7 @@ mod tests {
 
     /// A sample with these disks.
     fn disks(percent_used: &[(&str, f64)]) -> Sample {
-        let want = Want {
+        let want = WantedMetric {
             metric: &METRIC,
             name: None,
         };
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_told_when_it_has_lasted_and_when_it_is_over() {
+    fn a_problem_is_reported_when_it_has_lasted_and_when_it_is_over() {
         let (mut rule, start) = (rule(), Instant::now());
         let mut at = |minutes, sample: &Sample| {
             let changes = rule.evaluate(sample, start + Duration::from_mins(minutes));

@@ -76,7 +76,7 @@ async fn the_answer_is_found_among_signals() {
 }
 
 #[tokio::test]
-async fn an_error_is_told() {
+async fn an_error_is_returned() {
     let error = call(ERROR_REPLY).await.unwrap_err();
     assert_eq!(error.to_string(), "GetAll: NoSuchBus: why");
 }

@@ -129,7 +129,7 @@ fn refused(dir: &tempfile::TempDir, access: anyhow::Result<Access>, expect: &Exp
 }
 
 #[test]
-fn what_cannot_work_is_told_in_a_sentence() {
+fn what_cannot_work_is_an_error_of_one_sentence() {
     let (dir, access) = pod("", &[]);
     refused(
         &dir,

@@ -216,7 +216,7 @@ fn check(result: Result<Value, Failure>, cause: Cause, message: &str, retry_afte
 }
 
 #[tokio::test]
-async fn answers_are_told_apart() {
+async fn every_kind_of_answer_is_recognised() {
     let token = token("t");
     let (address, _requests) = server(vec![
         ScriptedAnswer::Close,

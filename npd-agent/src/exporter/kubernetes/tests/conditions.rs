@@ -182,7 +182,7 @@ async fn uninstalling_removes_what_this_agent_wrote() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_is_deleted_and_created_anew_is_followed() {
+async fn a_node_that_is_deleted_and_created_again_is_followed() {
     let mut lab = Lab::start(&[], |_| {});
     lab.condition(deadlock(false));
     lab.event("OOMKilling", "killed");

@@ -55,7 +55,7 @@ async fn an_event_names_the_node_in_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_of_a_pod_is_told_to_both_in_their_namespaces() {
+async fn an_event_of_a_pod_is_written_for_node_and_pod() {
     let mut lab = Lab::start(&["--event-namespace=ops"], |_| {});
     let mut of_pod = event("OOMKilling", "killed");
     of_pod.pod = Some(Pod {

@@ -7,14 +7,14 @@ use expect_test::expect;
 use super::check;
 use super::lab::Lab;
 use super::samples::deadlock;
-use super::server::Mood;
+use super::server::ServerFault;
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed() {
     let mut lab = Lab::start(&[], |server| {
         server.rule = Box::new(|line, now| {
             let busy = line.starts_with("PATCH") && now < Duration::from_secs(20);
-            busy.then_some(Mood::Code(429, Some(30)))
+            busy.then_some(ServerFault::Code(429, Some(30)))
         });
     });
     lab.condition(deadlock(true));
@@ -36,7 +36,8 @@ async fn an_hour_without_a_server_ends_with_everything_right() {
     lab.event("Before", "all is well");
     lab.seconds(60).await;
     lab.story();
-    lab.server().rule = Box::new(|_, now| (now < Duration::from_mins(61)).then_some(Mood::Reset));
+    lab.server().rule =
+        Box::new(|_, now| (now < Duration::from_mins(61)).then_some(ServerFault::Reset));
     for flip in 0..200 {
         lab.condition(deadlock(flip % 2 == 0));
         lab.event(&format!("Reason{flip}"), "something");
@@ -76,7 +77,10 @@ async fn an_hour_without_a_server_ends_with_everything_right() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_is_tried_again_slowly_once_that_is_sure() {
     let mut lab = Lab::start(&[], |server| {
-        server.rule = Box::new(|line, _| line.starts_with('P').then_some(Mood::Code(403, None)));
+        server.rule = Box::new(|line, _| {
+            line.starts_with('P')
+                .then_some(ServerFault::Code(403, None))
+        });
     });
     lab.condition(deadlock(true));
     lab.event("OOMKilling", "killed");
@@ -143,7 +147,9 @@ async fn a_server_that_forbids_while_it_starts_is_asked_again_soon() {
     let forbidden = |from: u64, until: u64| {
         move |_: &str, now: Duration| {
             let starting = Duration::from_secs(from)..Duration::from_secs(until);
-            starting.contains(&now).then_some(Mood::Code(403, None))
+            starting
+                .contains(&now)
+                .then_some(ServerFault::Code(403, None))
         }
     };
     // The agent starts with the server, and knows nothing of the Node.
@@ -171,7 +177,10 @@ async fn a_server_that_forbids_while_it_starts_is_asked_again_soon() {
 #[tokio::test(start_paused = true)]
 async fn writing_works_without_the_permission_to_read() {
     let mut lab = Lab::start(&[], |server| {
-        server.rule = Box::new(|line, _| line.starts_with("GET").then_some(Mood::Code(403, None)));
+        server.rule = Box::new(|line, _| {
+            line.starts_with("GET")
+                .then_some(ServerFault::Code(403, None))
+        });
     });
     lab.condition(deadlock(true));
     lab.event("OOMKilling", "killed");
@@ -198,7 +207,7 @@ async fn what_no_server_will_ever_take_is_dropped_and_counted() {
         let mut refusals = 0;
         server.rule = Box::new(move |line, _| {
             refusals += usize::from(line.starts_with("POST"));
-            (line.starts_with("POST") && refusals == 1).then_some(Mood::Code(422, None))
+            (line.starts_with("POST") && refusals == 1).then_some(ServerFault::Code(422, None))
         });
     });
     lab.event("First", "killed");
@@ -222,14 +231,15 @@ async fn what_no_server_will_ever_take_is_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_died_silently_is_given_up_and_made_anew() {
+async fn a_connection_that_died_silently_is_replaced() {
     let mut lab = Lab::start(&[], |_| {});
     lab.condition(deadlock(false));
     lab.seconds(60).await;
     lab.story();
     let start = Duration::from_mins(1);
-    lab.server().rule =
-        Box::new(move |_, now| (now < start + Duration::from_secs(5)).then_some(Mood::Silent));
+    lab.server().rule = Box::new(move |_, now| {
+        (now < start + Duration::from_secs(5)).then_some(ServerFault::Silent)
+    });
     lab.condition(deadlock(true));
     lab.seconds(30).await;
     check(
@@ -243,11 +253,12 @@ async fn a_connection_that_died_silently_is_given_up_and_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_not_accepted_is_read_anew() {
+async fn a_token_that_is_not_accepted_is_read_again() {
     let mut lab = Lab::start(&[], |server| {
         let mut first = true;
-        server.rule =
-            Box::new(move |_, _| std::mem::take(&mut first).then_some(Mood::Code(401, None)));
+        server.rule = Box::new(move |_, _| {
+            std::mem::take(&mut first).then_some(ServerFault::Code(401, None))
+        });
     });
     lab.condition(deadlock(true));
     lab.seconds(10).await;
@@ -265,16 +276,16 @@ async fn a_token_that_is_not_accepted_is_read_anew() {
 #[tokio::test(start_paused = true)]
 async fn answers_that_make_no_sense_or_get_lost_are_survived() {
     let mut lab = Lab::start(&[], |server| {
-        let mut moods = [
-            Some(Mood::Half),
-            Some(Mood::Code(500, None)),
+        let mut faults = [
+            Some(ServerFault::Half),
+            Some(ServerFault::Code(500, None)),
             None,
-            Some(Mood::LoseAnswer),
-            Some(Mood::Half),
-            Some(Mood::LoseAnswer),
+            Some(ServerFault::LoseAnswer),
+            Some(ServerFault::Half),
+            Some(ServerFault::LoseAnswer),
         ]
         .into_iter();
-        server.rule = Box::new(move |_, _| moods.next().flatten());
+        server.rule = Box::new(move |_, _| faults.next().flatten());
     });
     lab.condition(deadlock(true));
     lab.event("OOMKilling", "killed");
@@ -304,7 +315,8 @@ async fn the_first_answer_is_waited_for_as_the_flags_say() {
         "--apiserver-wait-interval=5s",
     ];
     let mut lab = Lab::start(&flags, |server| {
-        server.rule = Box::new(|_, now| (now < Duration::from_secs(40)).then_some(Mood::Reset));
+        server.rule =
+            Box::new(|_, now| (now < Duration::from_secs(40)).then_some(ServerFault::Reset));
     });
     lab.condition(deadlock(true));
     lab.event("OOMKilling", "killed");

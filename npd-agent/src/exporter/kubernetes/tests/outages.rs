@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::lab::Lab;
 use super::samples::deadlock;
-use super::server::Mood;
+use super::server::ServerFault;
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_has_just_started_forbids_for_a_moment() {
     let mut lab = Lab::start(&[], |server| {
         server.rule = Box::new(|_, now| {
             let starting = now < Duration::from_secs(4);
-            starting.then_some(Mood::Code(403, None))
+            starting.then_some(ServerFault::Code(403, None))
         });
     });
     lab.condition(deadlock(true));
@@ -27,7 +27,7 @@ async fn a_server_that_has_just_started_forbids_for_a_moment() {
 async fn a_pod_whose_namespace_is_closed_to_us_holds_nothing_up() {
     let mut lab = Lab::start(&[], |server| {
         let closed = |line: &str| line.contains("/namespaces/shop/");
-        server.rule = Box::new(move |line, _| closed(line).then_some(Mood::Code(403, None)));
+        server.rule = Box::new(move |line, _| closed(line).then_some(ServerFault::Code(403, None)));
     });
     for _ in 0..10 {
         lab.pod_event("OOMKilling", "killed");
@@ -71,7 +71,7 @@ async fn a_load_balancers_moment_loses_nothing() {
         lab.condition(deadlock(false));
         lab.seconds(60).await;
         lab.story();
-        lab.server().rule = Box::new(move |_, _| Some(Mood::Code(code, None)));
+        lab.server().rule = Box::new(move |_, _| Some(ServerFault::Code(code, None)));
         lab.condition(deadlock(true));
         for reason in 0..24 {
             lab.event(&format!("Reason{reason}"), "something");
@@ -90,8 +90,8 @@ async fn a_load_balancers_moment_loses_nothing() {
 async fn a_server_that_contradicts_itself_is_not_asked_faster() {
     let mut lab = Lab::start(&[], |server| {
         server.rule = Box::new(|line, _| match line {
-            _ if line.starts_with("POST") => Some(Mood::Code(409, None)),
-            _ if line.contains("/events/") => Some(Mood::Code(404, None)),
+            _ if line.starts_with("POST") => Some(ServerFault::Code(409, None)),
+            _ if line.contains("/events/") => Some(ServerFault::Code(404, None)),
             _ => None,
         });
     });
@@ -103,7 +103,7 @@ async fn a_server_that_contradicts_itself_is_not_asked_faster() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_while_the_server_is_away_is_shown() {
     let mut lab = Lab::start(&[], |server| {
-        server.rule = Box::new(|_, _| Some(Mood::Silent));
+        server.rule = Box::new(|_, _| Some(ServerFault::Silent));
     });
     for reason in 0..1200 {
         lab.event(&format!("Reason{reason}"), "something");

@@ -19,7 +19,7 @@ use crate::problem::Condition;
 
 /// What the server does instead of its work.
 #[derive(Clone, Debug)]
-pub(crate) enum Mood {
+pub(crate) enum ServerFault {
     /// Answers with this code, and this Retry-After.
     Code(u16, Option<u64>),
     /// Never answers.
@@ -32,8 +32,8 @@ pub(crate) enum Mood {
     Half,
 }
 
-/// What a request is, for [`Server::moods`].
-pub(crate) type ResponseRule = Box<dyn FnMut(&str, Duration) -> Option<Mood> + Send>;
+/// What a request is, for [`Server::faults`].
+pub(crate) type ResponseRule = Box<dyn FnMut(&str, Duration) -> Option<ServerFault> + Send>;
 
 pub(crate) struct Server {
     start: Instant,
@@ -217,28 +217,30 @@ async fn serve(
     };
     let line = format!("{} {shown}", head.method);
     let now = Instant::now() - lock(&server).start;
-    let mood = (lock(&server).rule)(&line, now);
-    let (code, answer, retry_after) = match &mood {
-        None | Some(Mood::LoseAnswer) => {
+    let fault = (lock(&server).rule)(&line, now);
+    let (code, answer, retry_after) = match &fault {
+        None | Some(ServerFault::LoseAnswer) => {
             let (code, answer) = lock(&server).work(head.method.as_str(), &path, &body);
             (code, answer.to_string(), None)
         }
-        Some(Mood::Code(code, after)) => {
+        Some(ServerFault::Code(code, after)) => {
             let text = json!({ "kind": "Status", "message": "as told" }).to_string();
             (*code, text, *after)
         }
-        Some(Mood::Half) => (200, "{\"kind\":\"No".to_owned(), None),
-        Some(Mood::Silent | Mood::Reset) => (0, String::new(), None),
+        Some(ServerFault::Half) => (200, "{\"kind\":\"No".to_owned(), None),
+        Some(ServerFault::Silent | ServerFault::Reset) => (0, String::new(), None),
     };
-    let noted = match &mood {
-        Some(Mood::Code(..)) | None => code.to_string(),
-        Some(mood) => format!("{mood:?}"),
+    let noted = match &fault {
+        Some(ServerFault::Code(..)) | None => code.to_string(),
+        Some(fault) => format!("{fault:?}"),
     };
     lock(&server).log.push((now, format!("{line} {noted}")));
     lock(&server).bodies.push_back(body);
-    match mood {
-        Some(Mood::Silent) => std::future::pending().await,
-        Some(Mood::Reset | Mood::LoseAnswer) => anyhow::bail!("connection reset by peer"),
+    match fault {
+        Some(ServerFault::Silent) => std::future::pending().await,
+        Some(ServerFault::Reset | ServerFault::LoseAnswer) => {
+            anyhow::bail!("connection reset by peer")
+        }
         _ => {}
     }
     let mut response = Response::builder().status(code);

@@ -31,7 +31,7 @@ struct EbpfConfig {
     #[serde(rename = "plugin")]
     _plugin: EbpfPluginName,
     #[serde(rename = "pluginConfig", default)]
-    plugin_config: Knobs,
+    plugin_config: EbpfSettings,
     #[serde(default)]
     source: String,
     #[serde(default)]
@@ -51,12 +51,12 @@ enum EbpfPluginName {
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct Knobs {
+struct EbpfSettings {
     #[serde(rename = "hungTaskThreshold")]
     hung_task_threshold: Positive,
 }
 
-impl Default for Knobs {
+impl Default for EbpfSettings {
     fn default() -> Self {
         Self {
             hung_task_threshold: Positive(Duration::from_secs(30)),

@@ -10,11 +10,11 @@
 
 pub mod fault;
 pub mod kernel;
+pub mod message;
 pub mod mounts;
 mod report;
 pub mod saved;
 pub mod state;
-pub mod wording;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -355,7 +355,7 @@ impl FilesystemProbe {
                 family.with_label_values(&[watch.probe.name]).inc_by(missed);
             }
             let place = self.state.get(device).and_then(|known| known.error.clone());
-            let what = wording::error(&place.unwrap_or_default());
+            let what = message::error(&place.unwrap_or_default());
             self.reports
                 .happened(watch, &self.state, device, what, missed, Timestamp::now())
                 .await?;
@@ -375,13 +375,13 @@ impl FilesystemProbe {
             self.check(watch).await?;
         }
         let what = if record.header.id == EXT4_ERROR {
-            let place = wording::place(&record);
-            let what = wording::error(&place);
+            let place = message::place(&record);
+            let what = message::error(&place);
             self.state.reported_error(device, place);
             what
         } else {
-            let cause = wording::cause(&record);
-            let what = wording::shutdown(&cause);
+            let cause = message::cause(&record);
+            let what = message::shutdown(&cause);
             self.state.reported_shutdown(device, cause);
             what
         };

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::message;
 use super::saved::SavedFilesystem;
 use super::state::{FilesystemState, WatchedFilesystem};
-use super::wording;
-use crate::monitor::ebpf::aggregate::{Aggregate, Telling};
-use crate::monitor::ebpf::probe::{ProbeContext, ProbeRule, Sighting};
+use crate::monitor::ebpf::aggregate::{Aggregate, AggregateReport};
+use crate::monitor::ebpf::probe::{Observation, ProbeContext, ProbeRule};
 use crate::node::block::BlockDevice;
 use crate::node::pod_names::PodNames;
 use crate::problem::Pod;
@@ -29,7 +29,7 @@ pub(super) struct FilesystemReports {
     /// What was last saved for the next agent.
     saved: Vec<SavedFilesystem>,
     /// Errors and shutdowns, by device and wording.
-    happenings: Aggregate<(BlockDevice, String)>,
+    repeats: Aggregate<(BlockDevice, String)>,
     /// Whose volumes they are.
     names: PodNames,
 }
@@ -40,7 +40,7 @@ impl FilesystemReports {
         Self {
             claims: BTreeMap::new(),
             saved,
-            happenings: Aggregate::default(),
+            repeats: Aggregate::default(),
             names,
         }
     }
@@ -57,7 +57,7 @@ impl FilesystemReports {
 
     /// When there is something to [repeat](Self::repeat).
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.happenings.next_due().map(Instant::from_std)
+        self.repeats.next_due().map(Instant::from_std)
     }
 
     /// Reports how often things have happened again, if their window is over.
@@ -66,8 +66,8 @@ impl FilesystemReports {
         watch: &ProbeContext,
         state: &FilesystemState,
     ) -> anyhow::Result<()> {
-        for repeated in self.happenings.due(Instant::now().into_std()) {
-            self.tell(watch, state, &repeated, Timestamp::now()).await?;
+        for report in self.repeats.due(Instant::now().into_std()) {
+            self.report(watch, state, &report, Timestamp::now()).await?;
         }
         Ok(())
     }
@@ -84,39 +84,39 @@ impl FilesystemReports {
         timestamp: Timestamp,
     ) -> anyhow::Result<()> {
         let now = Instant::now().into_std();
-        for telling in self.happenings.note((device, what), times, now) {
-            self.tell(watch, state, &telling, timestamp).await?;
+        for report in self.repeats.note((device, what), times, now) {
+            self.report(watch, state, &report, timestamp).await?;
         }
         Ok(())
     }
 
     /// Reports what happened, or how often it happened again.
-    async fn tell(
+    async fn report(
         &mut self,
         watch: &ProbeContext,
         state: &FilesystemState,
-        telling: &Telling<(BlockDevice, String)>,
+        report: &AggregateReport<(BlockDevice, String)>,
         timestamp: Timestamp,
     ) -> anyhow::Result<()> {
-        let (Telling::First((device, _)) | Telling::Again((device, _), _)) = telling;
+        let (AggregateReport::First((device, _)) | AggregateReport::Again((device, _), _)) = report;
         let (name, described, pod) = if let Some(known) = state.get(*device) {
             let name = known.identity.name.clone();
             let pod = pod(&mut self.names, known).await;
-            (name, wording::name(known), pod)
+            (name, message::name(known), pod)
         } else {
             let name = device.name(&state.roots.sys);
             let name = name.unwrap_or_else(|| device.to_string());
-            let described = wording::name_out_of_sight(&name);
+            let described = message::name_out_of_sight(&name);
             (name, described, None)
         };
-        let sighting = Sighting {
+        let observation = Observation {
             key: name,
             timestamp,
-            message: wording::happening(&described, telling),
+            message: message::happening(&described, report),
             pod,
         };
         let concerned = |rule: &ProbeRule| concerns(state, rule, *device);
-        watch.happened(&sighting, concerned).await
+        watch.happened(&observation, concerned).await
     }
 
     /// Ends what is being said of a file system that is gone.
@@ -126,8 +126,8 @@ impl FilesystemReports {
         state: &FilesystemState,
         device: BlockDevice,
     ) -> anyhow::Result<()> {
-        for repeated in self.happenings.end(|(of, _)| *of == device) {
-            self.tell(watch, state, &repeated, Timestamp::now()).await?;
+        for report in self.repeats.end(|(of, _)| *of == device) {
+            self.report(watch, state, &report, Timestamp::now()).await?;
         }
         self.claims.remove(&device);
         Ok(())
@@ -174,22 +174,22 @@ impl FilesystemReports {
                 // It backs other paths than before.
                 watch.recovered(name).await?;
             }
-            let sighting = Sighting {
+            let observation = Observation {
                 key: name.clone(),
                 timestamp: Timestamp::now(),
-                message: wording::fault(known, fault),
+                message: message::fault(known, fault),
                 pod: pod(&mut self.names, known).await,
             };
             let reported = known.error.is_some() || known.shutdown.is_some();
             if known.resumed && before.is_none() {
                 let concerned = |rule: &ProbeRule| concerns(state, rule, device);
-                watch.resumes(&sighting, concerned).await?;
+                watch.resumes(&observation, concerned).await?;
             } else {
-                watch.lasts(&sighting, concerned).await?;
+                watch.lasts(&observation, concerned).await?;
             }
             if before.is_none() && rules.is_empty() && !reported && !known.resumed {
                 let concerned = |rule: &ProbeRule| concerns(state, rule, device);
-                watch.happened(&sighting, concerned).await?;
+                watch.happened(&observation, concerned).await?;
             }
             let name = name.clone();
             self.claims.insert(device, FilesystemClaim { name, rules });

@@ -8,7 +8,7 @@
 //! A task has recovered when it wakes, be it only to sleep again, or is gone. Who cannot look at the
 //! host's tasks takes it from khungtaskd's silence.
 
-mod about;
+mod message;
 mod scan;
 mod table;
 
@@ -23,9 +23,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use self::scan::ScanResult;
-use self::table::{Sleeper, TaskChanges, TaskTable};
+use self::table::{SleepingTask, TaskChanges, TaskTable};
 use super::layout::{CGROUP, TASK};
-use super::probe::{Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, Sighting, text};
+use super::probe::{Observation, Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, text};
 use super::program::{KernelProgram, TaskIterator};
 use super::reconcile::Reconciler;
 use super::task::cgroup_path;
@@ -166,12 +166,12 @@ impl Tasks {
 
     /// Continues with the tasks that an earlier agent has reported, and that still hang.
     async fn resume(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
-        let reported: Vec<Sleeper> = watch.remembered().unwrap_or_default();
+        let reported: Vec<SleepingTask> = watch.remembered().unwrap_or_default();
         let found = self
             .sight
             .these(&self.proc, reported.iter().map(|sleeper| sleeper.pid));
         let asleep: Option<BTreeSet<_>> =
-            found.map(|found| found.iter().map(Sleeper::identity).collect());
+            found.map(|found| found.iter().map(SleepingTask::identity).collect());
         for sleeper in reported {
             // Out of sight, it hangs until khungtaskd has been silent about it.
             let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
@@ -179,9 +179,9 @@ impl Tasks {
             if asleep.as_ref().is_none_or(hangs_on) && self.table.resume(&sleeper, now) {
                 let path = self.cgroup_of(sleeper.pid).await;
                 let asleep = watch.settings.hung_task_threshold;
-                let sighting = self.sighting(&sleeper, asleep, &path).await;
+                let observation = self.observation(&sleeper, asleep, &path).await;
                 watch
-                    .resumes(&sighting, |rule| rule.is_about(&sleeper.comm))
+                    .resumes(&observation, |rule| rule.is_about(&sleeper.comm))
                     .await?;
             }
         }
@@ -203,7 +203,7 @@ impl Tasks {
             return Ok(());
         };
         self.reconciler.saw(1);
-        let sleeper = Sleeper {
+        let sleeper = SleepingTask {
             pid: task.pid,
             start: task.start / scan::TICK,
             switches,
@@ -215,7 +215,7 @@ impl Tasks {
         }
         let mut changes = self.table.reported(sleeper, now.into_std());
         for (_, asleep) in &mut changes.hung {
-            *asleep = about::kernel_timeout(&self.proc).max(*asleep);
+            *asleep = message::kernel_timeout(&self.proc).max(*asleep);
         }
         self.report(watch, changes, Some(&cgroup_path(&task.cgroup)))
             .await
@@ -249,7 +249,7 @@ impl Tasks {
         }
         let began = *self.began.get_or_insert(now);
         let blind_until = match found {
-            Ok(None) => Some(began + about::silence(&self.proc)),
+            Ok(None) => Some(began + message::silence(&self.proc)),
             _ => None,
         };
         let changes = match found {
@@ -257,7 +257,7 @@ impl Tasks {
             Ok(None) => TaskChanges {
                 recovered: self
                     .table
-                    .silent(about::silence(&self.proc), now.into_std()),
+                    .silent(message::silence(&self.proc), now.into_std()),
                 ..TaskChanges::default()
             },
             Err(error) => {
@@ -283,7 +283,7 @@ impl Tasks {
     fn saw(
         &mut self,
         all: bool,
-        found: Vec<Sleeper>,
+        found: Vec<SleepingTask>,
         claimed: &BTreeSet<u32>,
         now: Instant,
     ) -> TaskChanges {
@@ -320,13 +320,13 @@ impl Tasks {
                 Some(path) => path.to_owned(),
                 None => self.cgroup_of(sleeper.pid).await,
             };
-            let sighting = self.sighting(&sleeper, asleep, &path).await;
+            let observation = self.observation(&sleeper, asleep, &path).await;
             let concerned = |rule: &ProbeRule| rule.is_about(&sleeper.comm);
-            watch.happened(&sighting, concerned).await?;
-            watch.lasts(&sighting, concerned).await?;
+            watch.happened(&observation, concerned).await?;
+            watch.lasts(&observation, concerned).await?;
         }
         if news {
-            let hanging: Vec<&Sleeper> = self.table.hanging().collect();
+            let hanging: Vec<&SleepingTask> = self.table.hanging().collect();
             watch.remember(hanging).await?;
         }
         Ok(())
@@ -354,15 +354,20 @@ impl Tasks {
     }
 
     /// The message about a hung task whose cgroup is at `path`.
-    async fn sighting(&mut self, sleeper: &Sleeper, asleep: Duration, path: &str) -> Sighting {
-        let Sleeper { pid, comm, .. } = sleeper;
+    async fn observation(
+        &mut self,
+        sleeper: &SleepingTask,
+        asleep: Duration,
+        path: &str,
+    ) -> Observation {
+        let SleepingTask { pid, comm, .. } = sleeper;
         // Numbers in another pid namespace are other tasks'.
         let visible = !matches!(self.sight, ScanResult::None);
-        let waits = visible.then(|| about::wait_channel(&self.proc, *pid));
-        Sighting {
+        let waits = visible.then(|| message::wait_channel(&self.proc, *pid));
+        Observation {
             key: pid.to_string(),
             timestamp: Timestamp::now(),
-            message: about::message(*pid, comm, asleep, waits.flatten(), path),
+            message: message::message(*pid, comm, asleep, waits.flatten(), path),
             pod: self.names.pod(path).await,
         }
     }

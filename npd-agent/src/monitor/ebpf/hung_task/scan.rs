@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use npd_ebpf::hung_task::SleeperRecord;
 use zerocopy::FromBytes as _;
 
-use super::table::Sleeper;
+use super::table::SleepingTask;
 use crate::monitor::ebpf::load::TaskWalk;
 use crate::monitor::ebpf::probe::text;
 use crate::node::files::read;
@@ -63,7 +63,7 @@ impl ScanResult {
         &self,
         proc: &Path,
         threads: &ThreadPool,
-    ) -> anyhow::Result<Option<Vec<Sleeper>>> {
+    ) -> anyhow::Result<Option<Vec<SleepingTask>>> {
         match self {
             Self::Iterator(walk) => by_iterator(walk).map(Some),
             Self::Proc => {
@@ -83,7 +83,7 @@ impl ScanResult {
         &self,
         proc: &Path,
         pids: impl Iterator<Item = u32>,
-    ) -> Option<Vec<Sleeper>> {
+    ) -> Option<Vec<SleepingTask>> {
         if matches!(self, Self::None) {
             return None;
         }
@@ -105,13 +105,13 @@ fn in_sight(walk: &Result<TaskWalk, String>, proc: &Path) -> Result<TaskWalk, St
     }
 }
 
-fn by_iterator(walk: &TaskWalk) -> anyhow::Result<Vec<Sleeper>> {
+fn by_iterator(walk: &TaskWalk) -> anyhow::Result<Vec<SleepingTask>> {
     let mut bytes = Vec::new();
     let limit = (MAX_FOUND * size_of::<SleeperRecord>()) as u64;
     walk.start()?.take(limit).read_to_end(&mut bytes)?;
     let records = bytes.chunks_exact(size_of::<SleeperRecord>());
     let records = records.filter_map(|bytes| SleeperRecord::read_from_bytes(bytes).ok());
-    let sleeper = |record: SleeperRecord| Sleeper {
+    let sleeper = |record: SleeperRecord| SleepingTask {
         pid: record.pid,
         start: record.start / TICK,
         switches: record.switches,
@@ -120,7 +120,7 @@ fn by_iterator(walk: &TaskWalk) -> anyhow::Result<Vec<Sleeper>> {
     Ok(records.map(sleeper).collect())
 }
 
-fn by_proc(proc: &Path) -> io::Result<Vec<Sleeper>> {
+fn by_proc(proc: &Path) -> io::Result<Vec<SleepingTask>> {
     let mut found = Vec::new();
     for process in numbers(proc)? {
         // A process that has gone has no threads.
@@ -146,7 +146,7 @@ fn numbers(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The thread with the folder `thread`, if it sleeps uninterruptibly. `procfs` panics on a line that
 /// is cut short, and parses fifty fields of each thread that is awake.
-fn sleeper(thread: &Path) -> Option<Sleeper> {
+fn sleeper(thread: &Path) -> Option<SleepingTask> {
     let stat = read(&thread.join("stat")).ok()?;
     // `PID (NAME) STATE …`, where the name may contain anything.
     let (begin, rest) = stat.rsplit_once(')')?;
@@ -157,7 +157,7 @@ fn sleeper(thread: &Path) -> Option<Sleeper> {
     if fields.first() != Some(&"D") || number(9)? & FROZEN != 0 {
         return None;
     }
-    Some(Sleeper {
+    Some(SleepingTask {
         pid: pid.parse().ok()?,
         start: number(22)?,
         switches: switches(thread)?,
@@ -194,8 +194,8 @@ mod tests {
         fs::write(folder.join("status"), status).unwrap();
     }
 
-    fn asleep(pid: u32, comm: &str) -> Sleeper {
-        Sleeper {
+    fn asleep(pid: u32, comm: &str) -> SleepingTask {
+        SleepingTask {
             pid,
             start: 4711,
             switches: 15,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_thread_is_looked_at() {
+    fn every_thread_is_scanned() {
         let proc = tempfile::tempdir().unwrap();
         let at = |path: &str| proc.path().join(path);
         thread(&at("10/task/10"), 10, "main", "S", 0);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_hosts_tasks_it_says_so() {
+    fn without_the_hosts_tasks_it_says_that() {
         let proc = tempfile::tempdir().unwrap();
         let sight = || ScanResult::best(&Err("no BPF".to_owned()), proc.path());
         assert!(matches!(sight(), (ScanResult::None, Some(_))));

@@ -70,7 +70,7 @@ async fn a_host_without_sleepers_is_known_to_be_well_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_sleeps_at_the_start_may_have_hung_for_hours() {
+async fn what_sleeps_at_the_start_may_have_hung_for_hours() {
     let mut probe = host().start(&HUNG_TASK, &Ok(()));
     show(&probe, 7, "D", 3);
     show(&probe, 8, "D", 5);
@@ -99,7 +99,7 @@ async fn who_sees_no_tasks_leaves_it_to_the_log_or_waits_for_khungtaskd() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_task_recovers_while_the_kernel_tells_of_another() {
+async fn one_task_recovers_while_the_kernel_reports_another() {
     let mut probe = host().start(&HUNG_TASK, &Ok(()));
     show(&probe, 7, "D", 3);
     show(&probe, 8, "D", 5);
@@ -141,7 +141,7 @@ async fn what_others_claim_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn out_of_sight_recovery_is_silence() {
+async fn recovery_of_an_invisible_task_is_silence() {
     let machine = FakeMachine::new();
     machine.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
     machine.write("proc/sys/kernel/hung_task_check_interval_secs", "4\n");
@@ -158,7 +158,7 @@ async fn out_of_sight_recovery_is_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
+async fn what_an_earlier_agent_reported_is_reported_again_only_if_it_is_new() {
     let mut probe = host().start(&HUNG_TASK, &Ok(()));
     for pid in [7, 8, 9] {
         show(&probe, pid, "D", 3);
@@ -187,7 +187,7 @@ async fn what_an_earlier_agent_told_of_is_told_of_again_only_when_it_is_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn out_of_sight_what_an_earlier_agent_told_of_lasts_until_the_kernel_is_silent() {
+async fn what_an_earlier_agent_reported_lasts_until_the_kernel_is_silent() {
     let machine = FakeMachine::new();
     machine.write("proc/sys/kernel/hung_task_timeout_secs", "8\n");
     let mut probe = machine.start(&HUNG_TASK, &Ok(()));

@@ -20,7 +20,7 @@ use self::layout::{OOM, PID};
 use self::message::message;
 use self::victims::Victims;
 use super::layout::{CGROUP, TASK};
-use super::probe::{self, Probe, ProbeContext, ProbeRecord, Selector, Sighting};
+use super::probe::{self, Observation, Probe, ProbeContext, ProbeRecord, Selector};
 use super::program::KernelProgram;
 use super::reconcile::Reconciler;
 use super::task::cgroup_path;
@@ -133,14 +133,16 @@ impl Kills {
         let counted = if kill.group == group::FIRST { 2 } else { 1 };
         self.reconciler.saw(counted);
         let path = cgroup_path(&kill.task.cgroup);
-        let sighting = Sighting {
+        let observation = Observation {
             key: kill.task.pid.to_string(),
             timestamp: probe::timestamp(&kill.header),
             message: message(&kill, self.page_bytes),
             pod: self.names.pod(&path).await,
         };
         let comm = super::task::comm(&kill.task);
-        watch.happened(&sighting, |rule| rule.is_about(&comm)).await
+        watch
+            .happened(&observation, |rule| rule.is_about(&comm))
+            .await
     }
 
     /// Reads the kernel's counter.
@@ -168,13 +170,15 @@ impl Kills {
             "Out of memory: Killed {kills} processes within a second; \
              neither a probe nor the kernel's log says which"
         );
-        let sighting = Sighting {
+        let observation = Observation {
             key: String::from("0"),
             timestamp: Timestamp::now(),
             message,
             pod: None,
         };
-        watch.happened(&sighting, |rule| rule.comm.is_none()).await
+        watch
+            .happened(&observation, |rule| rule.comm.is_none())
+            .await
     }
 
     /// Finds out how kills are seen now, and says so if that is news.

@@ -47,7 +47,7 @@ async fn a_kill_is_one_event_of_its_pod() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_kernel_counts_and_does_not_tell_is_missed() {
+async fn what_the_kernel_counts_but_does_not_report_is_missed() {
     let machine = FakeMachine::new();
     machine.write("proc/vmstat", &counted(3));
     let mut probe = machine.start(&OOM, &Ok(()));
@@ -63,7 +63,7 @@ async fn what_the_kernel_counts_and_does_not_tell_is_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_tracepoint_the_log_tells() {
+async fn without_the_tracepoint_the_log_reports() {
     let machine = FakeMachine::new();
     machine.write("proc/vmstat", &counted(3));
     let mut probe = machine.start(&OOM, &Err("no BPF".to_owned()));
@@ -75,7 +75,7 @@ async fn without_the_tracepoint_the_log_tells() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_log_the_counter_tells() {
+async fn without_the_log_the_counter_reports() {
     let machine = FakeMachine::new();
     machine.write("proc/vmstat", &counted(3));
     let mut probe = machine.start(&OOM, &Err("no BPF".to_owned()));

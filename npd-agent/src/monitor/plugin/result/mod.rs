@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use super::limits::sentence;
-use crate::exec::enter::NOT_STARTED;
+use crate::exec::enter_cgroup::NOT_STARTED;
 use crate::exec::{Finished, RunError};
 use crate::go::quote::quote;
 use crate::problem::ConditionStatus;

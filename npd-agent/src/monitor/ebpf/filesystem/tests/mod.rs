@@ -161,7 +161,7 @@ async fn an_unimportant_file_system_makes_events_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_volume_of_a_pod_is_told_with_the_pod() {
+async fn a_volume_of_a_pod_is_reported_with_the_pod() {
     let mounts = format!(
         "{ROOT}43 27 7:1 / /var/lib/kubelet/plugins/globalmount rw - ext4 /dev/loop1 rw\n\
          44 27 7:1 / /var/lib/kubelet/pods/5f0c/volumes/csi/pv/mount rw - ext4 /dev/loop1 rw\n"
@@ -292,7 +292,7 @@ async fn without_programs_the_mount_table_and_counts_are_watched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_was_counted_but_not_reported_is_told_and_counted_as_missed() {
+async fn an_error_that_was_only_counted_is_reported_and_counted_as_missed() {
     let mut machine = Machine::start(&var("rw", "rw"));
     machine.write("sys/fs/ext4/loop0/errors_count", "3\n");
     machine.hear(10).await;
@@ -347,7 +347,7 @@ async fn a_mount_table_that_cannot_be_read_is_a_source_that_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_log_tells_of_a_file_system_that_is_gone_is_over() {
+async fn what_the_log_says_about_an_unmounted_file_system_is_over() {
     let mut machine = started(&srv("xfs", "rw", "rw")).await;
     machine.claimed("loop0");
     // Mounted, and perhaps shut down before the probe was there: the mount table cannot tell.

@@ -22,7 +22,7 @@ async fn shut_down() -> Machine {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_a_record_told_is_claimed_again_and_not_told_again() {
+async fn what_only_a_record_said_is_claimed_again_without_a_new_event() {
     let mut machine = shut_down().await.restart();
     let condition = format!("Condition: {SHUTDOWN}");
     machine
@@ -40,7 +40,7 @@ async fn what_only_a_record_told_is_claimed_again_and_not_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_mounted_anew_meanwhile_is_well() {
+async fn what_was_mounted_again_meanwhile_is_well() {
     let machine = shut_down().await;
     machine.superblock("ext4/loop0");
     let mut machine = machine.restart();

@@ -11,7 +11,7 @@ const MAX_SLEEPERS: usize = 1024;
 
 /// A task in uninterruptible sleep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sleeper {
+pub(super) struct SleepingTask {
     /// The thread's id, in the initial pid namespace.
     pub(super) pid: u32,
     /// When it started, in hundredths of a second since boot: as `/proc/PID/stat` has it.
@@ -31,7 +31,7 @@ pub(super) struct TaskTable {
 
 #[derive(Debug)]
 struct TrackedTask {
-    sleeper: Sleeper,
+    sleeper: SleepingTask,
     /// When it was first seen asleep; it may have been for longer.
     since: Instant,
     hangs: bool,
@@ -43,14 +43,14 @@ struct TrackedTask {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TaskChanges {
     /// Tasks whose hanging is news, and for how long they have slept at least.
-    pub(super) hung: Vec<(Sleeper, Duration)>,
+    pub(super) hung: Vec<(SleepingTask, Duration)>,
     /// Numbers of tasks that hang no longer.
     pub(super) recovered: Vec<u32>,
     /// How many sleepers there was no room for.
     pub(super) refused: u64,
 }
 
-impl Sleeper {
+impl SleepingTask {
     /// Identifies this sleep of this task.
     pub(super) fn identity(&self) -> (u32, u64, u64) {
         (self.pid, self.start, self.switches)
@@ -78,19 +78,19 @@ impl TaskTable {
     }
 
     /// The tasks that hang.
-    pub(super) fn hanging(&self) -> impl Iterator<Item = &Sleeper> {
+    pub(super) fn hanging(&self) -> impl Iterator<Item = &SleepingTask> {
         let hanging = self.sleepers.values().filter(|entry| entry.hangs);
         hanging.map(|entry| &entry.sleeper)
     }
 
     /// Takes in a task whose hanging is no news. False if there is no room.
-    pub(super) fn resume(&mut self, sleeper: &Sleeper, now: Instant) -> bool {
+    pub(super) fn resume(&mut self, sleeper: &SleepingTask, now: Instant) -> bool {
         self.insert(sleeper, now, true)
     }
 
     /// Takes in all tasks that sleep at `now`.
-    pub(super) fn saw_all(&mut self, found: Vec<Sleeper>, now: Instant) -> TaskChanges {
-        let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
+    pub(super) fn saw_all(&mut self, found: Vec<SleepingTask>, now: Instant) -> TaskChanges {
+        let asleep: BTreeSet<_> = found.iter().map(SleepingTask::identity).collect();
         let mut changes = TaskChanges::default();
         self.sleepers.retain(|pid, entry| {
             let sleeps_on = asleep.contains(&entry.sleeper.identity());
@@ -123,8 +123,8 @@ impl TaskTable {
     }
 
     /// Takes in which of the [hanging](Self::hanging) tasks still sleep.
-    pub(super) fn saw_hanging(&mut self, found: &[Sleeper]) -> Vec<u32> {
-        let asleep: BTreeSet<_> = found.iter().map(Sleeper::identity).collect();
+    pub(super) fn saw_hanging(&mut self, found: &[SleepingTask]) -> Vec<u32> {
+        let asleep: BTreeSet<_> = found.iter().map(SleepingTask::identity).collect();
         let recovered = self.sleepers.extract_if(.., |_, entry| {
             entry.hangs && !asleep.contains(&entry.sleeper.identity())
         });
@@ -141,7 +141,7 @@ impl TaskTable {
     }
 
     /// Takes in that a task hangs, as the kernel says.
-    pub(super) fn reported(&mut self, sleeper: Sleeper, now: Instant) -> TaskChanges {
+    pub(super) fn reported(&mut self, sleeper: SleepingTask, now: Instant) -> TaskChanges {
         let mut changes = TaskChanges::default();
         let known = self.sleepers.get_mut(&sleeper.pid);
         if let Some(entry) = known {
@@ -170,7 +170,7 @@ impl TaskTable {
         changes
     }
 
-    fn insert(&mut self, sleeper: &Sleeper, now: Instant, hangs: bool) -> bool {
+    fn insert(&mut self, sleeper: &SleepingTask, now: Instant, hangs: bool) -> bool {
         if self.sleepers.len() >= MAX_SLEEPERS {
             return false;
         }

@@ -30,7 +30,7 @@ fn at(second: u64) -> ClockReading {
     }
 }
 
-fn tell(reported: &mut String, findings: Vec<Finding>) {
+fn describe(reported: &mut String, findings: Vec<Finding>) {
     for Finding {
         present,
         timestamp,
@@ -58,9 +58,9 @@ fn check(rule: &str, messages: &[(u64, &str)], expect: &Expect) {
     let mut set = set(rule);
     let mut reported = String::new();
     for &(second, message) in messages {
-        tell(&mut reported, set.expired(at(second)));
+        describe(&mut reported, set.expired(at(second)));
         if !message.is_empty() {
-            tell(
+            describe(
                 &mut reported,
                 set.take(at(second), message, Witness::KernelText),
             );
@@ -200,8 +200,8 @@ fn a_wall_clock_that_is_set_changes_no_duration() {
     };
     let mut reported = String::new();
     let mut take = |set: &mut RuleSet, at, text| {
-        tell(&mut reported, set.expired(at));
-        tell(&mut reported, set.take(at, text, Witness::Other));
+        describe(&mut reported, set.expired(at));
+        describe(&mut reported, set.take(at, text, Witness::Other));
     };
     take(&mut set, step(10_000, 1), "bad 1");
     take(&mut set, step(6_410, 11), "bad 2, an hour back");
@@ -229,13 +229,13 @@ fn what_a_rule_remembers_survives_a_restart() {
         after
     };
     let mut set = restarted(&set(rule));
-    tell(&mut reported, set.take(at(1), "bad 1", Witness::Other));
+    describe(&mut reported, set.take(at(1), "bad 1", Witness::Other));
     let mut set = restarted(&set);
-    tell(&mut reported, set.take(at(2), "bad 2", Witness::Other));
+    describe(&mut reported, set.take(at(2), "bad 2", Witness::Other));
     let mut set = restarted(&set);
-    tell(&mut reported, set.expired(at(61)));
+    describe(&mut reported, set.expired(at(61)));
     assert_eq!(set.expiry(), Some(Duration::from_secs(62)));
-    tell(&mut reported, set.expired(at(62)));
+    describe(&mut reported, set.expired(at(62)));
     expect![[r#"
         2 True by "rules[0]": bad 2
         62 False by "rules[0]"

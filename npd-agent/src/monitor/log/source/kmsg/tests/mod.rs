@@ -176,7 +176,7 @@ async fn an_overrun_is_survived_and_counted_exactly() {
 }
 
 #[tokio::test]
-async fn a_log_opened_anew_is_read_on_from_where_it_was_left() {
+async fn a_log_that_is_opened_again_is_read_from_the_same_position() {
     let mut bench = KmsgBench::new(&[BAD]);
     let _gone = bench
         .read(recorded("6,1,1,-;bad one\n6,2,2,-;bad two"))

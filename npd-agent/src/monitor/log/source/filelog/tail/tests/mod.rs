@@ -267,7 +267,7 @@ fn an_empty_file_that_is_filled_and_truncated_between_two_looks_is_read() {
 }
 
 #[test]
-fn a_file_that_is_truncated_without_a_copy_is_read_anew() {
+fn a_file_that_is_truncated_without_a_copy_is_read_again() {
     let mut bench = TailBench::new();
     bench.write_lines(3);
     bench.read();

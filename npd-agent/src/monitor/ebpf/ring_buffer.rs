@@ -21,7 +21,7 @@ use crate::reporter::Reporter;
 const MAX_RECORD: usize = 4096;
 
 /// The ring buffer that all programs write to.
-pub(super) struct Ring {
+pub(super) struct RingBuffer {
     records: RingBuf<MapData>,
     ready: AsyncFd<OwnedFd>,
 }
@@ -34,7 +34,7 @@ struct Route {
     reported: u64,
 }
 
-impl Ring {
+impl RingBuffer {
     /// The ring, ready to be waited for.
     pub(super) fn new(records: RingBuf<MapData>) -> anyhow::Result<Self> {
         let ready = records.as_fd().try_clone_to_owned();

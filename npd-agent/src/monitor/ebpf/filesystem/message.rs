@@ -5,7 +5,7 @@ use npd_ebpf::filesystem::{EXT4_SHUTDOWN, FilesystemRecord};
 use super::fault::Fault;
 use super::mounts::Superblock;
 use super::state::WatchedFilesystem;
-use crate::monitor::ebpf::aggregate::{Telling, WINDOW};
+use crate::monitor::ebpf::aggregate::{AggregateReport, WINDOW};
 use crate::monitor::ebpf::probe::text;
 
 /// Names a file system: `sda1 (ext4 on /var and 2 more)`.
@@ -54,10 +54,10 @@ pub fn shutdown(cause: &str) -> String {
 }
 
 /// The message about what happened to the file system called `name`.
-pub fn happening<D>(name: &str, telling: &Telling<(D, String)>) -> String {
-    match telling {
-        Telling::First((_, what)) => format!("{name} {what}"),
-        Telling::Again((_, what), times) => {
+pub fn happening<D>(name: &str, report: &AggregateReport<(D, String)>) -> String {
+    match report {
+        AggregateReport::First((_, what)) => format!("{name} {what}"),
+        AggregateReport::Again((_, what), times) => {
             let window = WINDOW.as_secs();
             format!("{name} {what}: {times} more times in {window} s")
         }

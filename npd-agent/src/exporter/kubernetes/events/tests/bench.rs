@@ -1,4 +1,4 @@
-//! A correlator on a desk.
+//! A correlator with a clock and a server of its own, for the tests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::exporter::kubernetes::event::{InvolvedObject, KubernetesEvent};
 use crate::problem::{Event, Severity};
 
 /// A correlator, a clock, and a server that takes everything at once.
-pub(super) struct Desk {
+pub(super) struct CorrelatorBench {
     pub(super) correlator: Correlator,
     start: Instant,
     pub(super) now: Instant,
@@ -39,7 +39,7 @@ pub(super) fn node() -> InvolvedObject {
     InvolvedObject::Node(Arc::from("n1"))
 }
 
-impl Desk {
+impl CorrelatorBench {
     pub(super) fn new() -> Self {
         let start = Instant::now();
         Self {
