@@ -28,11 +28,13 @@ mod class;
 mod error;
 mod escape;
 mod group;
+mod lazy;
 #[cfg(test)]
 mod tests;
 mod translate;
 
 pub use error::{RegexError, RegexErrorKind};
+pub use lazy::LazyRegex;
 pub use translate::{translate, translate_with_names};
 
 /// Compiles a pattern as Go's `regexp.Compile` does.

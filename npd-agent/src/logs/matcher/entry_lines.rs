@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
+use crate::go::regex::LazyRegex;
 
 /// One entry of a log, which may contain newlines: drivers print several lines at once, and the name of
 /// a task can be anything.
@@ -29,7 +29,7 @@ impl<'t> EntryLines<'t> {
 
     /// What `pattern` matches as NPD does: the whole entry. If it does not match that, it may match the
     /// entry as one line, or one of the lines.
-    pub(super) fn entry(&self, pattern: &Regex) -> Option<&str> {
+    pub(super) fn entry(&self, pattern: &LazyRegex) -> Option<&str> {
         if pattern.is_match(self.whole) {
             return Some(self.whole);
         }
@@ -46,7 +46,7 @@ impl<'t> EntryLines<'t> {
     /// A further line must begin as the first does, up to the first colon, as drivers write them.
     /// Otherwise text that the kernel only quotes, such as a mount option with a newline, could look
     /// like another subsystem's line.
-    pub(super) fn record(&self, pattern: &Regex) -> Option<&str> {
+    pub(super) fn record(&self, pattern: &LazyRegex) -> Option<&str> {
         if pattern.is_match(&self.joined) {
             return Some(&self.joined);
         }
@@ -71,9 +71,9 @@ mod tests {
     fn check(pattern: &str, text: &str, entry: bool, record: bool) {
         let lines = EntryLines::of(text);
         let found = |found: Option<&str>| found.is_some();
-        let as_npd = compile_anchored(pattern).unwrap();
+        let as_npd = LazyRegex::from(compile_anchored(pattern).unwrap());
         assert_eq!(found(lines.entry(&as_npd)), entry, "as NPD: {pattern}");
-        let from_start = compile_record(pattern).unwrap();
+        let from_start = LazyRegex::from(compile_record(pattern).unwrap());
         assert_eq!(
             found(lines.record(&from_start)),
             record,

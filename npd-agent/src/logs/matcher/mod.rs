@@ -6,12 +6,12 @@ mod prefilter;
 
 use aho_corasick::BuildError;
 use jiff::Timestamp;
-use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use self::entry_lines::EntryLines;
 use self::prefilter::Prefilter;
 use super::buffer::{LogBuffer, Matched};
+use crate::go::regex::LazyRegex;
 
 /// Patterns, and the last entries of a log.
 ///
@@ -23,9 +23,11 @@ use super::buffer::{LogBuffer, Matched};
 /// * Most patterns contain a fixed text (their literals). Only an entry that contains one of the
 ///   literals makes the pattern a candidate. For a spanning pattern this lasts until the entry has
 ///   left the buffer.
+///
+/// A pattern is compiled when it is a candidate for the first time.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    patterns: Vec<Regex>,
+    patterns: Vec<LazyRegex>,
     /// What each pattern is tried on.
     units: Vec<MatchUnit>,
     /// The patterns that may match more than the newest entry, in order.
@@ -69,11 +71,11 @@ impl MatchUnit {
 impl Matcher {
     /// A matcher for `patterns` on a buffer of `capacity` entries.
     pub(crate) fn new(
-        patterns: Vec<(Regex, MatchUnit)>,
+        patterns: Vec<(LazyRegex, MatchUnit)>,
         capacity: usize,
     ) -> Result<Self, BuildError> {
         let (patterns, units): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
-        let spans = |pattern: &Regex, unit: MatchUnit| {
+        let spans = |pattern: &LazyRegex, unit: MatchUnit| {
             capacity > 1 && !unit.is_newest_entry() && !sees_newest_entry_only(pattern)
         };
         let spanning = patterns.iter().zip(&units).enumerate();
@@ -84,7 +86,7 @@ impl Matcher {
         Ok(Self {
             units,
             spanning,
-            prefilter: Prefilter::new(patterns.iter().map(Regex::as_str))?,
+            prefilter: Prefilter::new(patterns.iter().map(LazyRegex::as_str))?,
             patterns,
             buffer: LogBuffer::new(capacity),
             joined: String::new(),
@@ -226,7 +228,7 @@ impl Matcher {
 }
 
 /// What `pattern` matches in the joined text of `buffer`, as in NPD.
-fn matched(buffer: &LogBuffer, joined: &str, pattern: &Regex) -> Option<Matched> {
+fn matched(buffer: &LogBuffer, joined: &str, pattern: &LazyRegex) -> Option<Matched> {
     let found = pattern.find(joined)?;
     buffer.matched(found.start(), joined.len())
 }
@@ -236,7 +238,7 @@ fn matched(buffer: &LogBuffer, joined: &str, pattern: &Regex) -> Option<Matched>
 /// This is true if every match must end at the end of the text, cannot contain a newline, and does
 /// not depend on the start of the text (`^`). Word and line boundaries do not matter: for them, a
 /// newline before the entry is the same as the start of a text.
-fn sees_newest_entry_only(pattern: &Regex) -> bool {
+fn sees_newest_entry_only(pattern: &LazyRegex) -> bool {
     let Ok(pattern) = regex_syntax::parse(pattern.as_str()) else {
         return false;
     };

@@ -10,12 +10,19 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+fn lazy(pattern: &str) -> LazyRegex {
+    compile_anchored(pattern).unwrap().into()
+}
+
 /// Feeds `lines` to a buffer of `capacity` entries, and shows what each completes.
 #[track_caller]
 fn check(patterns: &[&str], capacity: usize, lines: &[&str], expect: &Expect) {
-    let compiled = patterns
-        .iter()
-        .map(|pattern| (compile_anchored(pattern).unwrap(), MatchUnit::Entries));
+    let compiled = patterns.iter().map(|pattern| {
+        (
+            compile_anchored(pattern).unwrap().into(),
+            MatchUnit::Entries,
+        )
+    });
     let mut matcher = Matcher::new(compiled.collect(), capacity).unwrap();
     let mut shown = String::new();
     for (second, line) in (1..).zip(lines) {
@@ -145,9 +152,22 @@ fn matches_come_in_the_order_of_the_rules() {
     );
 }
 
+#[test]
+fn a_pattern_costs_nothing_until_a_line_contains_its_literal() {
+    for (pattern, capacity) in [(r"\w+ is broken", 1), (r"is broken\n\w+ again", 3)] {
+        let pattern = lazy(pattern);
+        let patterns = vec![(pattern.clone(), MatchUnit::Entries)];
+        let mut matcher = Matcher::new(patterns, capacity).unwrap();
+        matcher.push(at(1), "the disk is fine", true);
+        assert!(!pattern.is_compiled());
+        matcher.push(at(2), "the disk is broken", true);
+        assert!(pattern.is_compiled());
+    }
+}
+
 #[track_caller]
 fn check_local(pattern: &str, local: bool) {
-    let compiled = compile_anchored(pattern).unwrap();
+    let compiled = lazy(pattern);
     assert_eq!(sees_newest_entry_only(&compiled), local, "{pattern}");
 }
 
@@ -189,7 +209,7 @@ proptest! {
         lines in prop::collection::vec("[ab \n]{0,6}", 1..12),
         capacity in 1_usize..5,
     ) {
-        let compiled: Vec<_> = patterns.iter().map(|p| compile_anchored(p).unwrap()).collect();
+        let compiled: Vec<_> = patterns.iter().map(|pattern| lazy(pattern)).collect();
         let units = compiled.iter().map(|pattern| (pattern.clone(), MatchUnit::Entries));
         let mut matcher = Matcher::new(units.collect(), capacity).unwrap();
         let mut buffer = LogBuffer::new(capacity);

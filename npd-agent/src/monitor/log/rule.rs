@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::node_storage::NodeStorage;
+use crate::go::regex::LazyRegex;
 use crate::kernel_text;
 use crate::logs::buffer::Matched;
 use crate::node::clock::ClockReading;
@@ -42,7 +42,7 @@ pub(super) struct LogRule {
     /// The patterns of a rule for records, whose groups say more.
     pub(super) groups: RuleGroups,
     /// What the text of a match must not contain.
-    pub(super) except: Option<Regex>,
+    pub(super) except: Option<LazyRegex>,
     /// What tells that two matches are about the same fault of an object; the reason, or what the rule says.
     pub(super) fault: Arc<str>,
     /// Where the file system of a device must be mounted, so that the condition is the node's; empty if
@@ -58,8 +58,8 @@ pub(super) struct LogRule {
 /// The patterns of a rule whose groups say what a text is about.
 #[derive(Debug, Default)]
 pub(super) struct RuleGroups {
-    pub(super) pattern: Option<Regex>,
-    pub(super) clear_pattern: Option<Regex>,
+    pub(super) pattern: Option<LazyRegex>,
+    pub(super) clear_pattern: Option<LazyRegex>,
 }
 
 /// So many matches within so long.
@@ -255,14 +255,14 @@ fn about(text: &str, object: Option<&FaultyObject>, witness: Witness) -> Option<
 
 /// What the groups of a pattern say: the object, which is the first group with a name, and how many
 /// events the line stands for.
-fn object(pattern: Option<&Regex>, text: &str) -> (Option<FaultyObject>, usize) {
+fn object(pattern: Option<&LazyRegex>, text: &str) -> (Option<FaultyObject>, usize) {
     let Some((pattern, found)) =
         pattern.and_then(|pattern| Some((pattern, pattern.captures(text)?)))
     else {
         return (None, 1);
     };
     let group = |name: &str| found.name(name).map(|group| group.as_str());
-    let names = pattern.capture_names().flatten();
+    let names = pattern.group_names();
     let object = names
         .filter(|name| *name != COUNT)
         .find_map(|kind| Some((kind, group(kind)?)))

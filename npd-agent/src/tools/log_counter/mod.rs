@@ -129,7 +129,7 @@ impl EntryCount {
             let Some(pattern) = pattern else { continue };
             let compiled = compile_anchored(pattern);
             let compiled = compiled.with_context(|| format!("the pattern {pattern:?}"))?;
-            patterns.push((compiled, MatchUnit::Entries));
+            patterns.push((compiled.into(), MatchUnit::Entries));
         }
         Ok(Self {
             matcher: Matcher::new(patterns, SPAN).context("combining the patterns")?,

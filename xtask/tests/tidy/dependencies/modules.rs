@@ -38,7 +38,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["rendered"]),
     ("threads", &["std::thread", "tokio", "tracing"]),
     ("node", &["fd", "nix", "problem", "procfs", "std::fs", "threads", "tokio"]),
-    ("logs", &["node"]),
+    ("logs", &["go", "node"]),
     ("journal", &["node", "std::fs", "tracing"]),
     ("exec", &["go", "nix", "node", "problem", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tracing"]),
     ("systemd", &["nix", "node", "std::env", "tokio"]),

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::go::json::ConfigProblem;
-use crate::go::regex::{compile, compile_anchored, compile_record};
+use crate::go::regex::{LazyRegex, compile, compile_anchored, compile_record};
 use crate::logs::matcher::MatchUnit;
 use crate::monitor::FileCheck;
 use crate::monitor::config_file::{AtLeastOne, Lenient, NotNegative, Positive, RuleHead};
@@ -65,12 +64,14 @@ enum MatchMode {
 
 /// A Go regular expression that is looked for anywhere in the text of a match.
 #[derive(Clone)]
-struct Except(Regex);
+struct Except(LazyRegex);
 
 impl<'de> Deserialize<'de> for Except {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = String::deserialize(deserializer)?;
-        compile(&written).map(Self).map_err(de::Error::custom)
+        compile(&written)
+            .map(|checked| Self(checked.into()))
+            .map_err(de::Error::custom)
     }
 }
 
@@ -78,7 +79,7 @@ impl<'de> Deserialize<'de> for Except {
 #[derive(Clone)]
 struct Pattern {
     written: String,
-    compiled: Regex,
+    compiled: LazyRegex,
 }
 
 impl<'de> Deserialize<'de> for Pattern {
@@ -87,6 +88,7 @@ impl<'de> Deserialize<'de> for Pattern {
         // As it stands first, like NPD: `x\` becomes a whole pattern only by what is appended.
         compile(&written).map_err(de::Error::custom)?;
         let compiled = compile_anchored(&written).map_err(de::Error::custom)?;
+        let compiled = compiled.into();
         Ok(Self { written, compiled })
     }
 }
@@ -95,11 +97,11 @@ impl<'de> Deserialize<'de> for Pattern {
 pub(super) struct CheckedLogRule {
     pub(super) rule: LogRule,
     /// What it looks for.
-    pub(super) pattern: Regex,
+    pub(super) pattern: LazyRegex,
     /// What its patterns are tried on.
     pub(super) unit: MatchUnit,
     /// What ends its condition.
-    pub(super) clear_pattern: Option<Regex>,
+    pub(super) clear_pattern: Option<LazyRegex>,
 }
 
 impl LogRuleConfig {
@@ -129,6 +131,7 @@ impl LogRuleConfig {
                 check.note(&path, "is missing; the rule matches every entry");
                 let written = String::new();
                 let compiled = compile_anchored(&written).map_err(|why| check.error(&path, why))?;
+                let compiled = compiled.into();
                 Pattern { written, compiled }
             }
         };
@@ -208,9 +211,10 @@ impl LogRuleConfig {
 }
 
 /// The pattern of a rule for records. If it cannot be one, the rule is matched as in NPD.
-fn for_record(check: &mut FileCheck<'_>, path: &str, written: &str) -> Option<Regex> {
+fn for_record(check: &mut FileCheck<'_>, path: &str, written: &str) -> Option<LazyRegex> {
     let compiled = compile_record(written);
     compiled
+        .map(LazyRegex::from)
         .map_err(|why| {
             let why = why.lines().last().unwrap_or_default();
             check.note(path, format!("{why}; the rule is matched as in NPD"));
@@ -223,11 +227,11 @@ fn mount_points(
     check: &mut FileCheck<'_>,
     head: RuleHead<'_>,
     paths: Lenient<BTreeSet<PathBuf>>,
-    pattern: Option<&Regex>,
+    pattern: Option<&LazyRegex>,
 ) -> BTreeSet<PathBuf> {
     let path = head.path("mountPoints");
     let paths = paths.take(check, &path).unwrap_or_default();
-    let names = pattern.map(|pattern| pattern.capture_names().flatten());
+    let names = pattern.map(LazyRegex::group_names);
     let has_device = names.is_some_and(|mut names| names.any(|name| name == DEVICE));
     if paths.is_empty() || head.is_permanent() && has_device {
         return paths;
