@@ -1,6 +1,9 @@
 //! Runs tests of the built agent, and counts those that cannot run here as ignored, by name and
 //! with the reason, never as passed.
 //!
+//! After the tests it prints which of them took long, and each failure once more in a line of its own,
+//! because a log is read from its end.
+//!
 //! A file `tests/NAME.rs` with `harness = false` in `Cargo.toml` holds a slice of [`Test`] and a
 //! `main` that hands it to [`parallel`] or [`serial`].
 
@@ -8,6 +11,8 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -88,21 +93,46 @@ pub fn amount(name: &str, default: u64) -> anyhow::Result<u64> {
     }
 }
 
-fn run(arguments: &Arguments, tests: &[Test]) -> ExitCode {
-    let trial = |test: &Test| trial(arguments, *test);
-    libtest_mimic::run(arguments, tests.iter().map(trial).collect()).exit_code()
+/// What the tests' end is to be followed by.
+static ENDED: Mutex<Vec<Ended>> = Mutex::new(Vec::new());
+
+/// Tests that took less are not worth a line.
+const LONG: Duration = Duration::from_secs(1);
+
+/// A test that has run.
+struct Ended {
+    name: &'static str,
+    took: Duration,
+    /// Why it failed, in one line, if it did.
+    failure: Option<String>,
 }
 
-fn trial(arguments: &Arguments, Test { name, needs, run }: Test) -> Trial {
+fn run(arguments: &Arguments, tests: &[Test]) -> ExitCode {
+    let trial = |test: &Test| trial(arguments, *test);
+    let conclusion = libtest_mimic::run(arguments, tests.iter().map(trial).collect());
+    let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+    ended.sort_by_key(|test| std::cmp::Reverse(test.took));
+    for Ended { name, took, .. } in ended.iter().filter(|test| test.took >= LONG) {
+        eprintln!("{:7.1} s {name}", took.as_secs_f64());
+    }
+    for Ended { name, failure, .. } in &*ended {
+        if let Some(failure) = failure {
+            eprintln!("FAILED {name}: {failure}");
+        }
+    }
+    conclusion.exit_code()
+}
+
+fn trial(arguments: &Arguments, test: Test) -> Trial {
+    let Test { name, needs, .. } = test;
     let unmet = needs.iter().find_map(|need| need.unmet());
     let skipped = unmet.clone();
     let trial = Trial::ignorable_test(name, move || {
         if let Some(reason) = skipped {
             return Ok(Completion::ignored_with(reason));
         }
-        run()
-            .map(|()| Completion::Completed)
-            .map_err(|error| Failed::from(format!("{error:?}")))
+        run_one(test)?;
+        Ok(Completion::Completed)
     });
     if let Some(reason) = unmet
         && !arguments.is_filtered_out(&trial)
@@ -110,6 +140,31 @@ fn trial(arguments: &Arguments, Test { name, needs, run }: Test) -> Trial {
         eprintln!("SKIPPED {name}: {reason}");
     }
     trial
+}
+
+/// Runs a test and notes how it ended. The whole error is the result's; no backtrace hides it.
+fn run_one(Test { name, run, .. }: Test) -> Result<(), Failed> {
+    let started = Instant::now();
+    let result = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(anyhow::anyhow!("it panicked: {}", text.unwrap_or_default()))
+    });
+    let ended = Ended {
+        name,
+        took: started.elapsed(),
+        failure: result.as_ref().err().map(in_one_line),
+    };
+    let mut all = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.push(ended);
+    result.map_err(|error| Failed::from(format!("{error:#}")))
+}
+
+/// The first line of every error of the chain: below it are logs.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let texts = error.chain().map(ToString::to_string);
+    let first = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    texts.map(first).collect::<Vec<_>>().join(": ")
 }
 
 impl Need {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`
 
-use anyhow::Context as _;
+mod failures;
+
 use xshell::{Shell, cmd};
 
 use crate::workspace::{self, say};
@@ -11,7 +12,8 @@ pub(crate) const COMMAND: Command = Command {
     args: "[--release] [FILTER] [FLAGS]",
     help: "Builds everything and runs every test, or those whose names contain FILTER. As root, it causes\n\
            real faults in this machine's kernel and undoes them. A test that cannot run here is listed as\n\
-           SKIPPED, with the reason, and counted as ignored. FLAGS go to the test binaries: --exact, …\n\
+           SKIPPED, with the reason, and counted as ignored. The last lines name each test that failed, and\n\
+           why. FLAGS go to the test binaries: --exact, …\n\
            --release: tests the release build of the agent, which takes some minutes longer to build.",
     run,
 };
@@ -47,14 +49,14 @@ pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> a
         args => (agent::quick(shell, false)?, args),
     };
     let cargo = workspace::cargo_path();
-    cmd!(
+    let tests = cmd!(
         shell,
         "{cargo} test --locked --no-fail-fast {selection...} -- {args...}"
     )
     .env("NPD_AGENT", agent)
-    .quiet()
-    .run()
-    .context("running the tests")
+    // A failed test is to say why, not where it was called from.
+    .env("RUST_BACKTRACE", "0");
+    failures::run(tests)
 }
 
 fn install_packages(shell: &Shell) -> anyhow::Result<()> {
