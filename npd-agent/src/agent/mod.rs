@@ -132,6 +132,12 @@ impl Agent {
             hub.expect(&monitor.watches(), Instant::now());
         }
         hub.begin(now);
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            node = &*self.node.name,
+            monitors = self.monitors.len(),
+            "Agent started"
+        );
         let reporter = Reporter::new(self.node, self.metrics, self.status_page, sender)
             .with_saved(saved)
             .with_memories(memories)

@@ -45,6 +45,11 @@ const TESTS: &[Test] = &[
         run: endings::the_exit_code_and_the_last_line_say_why_it_ended,
     },
     Test {
+        name: "the_start_is_one_line_of_the_log",
+        needs: &[Need::Agent],
+        run: the_start_is_one_line_of_the_log,
+    },
+    Test {
         name: "a_port_in_use_is_fatal_where_it_is_in_npd",
         needs: &[Need::Agent],
         run: a_port_in_use_is_fatal_where_it_is_in_npd,
@@ -247,6 +252,30 @@ fn what_is_ignored_is_said_in_one_warning() -> anyhow::Result<()> {
     for text in ["one", "--v=4", "--k8s-exporter-write-events=false"] {
         ensure!(warning.contains(text), "{text}: {warning}");
     }
+    Ok(())
+}
+
+fn the_start_is_one_line_of_the_log() -> anyhow::Result<()> {
+    let folder = fixtures()?;
+    let words = [
+        "--config.system-log-monitor=log.json",
+        "--config.custom-plugin-monitor=plugin.json",
+        "--hostname-override=n1",
+    ];
+    let mut agent = Agent::start_as(command(folder.path())?, folder.path(), &words)?;
+    agent.metrics_text()?;
+    ensure!(agent.stop()?.success(), "{}", agent.log());
+    let log = agent.log();
+    let starts: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("started"))
+        .collect();
+    let [start] = *starts else {
+        bail!("{log}");
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let expect = format!(r#" INFO Agent started version="{version}" node="n1" monitors=2"#);
+    ensure!(start.ends_with(&expect), "{start}");
     Ok(())
 }
 
