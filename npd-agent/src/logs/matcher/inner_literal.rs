@@ -17,6 +17,13 @@ pub(super) struct Literal {
     pub(super) any_case: bool,
 }
 
+impl Literal {
+    /// Whether this literal ends where `text` ends, if the two are the same but for the case.
+    pub(super) fn ends(&self, text: &[u8]) -> bool {
+        self.any_case || text.ends_with(self.text.as_bytes())
+    }
+}
+
 /// The literals of `pattern`: every match contains at least one of them. They contain no newline.
 /// `None` if there are none, or one is too short.
 pub(super) fn required(pattern: &str) -> Option<Vec<Literal>> {

@@ -2,6 +2,8 @@
 
 mod entry_lines;
 mod inner_literal;
+mod line_finder;
+mod literal_set;
 mod prefilter;
 
 use aho_corasick::BuildError;
@@ -9,6 +11,8 @@ use jiff::Timestamp;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use self::entry_lines::EntryLines;
+pub(crate) use self::line_finder::LineFinder;
+pub(crate) use self::literal_set::LiteralSet;
 use self::prefilter::Prefilter;
 use super::buffer::{LogBuffer, Matched};
 use crate::go::regex::LazyRegex;
@@ -94,16 +98,15 @@ impl Matcher {
         })
     }
 
-    /// Whether every pattern has literals, so that [`Matcher::find_literals`] finds all entries that can
-    /// match. If not, every entry must be pushed.
+    /// Whether every pattern has literals, so that no entry without one can match. If not, every entry
+    /// must be pushed.
     pub(crate) fn all_have_literals(&self) -> bool {
         self.prefilter.without_literals.is_empty()
     }
 
-    /// Adds the offsets of literals in `lines` to `offsets`, in ascending order: at least one for each
-    /// line that contains a literal.
-    pub(crate) fn find_literals(&self, lines: &[u8], offsets: &mut Vec<usize>) {
-        self.prefilter.find_literals(lines, offsets);
+    /// Whether a line contains a literal.
+    pub(crate) fn has_literal(&self, line: &[u8]) -> bool {
+        self.prefilter.set.is_in(line)
     }
 
     /// Whether the next entry must be pushed even if it contains no literal.
@@ -148,7 +151,9 @@ impl Matcher {
 
     /// Adds an entry that contains no literal. Reports nothing.
     pub(crate) fn push_unmatched(&mut self, timestamp: Timestamp, text: &str) {
-        self.buffer.push(timestamp, text);
+        if self.spans() {
+            self.buffer.push(timestamp, text);
+        }
     }
 
     /// Adds the newest entry. Returns the patterns that match now, in order: those for records only if

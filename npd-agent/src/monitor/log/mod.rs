@@ -4,7 +4,8 @@
 //! into a file (`filelog`). It cannot see what was never printed, or was printed in other words than
 //! the rule's; where the kernel can be asked itself, the `ebpf` monitor does that.
 //!
-//! One reader feeds the rules of every config file on its source.
+//! One reader feeds the rules of every config file on its source, and looks for the literals of all of
+//! them at once.
 
 mod config;
 mod node_storage;
@@ -53,13 +54,13 @@ fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Resu
     }
     let mut monitors = Monitors::new();
     if !kmsg.is_empty() {
-        monitors.push(Box::new(KernelLog::new(kmsg)));
+        monitors.push(Box::new(KernelLog::new(kmsg)?));
     }
     for (path, sets) in log_files {
-        monitors.push(Box::new(LogFile::new(path, sets)));
+        monitors.push(Box::new(LogFile::new(path, sets)?));
     }
     for ((folder, wanted), sets) in journals {
-        monitors.push(Box::new(JournalLog::new(folder, wanted, sets)));
+        monitors.push(Box::new(JournalLog::new(folder, wanted, sets)?));
     }
     Ok(monitors)
 }

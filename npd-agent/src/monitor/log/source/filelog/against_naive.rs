@@ -69,7 +69,7 @@ fn agent(config: &serde_json::Value, path: &Path, pieces: &[&[u8]]) -> Vec<Match
     else {
         panic!("it is a file");
     };
-    let mut worker = FileWorker::new(path.to_owned(), vec![(set, translator)]);
+    let mut worker = FileWorker::new(path.to_owned(), vec![(set, translator)]).unwrap();
     let mut log = File::create(path).unwrap();
     let mut found = Vec::new();
     for piece in pieces {

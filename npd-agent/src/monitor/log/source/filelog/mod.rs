@@ -27,10 +27,11 @@ use crate::monitor::log::rule_set::RuleSet;
 pub(crate) type LogFile = Follower<FileWorker>;
 
 impl LogFile {
-    pub(crate) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> Self {
+    pub(crate) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> anyhow::Result<Self> {
         let name = format!("filelog:{}", path.display());
         let declarations = sets.iter().map(|(set, _)| set.declaration()).collect();
-        Self::of(name, declarations, FileWorker::new(path, sets))
+        let worker = FileWorker::new(path, sets)?;
+        Ok(Self::of(name, declarations, worker))
     }
 }
 

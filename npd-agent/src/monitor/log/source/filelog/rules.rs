@@ -18,8 +18,6 @@ pub(super) struct FileRules {
     translator: LineTranslator,
     /// Lines count from this time on. Set at the first read.
     start: Option<CountedFrom>,
-    /// The offsets of literals in the lines, see [`crate::logs::matcher::Matcher::find_literals`].
-    offsets: Vec<usize>,
     /// How many parsed lines had no time or no message.
     pub(super) untranslated: u64,
 }
@@ -38,7 +36,6 @@ impl FileRules {
             set,
             translator,
             start: None,
-            offsets: Vec::new(),
             untranslated: 0,
         }
     }
@@ -76,18 +73,20 @@ impl FileRules {
             .time(&String::from_utf8_lossy(bare(line)), &at.zone, at.now.wall)
     }
 
-    /// Matches whole lines.
-    pub(super) fn take(&mut self, lines: &[u8], at: &ReadContext, found: &mut Vec<Finding>) {
+    /// Matches whole lines. `offsets` are those of literals of any rules on the file, see
+    /// [`crate::logs::matcher::LineFinder::find`].
+    pub(super) fn take(
+        &mut self,
+        lines: &[u8],
+        offsets: &[usize],
+        at: &ReadContext,
+        found: &mut Vec<Finding>,
+    ) {
         self.start(at);
-        let mut offsets = std::mem::take(&mut self.offsets);
-        offsets.clear();
-        if self.set.matcher.all_have_literals() {
-            self.set.matcher.find_literals(lines, &mut offsets);
-        }
         let first = line_at(lines, 0);
         let is_first_taken = offsets
             .first()
-            .is_some_and(|&offset| first.contains(&offset));
+            .is_some_and(|&offset| self.has_literal(lines, offset) && first.contains(&offset));
         if !is_first_taken && !self.set.matcher.is_armed() {
             // Parse the first line in any case: if the config does not fit the file, this counts it.
             self.check_line(&lines[first], at);
@@ -98,7 +97,8 @@ impl FileRules {
             let offset = if self.set.matcher.is_armed() {
                 taken
             } else {
-                let next = offsets_left.find(|&&offset| offset >= taken);
+                let next = offsets_left
+                    .find(|&&offset| offset >= taken && self.has_literal(lines, offset));
                 let Some(&next) = next else { break };
                 next
             };
@@ -108,7 +108,11 @@ impl FileRules {
             taken = line.end;
         }
         self.skip(&lines[taken..], at);
-        self.offsets = offsets;
+    }
+
+    /// Whether the line at `offset` contains a literal of these rules.
+    fn has_literal(&self, lines: &[u8], offset: usize) -> bool {
+        self.set.matcher.has_literal(&lines[line_at(lines, offset)])
     }
 
     /// Skips lines that no rule can match. If a pattern spans lines, the last of them still go into

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::rules::{FileRules, ReadContext};
 use crate::logs::entry_clock::EntryClock;
+use crate::logs::matcher::LineFinder;
 use crate::metrics::Metrics;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::{config, load};
@@ -190,7 +191,10 @@ fn found_after_step(more: &str, step: i64, lines: &str) -> String {
     };
     rules.start(&at(0, 0));
     let mut findings = Vec::new();
-    rules.take(lines.as_bytes(), &at(10, step), &mut findings);
+    let mut offsets = Vec::new();
+    let finder = LineFinder::of([&rules.set.matcher]).unwrap();
+    finder.find(lines.as_bytes(), &mut offsets);
+    rules.take(lines.as_bytes(), &offsets, &at(10, step), &mut findings);
     let mut shown = String::new();
     for finding in findings {
         let (time, reason, message) =

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +17,7 @@ use super::rules::{FileRules, ReadContext};
 use super::tail::{LogPositions, Sink, Tail};
 use super::translate::LineTranslator;
 use crate::logs::entry_clock::EntryClock;
+use crate::logs::matcher::LineFinder;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{FollowStep, ReadBatch, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
@@ -35,6 +37,9 @@ pub(crate) struct FileWorker {
     path: PathBuf,
     tail: Tail,
     rules: Vec<FileRules>,
+    finder: LineFinder,
+    /// What it has found.
+    offsets: Vec<usize>,
     clock: EntryClock,
     /// Whether the warning about lines that do not fit the config was logged.
     warned: bool,
@@ -50,18 +55,22 @@ pub(super) struct FilePosition {
 }
 
 impl FileWorker {
-    pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> Self {
+    pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> anyhow::Result<Self> {
         let rules = sets
             .into_iter()
             .map(|(set, translator)| FileRules::new(set, translator));
-        Self {
+        let rules: Vec<_> = rules.collect();
+        let matchers = rules.iter().map(|rules| &rules.set.matcher);
+        Ok(Self {
+            finder: LineFinder::of(matchers).context("combining the rules' patterns")?,
+            offsets: Vec::new(),
             tail: Tail::new(path.clone(), LogPositions::default()),
             path,
-            rules: rules.collect(),
+            rules,
             clock: EntryClock::default(),
             warned: false,
             progress: (Instant::now(), FilePosition::default()),
-        }
+        })
     }
 
     fn malformed(&mut self) -> u64 {
@@ -112,6 +121,8 @@ impl Worker for FileWorker {
     fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {
         let mut reading = Reading {
             rules: &mut self.rules,
+            finder: &self.finder,
+            offsets: &mut self.offsets,
             at: ReadContext {
                 now: ClockReading::now(),
                 uptime: clock::uptime(),
@@ -168,6 +179,8 @@ fn watched(path: &Path) -> [(&Path, AddWatchFlags); 2] {
 /// Reads lines with every rule set.
 struct Reading<'a> {
     rules: &'a mut [FileRules],
+    finder: &'a LineFinder,
+    offsets: &'a mut Vec<usize>,
     at: ReadContext,
     findings: Vec<Finding>,
 }
@@ -198,8 +211,9 @@ impl Sink for Reading<'_> {
     }
 
     fn lines(&mut self, lines: &[u8]) {
+        self.finder.find(lines, self.offsets);
         for rules in &mut *self.rules {
-            rules.take(lines, &self.at, &mut self.findings);
+            rules.take(lines, self.offsets, &self.at, &mut self.findings);
         }
     }
 }

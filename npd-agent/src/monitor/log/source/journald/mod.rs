@@ -13,13 +13,18 @@ use crate::monitor::log::rule_set::RuleSet;
 pub(crate) type JournalLog = Follower<JournalWorker>;
 
 impl JournalLog {
-    pub(crate) fn new(folder: Option<PathBuf>, wanted: EntryFilter, sets: Vec<RuleSet>) -> Self {
+    pub(crate) fn new(
+        folder: Option<PathBuf>,
+        wanted: EntryFilter,
+        sets: Vec<RuleSet>,
+    ) -> anyhow::Result<Self> {
         let place = folder
             .as_ref()
             .map_or_else(String::new, |folder| format!("{}:", folder.display()));
         let name = format!("journald:{place}{wanted}");
         let declarations = sets.iter().map(RuleSet::declaration).collect();
-        Self::of(name, declarations, JournalWorker::new(folder, wanted, sets))
+        let worker = JournalWorker::new(folder, wanted, sets)?;
+        Ok(Self::of(name, declarations, worker))
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +12,7 @@ use tracing::warn;
 
 use crate::journal::{EntryFilter, Journal, JournalEntry, JournalProgress};
 use crate::logs::entry_clock::{CountedFrom, EntryClock};
+use crate::logs::matcher::LiteralSet;
 use crate::monitor::log::rule_set::{Remembered, RuleSet};
 use crate::monitor::log::source::follow::{FollowStep, ReadBatch, Worker};
 use crate::monitor::log::source::watch::{AddWatchFlags, FolderWatch};
@@ -30,6 +32,8 @@ pub(crate) struct JournalWorker {
     folder: Option<PathBuf>,
     wanted: EntryFilter,
     sets: Vec<RuleSet>,
+    /// The literals of all their patterns.
+    literals: LiteralSet,
     /// From when on entries count for each of the sets. Set at the start.
     starts: Vec<CountedFrom>,
     clock: EntryClock,
@@ -49,17 +53,23 @@ struct JournalPosition {
 }
 
 impl JournalWorker {
-    pub(super) fn new(folder: Option<PathBuf>, wanted: EntryFilter, sets: Vec<RuleSet>) -> Self {
-        Self {
+    pub(super) fn new(
+        folder: Option<PathBuf>,
+        wanted: EntryFilter,
+        sets: Vec<RuleSet>,
+    ) -> anyhow::Result<Self> {
+        let matchers = sets.iter().map(|set| &set.matcher);
+        Ok(Self {
             folder,
             wanted,
+            literals: LiteralSet::of(matchers).context("combining the rules' patterns")?,
             sets,
             starts: Vec::new(),
             clock: EntryClock::default(),
             journal: None,
             progress: (Instant::now(), JournalPosition::default()),
             malformed: 0,
-        }
+        })
     }
 
     fn take(&mut self, entry: &JournalEntry, now: ClockReading, found: &mut Vec<Finding>) {
@@ -76,14 +86,17 @@ impl JournalWorker {
             Witness::Other
         };
         let written = self.clock.written(time, now);
+        let has_literal = self.literals.is_in_entry(message);
         for (set, start) in self.sets.iter_mut().zip(&mut self.starts) {
             if time < start.at(now) || set.skips(message) {
                 continue;
             }
             if entry.again {
                 set.matcher.push_seen(time, message);
-            } else {
+            } else if has_literal || set.matcher.is_armed() {
                 found.extend(set.take(written, message, witness));
+            } else {
+                set.matcher.push_unmatched(time, message);
             }
         }
     }

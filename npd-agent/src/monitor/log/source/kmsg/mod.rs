@@ -27,6 +27,7 @@ use super::super::node_storage::NodeStorage;
 use super::super::report::report;
 use super::super::rule_set::{Remembered, RuleSet};
 use crate::logs::kmsg::KmsgRecord;
+use crate::logs::matcher::LiteralSet;
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node::clock::{self, ClockReading};
 use crate::problem::{Finding, Forever, Witness};
@@ -52,6 +53,8 @@ const SAVE: Duration = Duration::from_secs(1);
 pub(crate) struct KernelLog {
     name: Arc<str>,
     sets: Vec<RuleSet>,
+    /// The literals of all their patterns.
+    literals: LiteralSet,
     /// For each set: the time from which on records count, by the log's clock. Set at the first start.
     starts: Vec<Duration>,
     /// When it was first run, by the log's clock, and the time of the newest record.
@@ -81,9 +84,11 @@ struct KmsgPosition {
 struct Reopen;
 
 impl KernelLog {
-    pub(crate) fn new(sets: Vec<RuleSet>) -> Self {
-        Self {
+    pub(crate) fn new(sets: Vec<RuleSet>) -> anyhow::Result<Self> {
+        let matchers = sets.iter().map(|set| &set.matcher);
+        Ok(Self {
             name: Arc::from(NAME),
+            literals: LiteralSet::of(matchers).context("combining the rules' patterns")?,
             sets,
             starts: Vec::new(),
             began: Duration::ZERO,
@@ -94,7 +99,7 @@ impl KernelLog {
             plugin_kills: PluginKills::default(),
             reported: Instant::now(),
             buffer: vec![0; BUFFER],
-        }
+        })
     }
 
     async fn watch(&mut self, reporter: &Reporter) -> Forever {
@@ -276,6 +281,7 @@ impl KernelLog {
     fn find(&mut self, length: usize, reporter: &Reporter) -> Vec<Finding> {
         let Self {
             sets,
+            literals,
             starts,
             newest,
             next,
@@ -327,8 +333,15 @@ impl KernelLog {
         if record.is_from_kernel() {
             plugin_kills.read(&record.text);
         }
+        let has_literal = literals.is_in_entry(&record.text);
         let mut findings: Vec<_> = concerned
-            .flat_map(|set| set.take(written, &record.text, witness))
+            .flat_map(|set| {
+                if has_literal || set.matcher.is_armed() {
+                    return set.take(written, &record.text, witness);
+                }
+                set.matcher.push_unmatched(written.wall, &record.text);
+                Vec::new()
+            })
             .collect();
         plugin_kills.explain(&mut findings);
         findings

@@ -92,7 +92,7 @@ struct KmsgBench {
 
 impl KmsgBench {
     fn new(configs: &[&str]) -> Self {
-        let mut log = KernelLog::new(sets(configs));
+        let mut log = KernelLog::new(sets(configs)).unwrap();
         log.start(Duration::from_secs(1000), None);
         let (sender, reports) = mpsc::channel(100_000);
         let node = Arc::new(Node {
@@ -208,7 +208,7 @@ async fn a_log_that_is_opened_again_is_read_from_the_same_position() {
 async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
     let pair = BAD.replace(r"bad \\w+", r"first\\nsecond");
     let mut bench = KmsgBench::new(&[]);
-    bench.log = KernelLog::new(sets(&[BAD, &pair]));
+    bench.log = KernelLog::new(sets(&[BAD, &pair])).unwrap();
     bench.log.start(Duration::from_secs(1000), Some(place(3)));
     let log = "6,1,1,-;bad one\n6,2,2,-;first\n6,3,3,-;second\n6,4,4,-;bad four";
     let _gone = bench.read(recorded(log)).await;
@@ -220,7 +220,7 @@ async fn a_restarted_agent_reads_on_and_remembers_what_came_before() {
         "#]],
     );
     let mut bench = KmsgBench::new(&[]);
-    bench.log = KernelLog::new(sets(&[BAD]));
+    bench.log = KernelLog::new(sets(&[BAD])).unwrap();
     bench.log.start(Duration::from_secs(1000), Some(place(3)));
     let _gone = bench.read(recorded("6,7,1,-;bad seven")).await;
     assert_eq!(bench.lost(), 4, "overwritten while no agent ran");
