@@ -41,24 +41,40 @@ pub(super) fn rule(pattern: &String) -> serde_json::Value {
     json!({"type": "temporary", "reason": "Bench", "pattern": pattern})
 }
 
-/// The agent, which waits for the file. It has read the file when it reports the last line.
-pub(super) fn agent(folder: &Path, log: &Log, patterns: &[String]) -> anyhow::Result<Reading> {
+/// A rule of the catalogue that reports each of its lines as [`rule`] does.
+pub(super) fn catalogue_rule(pattern: &str) -> serde_json::Value {
+    json!({
+        "type": "temporary", "reason": "Bench", "pattern": pattern, "match": "line",
+        "repeatAfter": "0s",
+    })
+}
+
+/// The agent with a config file for each list of rules, which waits for the log. It has read the log when
+/// it reports the last line.
+pub(super) fn agent(
+    folder: &Path,
+    log: &Log,
+    files: &[Vec<serde_json::Value>],
+) -> anyhow::Result<Reading> {
     let path = folder.join("kern.log");
     let written = folder.join("written");
     drop(fs::remove_file(&path));
     fs::write(&written, &log.text).context("writing a log")?;
-    let config = json!({
-        "plugin": "filelog",
-        "logPath": path,
-        "lookback": "1h",
-        "pluginConfig": {"timestamp": "^.{15}", "message": MESSAGE, "timestampFormat": "Jan _2 15:04:05"},
-        "rules": patterns.iter().map(rule).collect::<Vec<_>>(),
-    });
-    let file = folder.join("log.json");
-    fs::write(&file, config.to_string()).context("writing a config")?;
-
-    let flag = format!("--config.system-log-monitor={}", file.display());
-    let agent = Agent::start(folder, &[&flag])?;
+    let mut flags = Vec::new();
+    for (number, rules) in files.iter().enumerate() {
+        let config = json!({
+            "plugin": "filelog",
+            "logPath": path,
+            "lookback": "1h",
+            "pluginConfig": {"timestamp": "^.{15}", "message": MESSAGE, "timestampFormat": "Jan _2 15:04:05"},
+            "rules": rules,
+        });
+        let file = folder.join(format!("log-{number}.json"));
+        fs::write(&file, config.to_string()).context("writing a config")?;
+        flags.push(format!("--config.system-log-monitor={}", file.display()));
+    }
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let agent = Agent::start(folder, &flags)?;
     agent.wait_until("the agent to miss the file", PATIENCE, || {
         let sources = agent.page("/status")?["sources"].to_string();
         Ok(sources.contains("there is no such file").then_some(()))
