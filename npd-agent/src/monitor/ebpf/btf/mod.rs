@@ -120,7 +120,7 @@ impl<'base> Btf<'base> {
         };
         let (begin, end) = section(header(8)?, header(12)?).ok_or(malformed("its types"))?;
         let strings = section(header(16)?, header(20)?).ok_or(malformed("its strings"))?;
-        let mut types = Vec::new();
+        let mut types = Vec::with_capacity(NEVER_KEPT / size_of::<u32>());
         let mut at = begin;
         while at < end {
             types.push(u32::try_from(at).map_err(|_too_large| malformed("its length"))?);
