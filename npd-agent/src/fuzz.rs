@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+pub use crate::hub::fuzz::hub;
 pub use crate::journal::fuzz::journal_file;
 pub use crate::monitor::log::{filelog_translator, kmsg_record};
 
@@ -89,6 +90,7 @@ mod tests {
         check("config", config);
         check("filelog_translator", filelog_translator);
         check("go_layout", go_layout);
+        check("hub", hub);
         check("journal_file", journal_file);
         check("kmsg_record", kmsg_record);
     }

@@ -22,7 +22,8 @@ impl Gauges {
         }
     }
 
-    /// Creates the series of a problem before it is found.
+    /// Creates the series of a problem before it is found. Another file may have the same problem, and a claim
+    /// on it of an earlier agent.
     pub(super) fn declare(&self, problem: &Problem) {
         if !problem.metrics {
             return;
@@ -34,7 +35,7 @@ impl Gauges {
             let gauge = &self.metrics.problem_gauge;
             gauge
                 .with_label_values(&[&*problem.reason, &**condition])
-                .set(0.0);
+                .add(0.0);
         }
     }
 

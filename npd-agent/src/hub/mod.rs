@@ -1,6 +1,8 @@
 //! Turns findings into updates: incidents, ledger, problem metrics, exporters.
 
 mod deferred;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gauges;
 #[cfg(test)]
 mod tests;
@@ -150,8 +152,8 @@ impl Hub {
     /// Called when every monitor is declared. Publishes the conditions that wait for no detector.
     pub fn begin(&mut self, now: Timestamp) {
         let outcomes = self.ledger.begin(now);
-        self.publish_all(&Arc::from(SELF), outcomes);
-        self.show_unseen();
+        // The probes must know the restored claims too.
+        self.withdrawn(&Arc::from(SELF), outcomes);
     }
 
     /// Restores what `monitor` of an earlier agent claimed about `problem`.

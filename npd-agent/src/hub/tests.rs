@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -323,4 +324,13 @@ fn what_a_rule_advises_is_counted_and_a_repeat_makes_no_event() {
     bench.check(&expect![[r"
         source DiskFailed: found
     "]]);
+}
+
+proptest! {
+    #[test]
+    fn claims_and_conditions_stay_consistent(
+        steps in prop::collection::vec(any::<[u8; 4]>(), 0..100)
+    ) {
+        fuzz::hub(&steps.concat());
+    }
 }
