@@ -3,6 +3,7 @@
 mod conditions;
 mod events;
 mod failures;
+mod fates;
 pub(crate) mod lab;
 mod outages;
 mod samples;
