@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::go::pflag::{Flag, recorded};
+use crate::go::pflag::Flag;
+use crate::go::pflag::tests::recorded;
 
 /// A flag's value, as pflag prints it.
 fn value(flags: &Flags, flag: &str) -> Value {

@@ -17,7 +17,7 @@ pub fn parse_bool(text: &str) -> Result<bool, Error> {
 #[cfg(test)]
 mod tests {
     use super::parse_bool;
-    use crate::go::vectors;
+    use crate::go::tests::vectors;
 
     #[test]
     fn accepts_what_go_accepts() {

@@ -111,7 +111,7 @@ pub fn parse_record(text: &str) -> Result<Vec<String>, CsvError> {
 #[cfg(test)]
 mod tests {
     use super::parse_record;
-    use crate::go::vectors;
+    use crate::go::tests::vectors;
 
     #[test]
     fn splits_as_pflag_does() {

@@ -269,7 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::GoDuration;
-    use crate::go::vectors;
+    use crate::go::tests::vectors;
 
     #[test]
     fn parses_and_prints_what_go_does() {

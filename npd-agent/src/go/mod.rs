@@ -33,4 +33,4 @@ pub mod quote;
 pub mod regex;
 
 #[cfg(test)]
-mod vectors;
+mod tests;

@@ -159,7 +159,7 @@ fn parse_hex_float(text: &str) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::go::vectors;
+    use crate::go::tests::vectors;
 
     fn shown<T: std::fmt::Debug>(parsed: Result<T, NumberError>) -> String {
         parsed.map_or_else(|error| error.to_string(), |value| format!("{value:?}"))

@@ -84,7 +84,7 @@ fn push_escape(out: &mut String, kind: char, digits: u32, value: u32) {
 #[cfg(test)]
 mod tests {
     use super::{escape_html, is_printable, quote, quote_bytes};
-    use crate::go::vectors;
+    use crate::go::tests::vectors;
 
     #[test]
     fn quotes_what_go_quotes() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigProblem, from_slice, locate};
 use crate::go::duration::GoDuration;
-use crate::go::vectors;
+use crate::go::tests::vectors;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -3,7 +3,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::TimeLayout;
-use crate::go::vectors;
+use crate::go::tests::vectors;
 
 const SYSLOG: &str = "Jan _2 15:04:05";
 

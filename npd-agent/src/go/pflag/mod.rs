@@ -350,6 +350,4 @@ fn set<T>(flag: &Flag<T>, values: &mut T, value: &str) -> Result<(), UsageError>
 }
 
 #[cfg(test)]
-pub(crate) mod recorded;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use regex::Captures;
 
 use super::{RegexErrorKind, compile, compile_anchored, translate};
-use crate::go::vectors;
+use crate::go::tests::vectors;
 
 #[test]
 fn finds_what_go_finds() {

@@ -250,7 +250,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::go::pflag::recorded::{self, outcome};
+    use crate::go::pflag::tests::recorded::{self, outcome};
 
     fn value(options: &HealthCheckerOptions, flag: &str) -> Value {
         let pattern = |(pattern, count): (&String, &i64)| format!("{pattern}:{count}");

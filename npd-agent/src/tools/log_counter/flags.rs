@@ -127,7 +127,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::go::pflag::recorded::{self, outcome};
+    use crate::go::pflag::tests::recorded::{self, outcome};
 
     fn value(options: &LogCounterOptions, flag: &str) -> Value {
         let value = match flag {

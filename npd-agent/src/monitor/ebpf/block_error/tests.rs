@@ -3,7 +3,7 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe};
+use crate::monitor::ebpf::tests::running_probe::{FakeMachine, RunningProbe};
 
 static BLOCK_ERROR: Probe = PROBE;
 

@@ -3,7 +3,7 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::test_support::{CheckState, FakeMachine, RunningProbe};
+use crate::monitor::ebpf::tests::running_probe::{CheckState, FakeMachine, RunningProbe};
 use crate::problem::Subject;
 
 static HUNG_TASK: Probe = PROBE;

@@ -4,7 +4,7 @@ use zerocopy::FromZeros as _;
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
 use crate::monitor::ebpf::task::tests::cgroup;
-use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe};
+use crate::monitor::ebpf::tests::running_probe::{FakeMachine, RunningProbe};
 
 static OOM: Probe = PROBE;
 

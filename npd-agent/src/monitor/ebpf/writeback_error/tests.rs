@@ -3,7 +3,7 @@ use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::test_support::FakeMachine;
+use crate::monitor::ebpf::tests::running_probe::FakeMachine;
 
 static WRITEBACK_ERROR: Probe = PROBE;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use npd_ebpf::Header;
 
 use super::super::*;
-use crate::monitor::ebpf::test_support::{FakeMachine, RunningProbe, rule};
+use crate::monitor::ebpf::tests::running_probe::{FakeMachine, RunningProbe, rule};
 use crate::problem::Subject;
 use crate::reporter::Report;
 

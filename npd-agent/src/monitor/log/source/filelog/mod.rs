@@ -36,6 +36,4 @@ impl LogFile {
 }
 
 #[cfg(test)]
-mod against_naive;
-#[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod against_naive;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;

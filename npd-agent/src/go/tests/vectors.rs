@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// One case: inputs first, Go's answer last.
-pub(super) struct Row {
+pub(in crate::go) struct Row {
     file: &'static str,
     line: usize,
     fields: Vec<String>,
@@ -13,7 +13,7 @@ pub(super) struct Row {
 impl Row {
     /// All fields. Their number is fixed for each file.
     #[track_caller]
-    pub(super) fn fields<const N: usize>(&self) -> [&str; N] {
+    pub(in crate::go) fn fields<const N: usize>(&self) -> [&str; N] {
         let fields: Vec<&str> = self.fields.iter().map(String::as_str).collect();
         fields
             .try_into()
@@ -28,7 +28,7 @@ impl fmt::Display for Row {
 }
 
 /// The cases of `tests/fixtures/go/FILE`.
-pub(super) fn read(file: &'static str) -> Vec<Row> {
+pub(in crate::go) fn read(file: &'static str) -> Vec<Row> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/go/");
     let text = std::fs::read_to_string(format!("{folder}{file}")).unwrap();
     assert!(

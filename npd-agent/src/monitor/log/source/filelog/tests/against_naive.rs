@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use regex::Regex;
 use serde_json::json;
 
-use super::worker::FileWorker;
+use super::super::worker::FileWorker;
 use crate::go::regex::compile_anchored;
 use crate::monitor::ConfigFile;
 use crate::monitor::log::config::{self, Source};

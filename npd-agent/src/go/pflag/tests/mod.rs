@@ -1,3 +1,5 @@
+pub(crate) mod recorded;
+
 use super::*;
 
 /// The values of a program.

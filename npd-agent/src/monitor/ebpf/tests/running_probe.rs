@@ -14,27 +14,27 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::counts::KernelCounts;
-use super::probe::{Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
-use super::program::Attached;
 use crate::metrics::Metrics;
+use crate::monitor::ebpf::counts::KernelCounts;
+use crate::monitor::ebpf::probe::{Probe, ProbeContext, ProbeRecord, ProbeRule, ProbeSettings};
+use crate::monitor::ebpf::program::Attached;
 use crate::node::{Node, Roots};
 use crate::problem::{Forever, Problem, Subject};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::StatusPage;
 
 /// A probe that runs on a made-up machine.
-pub(super) struct RunningProbe {
-    pub(super) reporter: Reporter,
+pub(in crate::monitor::ebpf) struct RunningProbe {
+    pub(in crate::monitor::ebpf) reporter: Reporter,
     /// What anyone claims to be unwell.
-    pub(super) claimed: watch::Sender<BTreeSet<Subject>>,
-    pub(super) metrics: Metrics,
-    pub(super) folder: TempDir,
-    pub(super) records: mpsc::Sender<ProbeRecord>,
+    pub(in crate::monitor::ebpf) claimed: watch::Sender<BTreeSet<Subject>>,
+    pub(in crate::monitor::ebpf) metrics: Metrics,
+    pub(in crate::monitor::ebpf) folder: TempDir,
+    pub(in crate::monitor::ebpf) records: mpsc::Sender<ProbeRecord>,
     reports: mpsc::Receiver<Report>,
     probe: JoinHandle<Forever>,
     /// What it says about its first check.
-    pub(super) check: CheckState,
+    pub(in crate::monitor::ebpf) check: CheckState,
     /// What the probe has left for the next one.
     memories: BTreeMap<String, Value>,
     /// Must live as long as the probe.
@@ -43,21 +43,21 @@ pub(super) struct RunningProbe {
 
 /// Whether a probe has said that it has checked for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CheckState {
+pub(in crate::monitor::ebpf) enum CheckState {
     Awaited,
     Checked,
     CannotCheck,
 }
 
 /// A machine on which nothing runs yet.
-pub(super) struct FakeMachine {
-    pub(super) folder: TempDir,
+pub(in crate::monitor::ebpf) struct FakeMachine {
+    pub(in crate::monitor::ebpf) folder: TempDir,
     memories: BTreeMap<String, Value>,
 }
 
 impl FakeMachine {
     /// An empty machine.
-    pub(super) fn new() -> Self {
+    pub(in crate::monitor::ebpf) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             memories: BTreeMap::new(),
@@ -65,13 +65,13 @@ impl FakeMachine {
     }
 
     /// Writes a file of the machine.
-    pub(super) fn write(&self, path: &str, content: &str) {
+    pub(in crate::monitor::ebpf) fn write(&self, path: &str, content: &str) {
         write(&self.folder, path, content);
     }
 
     /// Starts `probe`, whose programs are attached or refused for a reason, with a temporary and a
     /// permanent rule.
-    pub(super) fn start(
+    pub(in crate::monitor::ebpf) fn start(
         self,
         probe: &'static Probe,
         attached: &Result<(), String>,
@@ -82,7 +82,7 @@ impl FakeMachine {
     }
 
     /// The same with these rules.
-    pub(super) fn start_with(
+    pub(in crate::monitor::ebpf) fn start_with(
         self,
         probe: &'static Probe,
         rules: Vec<ProbeRule>,
@@ -142,7 +142,7 @@ impl FakeMachine {
 
 impl RunningProbe {
     /// The machine when the agent has ended, with what the probe has left for the next one.
-    pub(super) fn end(self) -> FakeMachine {
+    pub(in crate::monitor::ebpf) fn end(self) -> FakeMachine {
         self.probe.abort();
         FakeMachine {
             folder: self.folder,
@@ -151,29 +151,32 @@ impl RunningProbe {
     }
 
     /// Writes a file of the machine.
-    pub(super) fn write(&self, path: &str, content: &str) {
+    pub(in crate::monitor::ebpf) fn write(&self, path: &str, content: &str) {
         write(&self.folder, path, content);
     }
 
     /// Sends what a program would.
-    pub(super) async fn record(&self, record: &(impl IntoBytes + Immutable + Sync)) {
+    pub(in crate::monitor::ebpf) async fn record(
+        &self,
+        record: &(impl IntoBytes + Immutable + Sync),
+    ) {
         let bytes = Box::from(record.as_bytes());
         self.records.send(ProbeRecord(bytes)).await.unwrap();
     }
 
     /// How the probe says that it sees.
-    pub(super) fn backend(&self) -> &'static str {
+    pub(in crate::monitor::ebpf) fn backend(&self) -> &'static str {
         let shown = self.reporter.status_page.read();
         shown.probes.values().next().unwrap().backend
     }
 
     /// What is reported within the next `seconds`.
-    pub(super) async fn hear(&mut self, seconds: u64) -> Vec<String> {
+    pub(in crate::monitor::ebpf) async fn hear(&mut self, seconds: u64) -> Vec<String> {
         self.hear_as(seconds, reported).await
     }
 
-    /// The same in the words of `told`, which what is kept for a restart is no part of.
-    pub(super) async fn hear_as(
+    /// The same, each report printed by `reported`. What the probe saves for a restart is not among them.
+    pub(in crate::monitor::ebpf) async fn hear_as(
         &mut self,
         seconds: u64,
         reported: fn(Report) -> String,
@@ -218,7 +221,11 @@ fn write(folder: &TempDir, path: &str, content: &str) {
 }
 
 /// A rule that reports all that these mount points, or all, have to do with.
-pub(super) fn rule(reason: &str, condition: Option<&str>, mount_points: &[&str]) -> ProbeRule {
+pub(in crate::monitor::ebpf) fn rule(
+    reason: &str,
+    condition: Option<&str>,
+    mount_points: &[&str],
+) -> ProbeRule {
     ProbeRule {
         monitor: Arc::from("test"),
         source: Arc::from("ebpf-monitor"),

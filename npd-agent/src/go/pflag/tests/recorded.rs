@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use serde_json::Value;
 
-use super::{ParsedLine, Program};
+use crate::go::pflag::{ParsedLine, Program};
 
 /// A command line and what NPD did with it.
 struct RecordedLine {
