@@ -204,6 +204,11 @@ impl Agent {
         value.trim().parse().context("reading a metric")
     }
 
+    /// The port of its pages.
+    pub fn port(&self) -> u16 {
+        self.port.number
+    }
+
     /// What a page says, for example `/conditions`.
     pub fn page(&self, path: &str) -> anyhow::Result<Value> {
         serde_json::from_str(&get(self.port.number, path)?)

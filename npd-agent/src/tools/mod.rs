@@ -8,6 +8,7 @@ pub mod check;
 pub mod health_checker;
 mod klog;
 pub mod log_counter;
+pub mod status;
 pub mod uninstall;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub const TOOLS: &[Tool] = &[
     log_counter::TOOL,
     builtin::TOOL,
     check::TOOL,
+    status::TOOL,
     uninstall::TOOL,
     ENTER,
 ];

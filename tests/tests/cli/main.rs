@@ -1,6 +1,7 @@
 //! The command line, as a user types it.
 
 mod endings;
+mod status;
 
 use std::fs;
 use std::net::TcpListener;
@@ -63,6 +64,11 @@ const TESTS: &[Test] = &[
         name: "check_fails_for_a_file_with_an_error",
         needs: &[Need::Agent],
         run: check_fails_for_a_file_with_an_error,
+    },
+    Test {
+        name: "status_says_whether_the_running_agent_sees_a_well_node",
+        needs: &[Need::Agent],
+        run: status::status_says_whether_the_running_agent_sees_a_well_node,
     },
 ];
 
