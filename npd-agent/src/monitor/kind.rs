@@ -8,7 +8,7 @@ use crate::go::json::ConfigProblem;
 use crate::problem::{Detector, Healthy, Problem, Task, Watched};
 use crate::reporter::Reporter;
 
-/// What the config files of one kind make.
+/// The monitors of the config files of one kind.
 pub type Monitors = Vec<Box<dyn Monitor>>;
 
 /// A kind of monitor.
@@ -19,9 +19,9 @@ pub struct MonitorKind {
     pub deprecated: Option<&'static str>,
     /// One line for `--help`.
     pub help: &'static str,
-    /// Checks config files and makes monitors of them, and adds to the problems what is wrong with
-    /// files that NPD starts with. Pure: opens nothing and says nothing, so that checking a config
-    /// costs nothing. Files that share a source share a monitor.
+    /// Checks config files and makes monitors of them. Adds mistakes with which NPD starts to the
+    /// problems. Pure: it opens nothing and logs nothing, so a config can be checked without side
+    /// effects. Files that share a source share a monitor.
     pub load: fn(&[ConfigFile], &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors>,
 }
 
@@ -33,13 +33,13 @@ pub trait Monitor: Send {
     /// What it may report, for each of its config files.
     fn declarations(&self) -> Vec<Declaration>;
 
-    /// What its probes will soon say that they see, or that they do not.
+    /// The kinds of incidents that its probes may watch. Each probe soon reports whether it does.
     fn watches(&self) -> Vec<Watched> {
         Vec::new()
     }
 
-    /// Watches, and reports, until it fails. When it fails it is run again after a pause, on the
-    /// same value: what it keeps in itself survives.
+    /// Watches, and reports, until it fails. When it fails, it is run again after a pause, on the same
+    /// value, so its fields survive.
     fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a>;
 }
 

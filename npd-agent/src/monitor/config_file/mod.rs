@@ -1,8 +1,8 @@
 //! What the config files of every kind of monitor have in common.
 //!
-//! NPD starts with many a file of which a part can do nothing: a rule whose condition nobody
-//! declares, a key that nobody knows. So does the agent. What is wrong is not logged here but noted,
-//! so that whoever loads a file decides what to do with the list. What NPD refuses is an error.
+//! NPD also starts with files that have mistakes: a rule whose condition is not declared, an unknown
+//! key. So the agent starts too. Such mistakes are not logged here but added to a list, and the caller
+//! decides what to do with the list. If NPD refuses a file, that is an error.
 
 mod rule;
 mod value;
@@ -19,7 +19,7 @@ pub use self::value::{AtLeastOne, Lenient, NotNegative, Positive};
 use crate::go::json::{self, ConfigProblem, UnknownKey};
 use crate::problem::Healthy;
 
-/// A config file, read but not understood.
+/// A config file that was read, but not parsed.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     /// Its path as given, or the name of a built-in one. Names it in messages and metrics.
@@ -42,17 +42,17 @@ impl ConfigFile {
 pub struct FileCheck<'a> {
     /// The file.
     pub file: &'a ConfigFile,
-    /// What is wrong with it although the agent starts.
+    /// The mistakes with which the agent starts.
     problems: &'a mut Vec<ConfigProblem>,
 }
 
 impl<'a> FileCheck<'a> {
-    /// A check that adds to `problems` what is wrong with `file` although the agent starts.
+    /// A check that adds the mistakes of `file` to `problems`, if the agent starts in spite of them.
     pub fn new(file: &'a ConfigFile, problems: &'a mut Vec<ConfigProblem>) -> Self {
         Self { file, problems }
     }
 
-    /// The file's content. Keys that nobody knows are noted.
+    /// The file's content. Notes unknown keys.
     pub fn decode<T: DeserializeOwned>(&mut self) -> Result<T, ConfigProblem> {
         let decoded = json::from_slice(&self.file.name, &self.file.bytes)?;
         let unknown = decoded.unknown_keys.into_iter();
@@ -73,12 +73,12 @@ impl<'a> FileCheck<'a> {
         self.file.problem(path, message)
     }
 
-    /// Notes what is wrong with the value at `path`, and what comes of it. The agent starts.
+    /// Notes what is wrong with the value at `path`, and the effect. The agent starts.
     pub fn note(&mut self, path: &str, message: impl fmt::Display) {
         self.problems.push(self.file.problem(path, message));
     }
 
-    /// Notes that a file looks for nothing.
+    /// Notes that a file has no rules.
     pub fn expect_rules(&mut self, rules: usize) {
         if rules == 0 {
             self.note("rules", "there is none; nothing is looked for");

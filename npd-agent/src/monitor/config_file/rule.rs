@@ -1,4 +1,4 @@
-//! What every rule says first: its type, its condition and its reason.
+//! The keys that every rule has: its type, its condition and its reason.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::problem::{Healthy, Problem};
 /// The longest label of a metric that NPD accepts, in bytes.
 const LONGEST_LABEL: usize = 255;
 
-/// What every rule says, of whatever kind.
+/// The keys that the rules of every kind of monitor have.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleHead<'a> {
     /// Its place among the rules of the file.
@@ -48,8 +48,8 @@ impl RuleHead<'_> {
         }
     }
 
-    /// What the rule looks for. Notes what makes it do less than it seems to, and refuses what NPD
-    /// refuses: names that cannot be labels of metrics.
+    /// The problem that the rule reports. Notes mistakes that make the rule do less than it seems to.
+    /// Like NPD, refuses names that cannot be labels of metrics.
     pub fn problem(
         &self,
         check: &mut FileCheck<'_>,

@@ -48,8 +48,8 @@ impl TryFrom<i64> for AtLeastOne {
     }
 }
 
-/// The value of a key that NPD does not know, and starts with, whatever it is. If it makes no sense
-/// it counts as absent.
+/// The value of a key that NPD does not know: NPD starts with any value. An invalid value counts as
+/// absent.
 #[derive(Clone, Debug)]
 pub struct Lenient<T> {
     value: Option<T>,
@@ -66,7 +66,7 @@ impl<T> Default for Lenient<T> {
 }
 
 impl<T> Lenient<T> {
-    /// The value, if there is one. Notes that the one at `path` makes no sense.
+    /// The value, if there is one. Notes it if the value at `path` is invalid.
     pub fn take(self, check: &mut FileCheck<'_>, path: &str) -> Option<T> {
         if let Some(wrong) = self.wrong {
             check.note(path, format!("{wrong}; it counts as absent"));

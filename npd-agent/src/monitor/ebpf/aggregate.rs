@@ -55,7 +55,7 @@ impl<K: Ord + Clone> Aggregate<K> {
         reports
     }
 
-    /// What has been counted in windows that are over.
+    /// The repeats that were counted in windows that have ended.
     pub fn due(&mut self, now: Instant) -> Vec<AggregateReport<K>> {
         let mut reports = Vec::new();
         self.open.retain(|key, window| {
@@ -73,7 +73,7 @@ impl<K: Ord + Clone> Aggregate<K> {
         reports
     }
 
-    /// When the next window is over.
+    /// When the next window ends.
     pub fn next_due(&self) -> Option<Instant> {
         self.open.values().map(|window| window.until).min()
     }

@@ -1,4 +1,4 @@
-//! What programs count in the kernel: what happens too often to send a record each time.
+//! The counts of programs in the kernel, for things that happen too often to send a record each time.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl KernelCounts {
     /// Makes room for another key.
     pub fn forget(&self, key: u64) {
         if let Some(programs) = &self.programs {
-            // One that is not there needs no room.
+            // A key that is not there needs no room.
             let _removed = programs.lock().forget_count(self.map, key);
         }
     }

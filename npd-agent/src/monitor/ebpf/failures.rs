@@ -1,5 +1,5 @@
-//! The way of probes for what can fail faster than anyone can read: the programs send few records
-//! and count, the first failure of a kind is one Event, and one a minute says how many more there
+//! What probes for frequent failures have in common. The programs send few records, and count the rest.
+//! The first failure of a kind is one Event. After that, one Event per minute says how many more there
 //! were.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,25 +15,25 @@ use super::counts::KernelCounts;
 use super::probe::{Observation, ProbeContext, ProbeRecord};
 use crate::problem::Forever;
 
-/// How often the kernel's counts are read while nothing happens: a record may have been lost.
+/// How often the kernel's counts are read if no record comes, because a record may have been lost.
 const PACE: Duration = Duration::from_mins(1);
-/// How often to look whether the kernel's log is read, while there is no tracepoint.
+/// How often to check whether the kernel's log is read, while there is no tracepoint.
 const PACE_BLIND: Duration = Duration::from_secs(5);
 
 /// A failure, as a record describes it.
 #[derive(Clone, Debug)]
 pub(super) struct CountedFailure {
-    /// Under which key the programs count failures of its kind.
+    /// The key under which the programs count failures of this kind.
     pub(super) key: u64,
     pub(super) timestamp: Timestamp,
     /// What has failed.
     pub(super) subject: String,
     pub(super) message: String,
-    /// Whether nobody loses anything by it.
+    /// Whether no data is lost by it.
     pub(super) is_harmless: bool,
 }
 
-/// Reads a record; `None` if it makes no sense. The path is that of `/sys`.
+/// Reads a record; `None` if it is invalid. The path is that of `/sys`.
 pub(super) type ReadFailure = fn(&ProbeRecord, &Path) -> Option<CountedFailure>;
 
 /// Watches for failures until that fails.
@@ -62,19 +62,19 @@ pub(super) async fn watch_failures(mut watch: ProbeContext, read: ReadFailure) -
 /// Failures of one kind.
 struct KindOfFailure {
     last: CountedFailure,
-    /// How many of them are noted, of those that the kernel has counted.
+    /// How many of the failures that the kernel has counted were noted.
     noted: u64,
 }
 
 struct Failures {
     sys: PathBuf,
-    /// By the programs' keys. The programs count no more of them at a time than their map holds.
+    /// The kinds, by the programs' keys. There are no more of them than fit into the programs' map.
     kinds: BTreeMap<u64, KindOfFailure>,
-    /// Keys that are counted, but whose records have not come.
+    /// Keys with counts but without a record so far.
     strangers: BTreeSet<u64>,
     repeats: Aggregate<u64>,
     backend: Option<&'static str>,
-    /// When the kernel's counts and the backend are looked at next.
+    /// When to read the kernel's counts and check the backend next.
     due: Instant,
 }
 
@@ -95,19 +95,19 @@ impl Failures {
         summary.map_or(self.due, |summary| summary.min(self.due))
     }
 
-    /// Takes in what a record describes.
+    /// Handles a record.
     async fn take(&mut self, watch: &ProbeContext, last: CountedFailure) -> anyhow::Result<()> {
         let (key, timestamp) = (last.key, last.timestamp);
         let noted = self.kinds.get(&key).map_or(0, |kind| kind.noted);
         self.kinds.insert(key, KindOfFailure { last, noted });
         let counts = watch.counts.as_ref().map(KernelCounts::read);
         let counted = counts.and_then(|counts| counts.get(&key).copied());
-        // Where nothing is counted, the record is.
+        // If the kernel counts nothing, the record itself counts as one failure.
         self.note(watch, key, counted.unwrap_or(noted + 1), timestamp)
             .await
     }
 
-    /// Notes that failures of a kind happened so often since they are counted.
+    /// Notes that the kernel has counted this many failures of a kind.
     async fn note(
         &mut self,
         watch: &ProbeContext,
@@ -153,7 +153,7 @@ impl Failures {
         let repeats = &self.repeats;
         let over = self.kinds.extract_if(.., |key, _| !repeats.is_open(key));
         let mut over: Vec<u64> = over.map(|(key, _)| key).collect();
-        // A record is on its way, or it found the ring full.
+        // The record will come soon, or was dropped because the ring buffer was full.
         let unknown = counted.filter(|key| !self.kinds.contains_key(key) && !over.contains(key));
         let unknown: BTreeSet<u64> = unknown.collect();
         let before = std::mem::take(&mut self.strangers);
@@ -166,7 +166,7 @@ impl Failures {
         }
     }
 
-    /// Tells what happened, or how often it did.
+    /// Reports a failure, or how often it has happened again.
     async fn report(
         &self,
         watch: &ProbeContext,
@@ -196,7 +196,7 @@ impl Failures {
         watch.happened(&observation, |_| true).await
     }
 
-    /// Finds out how failures are seen now, and says so if that is news.
+    /// Finds out which backend sees failures now, and reports it if it has changed.
     async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let refused = watch.refusals();
         let is_attached = refused.is_none();

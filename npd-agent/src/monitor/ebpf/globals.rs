@@ -43,7 +43,7 @@ impl Globals {
         globals
     }
 
-    /// Has the values written into the object.
+    /// Sets the values in the object.
     pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         for (global, value) in &self.values {
             loader.override_global(global, value.as_slice(), true);

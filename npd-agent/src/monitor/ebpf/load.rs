@@ -39,9 +39,9 @@ pub(super) struct Programs {
     drops: PerCpuArray<MapData, u64>,
     /// The offsets in modules that are known, by the modules' names.
     offsets: BTreeMap<&'static str, u32>,
-    /// Those that the kernel has not refused.
+    /// The programs that the kernel has not refused.
     programs: Vec<&'static KernelProgram>,
-    /// Those that the kernel has accepted.
+    /// The programs that the kernel has accepted.
     loaded: BTreeSet<&'static str>,
     /// The iterators over tasks (5.8), by name, and why they cannot be used.
     iterators: BTreeMap<&'static str, Result<(), String>>,
@@ -49,7 +49,7 @@ pub(super) struct Programs {
     pub(super) attached: Attached,
 }
 
-/// The programs, for whoever needs them. They are never held across an await.
+/// Access to the programs, for several tasks. The lock is never held across an await.
 #[derive(Clone)]
 pub(super) struct ProgramsHandle(Arc<Mutex<Programs>>);
 
@@ -177,7 +177,7 @@ impl Programs {
         matches!(self.attached.get(name), Some(Ok(())))
     }
 
-    /// Whether another program is attached that sees the same.
+    /// Whether another program is attached that reports the same.
     fn is_stood_in_for(&self, program: &KernelProgram) -> bool {
         let first = program.instead_of;
         let mut others = self
@@ -296,8 +296,8 @@ fn loader() -> anyhow::Result<EbpfLoader<'static>> {
     })
 }
 
-/// Why the kernel refused a program, in a few words. The rest, which is all that the verifier went
-/// through, is for those who debug the program: each line of it is a line of the log.
+/// Why the kernel refused a program, in a few words. The rest is the whole output of the verifier, for
+/// those who debug the program. Each line of it is logged as a line.
 fn refused(program: &str, error: &anyhow::Error) -> String {
     for line in format!("{error:#}").lines() {
         debug!(program, line, "Kernel refused a program");
@@ -306,7 +306,7 @@ fn refused(program: &str, error: &anyhow::Error) -> String {
 }
 
 /// Why something failed, in a few words. aya's errors repeat their causes, and may contain the whole
-/// output of the verifier. Its end says most.
+/// output of the verifier. The end of it is the most useful part.
 pub(super) fn why(error: &anyhow::Error) -> String {
     let mut why = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,8 +1,8 @@
 //! `--config.ebpf-monitor`: programs in the kernel see problems that logs report late or never.
 //!
-//! One ring buffer carries what all programs send; each probe takes its records and reports. A probe
-//! whose programs cannot be attached sees in another way, and says so: without privileges, on a
-//! kernel without BTF, or where a tracepoint is missing, the rest still works.
+//! One ring buffer carries what all programs send; each probe takes its records and reports. If
+//! programs of a probe cannot be attached, the probe uses another backend and reports that. So the rest
+//! still works without privileges, on a kernel without BTF, or where a tracepoint is missing.
 //!
 //! A new probe is one file in `npd-ebpf/src/programs`, one folder here, and one line in [`PROBES`]
 //! (`docs/dev/add-a-probe.md`).
@@ -60,10 +60,10 @@ pub const KIND: MonitorKind = MonitorKind {
     load,
 };
 
-/// How many records may wait for a probe before the ring waits.
+/// How many records may wait for a probe. With more, they stay in the ring buffer.
 const RECORDS_QUEUED: usize = 256;
 
-/// How often a program is attached again that could not be.
+/// How often the agent tries again to attach a program.
 const PACE_ATTACH: Duration = Duration::from_secs(30);
 
 /// The eBPF object, built by `cargo xtask build-ebpf`.
@@ -119,7 +119,7 @@ impl Monitor for EbpfMonitor {
     fn run<'a>(&'a mut self, reporter: &'a Reporter) -> Task<'a> {
         Box::pin(async {
             let ended = self.watch(reporter).await;
-            // While nobody watches, the kernel's log reports.
+            // While the probes do not run, the kernel's log reports.
             for probe in PROBES {
                 reporter.send(Report::NotWatching(probe.name)).await?;
             }

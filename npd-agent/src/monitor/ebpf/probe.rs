@@ -1,4 +1,4 @@
-//! What a probe is, what it gets, and how it reports what it saw.
+//! What a probe is, what it gets, and how it reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -37,17 +37,17 @@ pub struct Probe {
     /// Whether what it reports lasts until the probe says that it is over. Otherwise it is over at
     /// once, like a kill.
     pub lasts: bool,
-    /// How the kernel's log words the same incidents, if it does.
+    /// The kernel log's texts about the same incidents, if there are any.
     pub text: Option<Wording>,
     /// Which keys a rule may select incidents with.
     pub selectors: &'static [Selector],
     /// The kernel programs that feed it. They are loaded only if a rule names the probe.
     pub programs: &'static [KernelProgram],
-    /// The map in which the programs count what they do not always send.
+    /// The map in which the programs count things for which they do not always send a record.
     pub counts: Option<&'static str>,
     /// A walk over all tasks that it can start.
     pub iterator: Option<TaskIterator>,
-    /// Watches until it fails. Says with [`ProbeContext::set_backend`] how it sees.
+    /// Watches until it fails. Reports its backend with [`ProbeContext::set_backend`].
     pub run: fn(ProbeContext) -> Task<'static>,
 }
 
@@ -56,7 +56,7 @@ pub struct Probe {
 pub enum Selector {
     /// `comm`: the name of the task.
     Comm,
-    /// `mountPoints`: what the file system backs.
+    /// `mountPoints`: paths on the file system.
     MountPoints,
 }
 
@@ -71,7 +71,7 @@ impl Selector {
 }
 
 impl Probe {
-    /// What the hub has to know of it.
+    /// What the hub must know about it.
     pub fn watched(&self) -> Watched {
         Watched {
             probe: self.name,
@@ -82,28 +82,28 @@ impl Probe {
 
 /// What a probe is given.
 pub struct ProbeContext {
-    /// Who it is.
+    /// The probe.
     pub probe: &'static Probe,
     /// The rules that name it.
     pub rules: Vec<ProbeRule>,
-    /// The knobs of the config files.
+    /// The settings of the config files.
     pub settings: ProbeSettings,
-    /// What its programs send.
+    /// The records that its programs send.
     pub records: mpsc::Receiver<ProbeRecord>,
-    /// Its programs, as they are now: one that could not be attached is tried again now and then,
-    /// because the module with its tracepoint may come later.
+    /// Which of its programs are attached now. The others are tried again from time to time, because
+    /// the module with the tracepoint may be loaded later.
     pub attached: watch::Receiver<Attached>,
-    /// Asks to try that at once.
+    /// Asks to try this at once.
     pub attach_now: Arc<Notify>,
-    /// What its programs count.
+    /// The counts of its programs.
     pub counts: Option<KernelCounts>,
     /// The walk of its iterator, or why there is none.
     pub walk: Result<TaskWalk, String>,
-    /// The way out.
+    /// Sends its findings to the hub.
     pub reporter: Reporter,
 }
 
-/// The knobs of a config file's `pluginConfig`.
+/// The settings in a config file's `pluginConfig`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeSettings {
     /// How long a task may be in uninterruptible sleep before it counts as hung.
@@ -111,7 +111,7 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// What satisfies both files.
+    /// The settings that satisfy both files.
     #[must_use]
     pub fn stricter(&self, other: &Self) -> Self {
         Self {
@@ -151,7 +151,7 @@ impl ProbeRule {
 pub struct Observation {
     /// Which of the things that the probe watches: the key of a [`Subject`].
     pub key: String,
-    /// When it was, or was noticed.
+    /// When it happened, or was noticed.
     pub timestamp: Timestamp,
     /// For people.
     pub message: String,
@@ -181,13 +181,13 @@ pub fn text(field: &[u8]) -> String {
     String::from_utf8_lossy(&field[..end.unwrap_or(field.len())]).into_owned()
 }
 
-/// When a record's event was, by the wall clock.
+/// When a record's event happened, by the wall clock.
 pub fn timestamp(header: &Header) -> Timestamp {
     wall_time(Duration::from_nanos(header.time))
 }
 
 impl ProbeContext {
-    /// Reports something that happened: an Event for each temporary rule that is concerned.
+    /// Reports something that happened: an Event for each temporary rule that is `concerned`.
     pub async fn happened(
         &self,
         observation: &Observation,
@@ -199,7 +199,7 @@ impl ProbeContext {
         .await
     }
 
-    /// Reports something that lasts: a condition for each permanent rule that is concerned, until
+    /// Reports something that lasts: a condition for each permanent rule that is `concerned`, until
     /// [`Self::recovered`].
     pub async fn lasts(
         &self,
@@ -212,8 +212,8 @@ impl ProbeContext {
         .await
     }
 
-    /// Goes on with something lasting that was reported before the agent was started: repeats what
-    /// it claims of conditions, which is no news, and makes no Events.
+    /// Continues with something lasting that an earlier agent has reported: claims the conditions
+    /// again, without Events.
     pub async fn resumes(
         &self,
         observation: &Observation,
@@ -229,7 +229,7 @@ impl ProbeContext {
         self.lasts(observation, concerned).await
     }
 
-    /// What the probe before the agent's start has left to [remember](Self::remember).
+    /// What the probe of the earlier agent has [saved](Self::remember).
     pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
         self.reporter.remembered(self.probe.name)
     }
@@ -241,7 +241,7 @@ impl ProbeContext {
         self.reporter.send(Report::Remember { probe, memory }).await
     }
 
-    /// Says that what happened to the thing `key` is no fault, whatever the kernel's log says of it.
+    /// Reports that the thing `key` has no fault, although the kernel's log has a line about it.
     pub async fn harmless(&self, key: impl Display) -> anyhow::Result<()> {
         let harmless = Report::Harmless(self.subject(key));
         self.reporter.send(harmless).await
@@ -290,7 +290,7 @@ impl ProbeContext {
         self.reporter.send(recovered).await
     }
 
-    /// Tells the hub that this probe answers for its subjects. Kernel text then only confirms them.
+    /// Tells the hub that this probe reports its incidents. Kernel text then only confirms them.
     pub async fn answers(&self) -> anyhow::Result<()> {
         let conditions = self
             .rules
@@ -328,8 +328,8 @@ impl ProbeContext {
         rules.map(|rule| Arc::clone(&rule.monitor)).collect()
     }
 
-    /// Says how the probe sees (`raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`), and why not
-    /// in a better way.
+    /// Shows the probe's backend (`raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`), and why it
+    /// has no better one.
     pub fn set_backend(&self, backend: &'static str, reason: Option<String>) {
         let name = self.probe.name;
         info!(
@@ -377,19 +377,19 @@ impl ProbeContext {
         self.probe.text.is_some() && self.reporter.kernel_log_is_read()
     }
 
-    /// Counts what the kernel counted and the probe did not receive.
+    /// Counts incidents that the kernel has counted and the probe did not receive.
     pub fn missed(&self, times: u64) {
         let family = &self.reporter.metrics.probe_missed;
         family.with_label_values(&[self.probe.name]).inc_by(times);
     }
 
-    /// Counts what there was no room to remember.
+    /// Counts incidents for which there was no room.
     pub fn lost(&self, times: u64) {
         let family = &self.reporter.metrics.records_lost;
         family.with_label_values(&[self.probe.name]).inc_by(times);
     }
 
-    /// Counts a record that made no sense.
+    /// Counts an invalid record.
     pub fn malformed(&self) {
         self.reporter
             .metrics

@@ -16,11 +16,11 @@ pub struct KernelProgram {
     pub tracepoint: &'static str,
     /// The kind of the records that it sends, less than [`npd_ebpf::MAX_RECORD_KINDS`].
     pub record: u32,
-    /// What it cannot do without: where the kernel has none of that, the program is not loaded.
+    /// The layouts that it needs. If the kernel lacks one of them, the program is not loaded.
     pub needs: &'static [ProgramLayout],
-    /// What its records lack where the kernel has none of that.
+    /// The layouts that it can use. If the kernel lacks one of them, its records have less information.
     pub uses: &'static [ProgramLayout],
-    /// The program that it stands in for: it is attached only where that one cannot be.
+    /// The program that it replaces: it is attached only if that one cannot be attached.
     pub instead_of: Option<&'static str>,
     /// The layouts that become known when a kernel module is loaded, perhaps after the program was loaded.
     pub module: Option<ModuleOffset>,
@@ -31,7 +31,7 @@ pub struct KernelProgram {
 pub struct TaskIterator {
     /// Its name in the eBPF object.
     pub name: &'static str,
-    /// What it cannot do without.
+    /// The layouts that it needs.
     pub needs: &'static [ProgramLayout],
 }
 

@@ -6,16 +6,16 @@
 /// readings in a row agree on it.
 #[derive(Debug)]
 pub(super) struct Reconciler {
-    /// What the counter stood at when the probe began to see; `None` if there is none.
+    /// The value of the counter when the probe started; `None` if there is no counter.
     start: Option<u64>,
     seen: u64,
-    /// How much was short at the last reading.
+    /// How much was missing at the last reading.
     short: u64,
     reported: u64,
 }
 
 impl Reconciler {
-    /// The probe sees from now on.
+    /// The probe sees everything from now on.
     pub(super) fn from(counter: Option<u64>) -> Self {
         Self {
             start: counter,

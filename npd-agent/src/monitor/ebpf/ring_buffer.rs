@@ -35,7 +35,7 @@ struct Route {
 }
 
 impl RingBuffer {
-    /// The ring, ready to be waited for.
+    /// The ring buffer, registered with the runtime.
     pub(super) fn new(records: RingBuf<MapData>) -> anyhow::Result<Self> {
         let ready = records.as_fd().try_clone_to_owned();
         let ready = ready
@@ -44,8 +44,8 @@ impl RingBuffer {
         Ok(Self { records, ready })
     }
 
-    /// Delivers records. Waits for probes that are busy; the ring then fills up, and the programs
-    /// count what finds it full.
+    /// Delivers records. Waits for probes that are busy. The ring buffer then fills up, and the
+    /// programs count the records that do not fit.
     pub(super) async fn deliver(
         mut self,
         probes: Vec<(&'static Probe, mpsc::Sender<ProbeRecord>)>,
@@ -69,7 +69,8 @@ impl RingBuffer {
                 }
             }
             ready.clear_ready();
-            // A drop needs a full ring, and a full ring brings us here.
+            // Records are dropped only if the ring buffer is full, and a full ring buffer wakes this
+            // task.
             for (id, route) in &mut routes {
                 let dropped = kernel.lock().dropped(*id);
                 route.drops.inc_by(dropped.saturating_sub(route.reported));
@@ -98,7 +99,7 @@ fn routes(
     routes
 }
 
-/// A copy of the record, and its kind; `None` if it makes no sense.
+/// A copy of the record, and its kind; `None` if it is invalid.
 fn record(bytes: &[u8]) -> Option<(u32, ProbeRecord)> {
     if bytes.len() > MAX_RECORD {
         return None;

@@ -1,4 +1,4 @@
-//! What records say about tasks, in words.
+//! Texts about the tasks in records.
 
 use npd_ebpf::cgroup::CgroupRecord;
 use npd_ebpf::task::TaskRecord;
@@ -38,7 +38,7 @@ pub(super) fn place(path: &str) -> String {
     }
     let mut place = format!(", cgroup {path}");
     if let Some(id) = pods(path).pop().and_then(|pod| pod.container) {
-        // As short as every tool prints it.
+        // Short, as container tools print it.
         place.push_str(", container ");
         place.push_str(&id[..12]);
     }

@@ -1,4 +1,4 @@
-//! A kind of failure: which disk could not do what, and why.
+//! A kind of failure: the disk, the operation and the cause.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl BlockFailure {
         }
     }
 
-    /// Whether nobody loses anything by it. `sys` is the path of `/sys`.
+    /// Whether no data is lost by it. `sys` is the path of `/sys`.
     pub(super) fn is_harmless(&self, sys: &Path) -> bool {
         let is_hint = matches!(self.operation, DISCARD | SECURE_ERASE);
         let error = BlockStatus::new(self.error);
@@ -54,8 +54,8 @@ impl BlockFailure {
         is_hint || is_refused || error.is_answer() || self.is_removable || self.is_torn_down(sys)
     }
 
-    /// Whether the disk is a loop device whose file was taken away while someone still looked at it,
-    /// as when a snap is removed.
+    /// Whether the disk is a loop device whose file was removed while the device was still read. This
+    /// happens when a snap is removed.
     fn is_torn_down(&self, sys: &Path) -> bool {
         let is_loop = self.disk.starts_with("loop");
         is_loop && !sys.join("block").join(&self.disk).join("loop").exists()
@@ -115,8 +115,8 @@ impl BlockStatus {
         }
     }
 
-    /// Whether it is an answer to who asked rather than a fault: the device cannot do that, or the
-    /// request is to be sent again, as a poll that does not wait.
+    /// Whether it is no fault but a normal answer: the device does not support the operation, or the
+    /// request must be sent again, as with a poll that does not wait.
     fn is_answer(self) -> bool {
         matches!(self, Self::NotSupported | Self::Again)
     }

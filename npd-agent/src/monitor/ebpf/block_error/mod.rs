@@ -1,9 +1,9 @@
 //! The `block_error` probe: requests to block devices that failed, from the tracepoint
 //! `block:block_rq_error` (5.18), or from `block:block_rq_complete` before.
 //!
-//! The kernel's log has the same with a rate limit; without the tracepoints it is what is left. What
-//! nobody loses anything by is not reported: refused discards, removable media, commands of
-//! diagnostic tools.
+//! The kernel's log has the same failures, but with a rate limit. The probe uses the log if there are
+//! no tracepoints. Failures that lose no data are not reported: refused discards, removable media,
+//! commands of diagnostic tools.
 
 mod failure;
 mod layout;

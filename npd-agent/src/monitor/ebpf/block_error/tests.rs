@@ -24,7 +24,7 @@ fn failed(disk: &str, operation: u32, error: i32) -> BlockErrorRecord {
     record
 }
 
-/// Starts the probe on an empty machine, and hears what it says at the start.
+/// Starts the probe on an empty machine, and skips its first reports.
 async fn start(machine: FakeMachine) -> RunningProbe {
     let mut probe = machine.start(&BLOCK_ERROR, &Ok(()));
     assert_eq!(probe.hear(1).await, ["Watching: block_error"]);
@@ -89,7 +89,7 @@ async fn what_costs_nobody_anything_is_not_reported() {
         failed("sdc", WRITE_ZEROES, -95),
         failed("sdc", READ, 12),
         failed("sdc", READ, -11),
-        // Its file was taken away.
+        // A loop device without its file.
         failed("loop3", READ, 10),
     ] {
         probe.record(&harmless).await;

@@ -1,8 +1,8 @@
 //! Reads from the kernel's BTF where it keeps the members of its structs.
 //!
-//! Only what the layouts need: named structs, members (also those inside anonymous structs),
-//! enumerators and the arguments of functions. Input is bounded and every read is checked.
-//! Format: `Documentation/bpf/btf.rst`.
+//! Reads only what the layouts need: named structs, members (also those inside anonymous structs),
+//! enumerators and the arguments of functions. Input is bounded and every read is checked. Format:
+//! `Documentation/bpf/btf.rst`.
 //!
 //! Written here because `aya` parses the same data but shows no members, and `btf-rs` is under the
 //! LGPL, whose terms are hard to keep in a static binary.
@@ -19,7 +19,7 @@ pub(super) use self::stub::with_function;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// glibc keeps freed memory up to twice the largest block that was ever freed, but does not count
-/// blocks of more than 32 MiB. What is never touched costs nothing.
+/// blocks of more than 32 MiB. Memory that is never written costs nothing.
 const NEVER_KEPT: usize = 33 << 20;
 
 /// How deep anonymous structs and chains of qualifiers are followed.
@@ -102,7 +102,7 @@ impl<'base> Btf<'base> {
         Self::parse(bytes, base)
     }
 
-    /// Understands the bytes of BTF.
+    /// Parses BTF.
     pub(super) fn parse(bytes: Vec<u8>, base: Option<&'base Self>) -> Result<Self, BtfError> {
         let malformed = BtfError::Malformed;
         let header = |at| word(&bytes, at).ok_or(malformed("the header"));
@@ -251,7 +251,7 @@ impl<'base> Btf<'base> {
         })
     }
 
-    /// Passes typedefs and qualifiers.
+    /// Follows typedefs and qualifiers to the type itself.
     fn resolve(&self, mut number: u32) -> Option<u32> {
         for _ in 0..MAX_DEPTH {
             let of = self.type_at(number)?;

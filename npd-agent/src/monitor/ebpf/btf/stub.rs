@@ -2,10 +2,11 @@
 
 use super::{HEADER_BYTES, MAGIC, TYPE_BYTES, count};
 
-/// BTF in which nothing has a name but the function with this number.
+/// BTF in which only the function with this number has a name.
 ///
 /// aya finds functions by name in a copy of all the kernel's types, which takes ten times the memory
-/// that the agent otherwise needs. This has only what it looks for, at the place where it is.
+/// that the agent otherwise needs. This stub has only the function that aya searches, with the right
+/// number.
 pub(in super::super) fn with_function(name: &str, number: u32) -> Vec<u8> {
     const VERSION: u32 = 1 << 16;
     const FORWARD: u32 = 7 << 24;

@@ -1,4 +1,4 @@
-//! An eBPF monitor's config file: the shape of NPD's log monitors, with `probe` for `pattern`.
+//! An eBPF monitor's config file: like NPD's for log monitors, with `probe` instead of `pattern`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::monitor::{ConfigFile, Declaration, FileCheck};
 pub(super) struct CheckedEbpfConfig {
     /// What it may report.
     pub(super) declaration: Declaration,
-    /// Its knobs.
+    /// Its `pluginConfig`.
     pub(super) settings: ProbeSettings,
     /// Its rules and their probes, in the file's order.
     pub(super) rules: Vec<(&'static Probe, ProbeRule)>,
@@ -89,7 +89,7 @@ impl TryFrom<String> for Comm {
     }
 }
 
-/// A path whose file system is meant.
+/// A path. The rule is about the file system of this path.
 #[derive(Deserialize)]
 #[serde(try_from = "PathBuf")]
 struct MountPoint(PathBuf);
@@ -110,7 +110,7 @@ fn yes() -> bool {
     true
 }
 
-/// Reads and checks a file. A mistake in one rule costs that rule.
+/// Reads and checks a file. A rule with a mistake has no effect; the other rules work.
 pub(super) fn load(
     file: &ConfigFile,
     problems: &mut Vec<ConfigProblem>,

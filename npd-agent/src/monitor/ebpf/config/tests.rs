@@ -119,7 +119,7 @@ fn complaints_say_where() {
     );
 }
 
-/// A mistake in one rule costs that rule.
+/// A rule with a mistake has no effect; the other rules work.
 #[test]
 fn mistakes_in_rules_are_noted() {
     check_noted(

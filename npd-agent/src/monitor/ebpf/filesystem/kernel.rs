@@ -1,5 +1,5 @@
-//! What sysfs and procfs know of a file system. All of it is printed from memory: nothing here
-//! touches the file system itself, which may never answer again.
+//! Reads what sysfs and procfs show about a file system. The kernel prints this from memory. Nothing
+//! here touches the file system itself, because a broken one may never answer.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +12,7 @@ use crate::node::block::BlockDevice;
 use crate::node::files::{read, read_number};
 use crate::node::roots::Roots;
 
-/// The file systems whose number is not that of a device although they are on devices.
+/// File systems that are on devices, but whose number is not that of a device.
 const SPANS_DEVICES: &[&str] = &["btrfs", "bcachefs"];
 
 /// Identifies a superblock. The next superblock on the same device has another identity.
@@ -21,8 +21,8 @@ pub struct Identity {
     /// The device's name as the kernel's log has it, for example `dm-0`.
     pub name: String,
     /// The inode of `/sys/fs/TYPE/NAME`, a folder that ext4, XFS and f2fs make and remove with the
-    /// superblock, and whose number is not used again. Mount ids are: a file system that is
-    /// unmounted and mounted again gets the id that it had.
+    /// superblock. Its number is not used again. A mount id would not do: a file system that is
+    /// unmounted and mounted again may get the same id.
     pub instance: Option<u64>,
 }
 
@@ -33,8 +33,8 @@ impl Identity {
         let name = device
             .name(&roots.sys)
             .or_else(|| {
-                // These span devices and have no number of their own. Of others, for example FUSE, the
-                // source is what a user says.
+                // File systems that span devices have no device of their own, so the source names them.
+                // For others, for example FUSE, a user chooses the source.
                 if !SPANS_DEVICES.contains(&driver) {
                     return None;
                 }
@@ -42,7 +42,7 @@ impl Identity {
                 Some(path.rsplit('/').next()?.to_owned())
             })
             .unwrap_or_else(|| device.to_string());
-        // FUSE lets users choose what comes after `fuse.`; no path may be made of that.
+        // With FUSE, users choose the text after `fuse.`. It must not become part of a path.
         let known = (!driver.contains('/')).then(|| roots.sys.join("fs").join(driver).join(&name));
         let instance = known.and_then(|path| Some(fs::symlink_metadata(path).ok()?.ino()));
         Self { name, instance }
@@ -52,7 +52,7 @@ impl Identity {
 /// Whether the kernel makes the file system read-only when it finds an error in it.
 pub fn remounts_on_error(roots: &Roots, name: &str, superblock: &Superblock) -> bool {
     superblock.errors_remount_ro || {
-        // The mount table leaves out what is the file system's own default; this list does not.
+        // The mount table omits options that are the file system's own default; this list has them.
         let path = roots.proc.join("fs/ext4").join(name).join("options");
         let options = read(&path).unwrap_or_default();
         options.lines().any(|option| option == "errors=remount-ro")
@@ -84,7 +84,7 @@ fn ext4_attribute(roots: &Roots, name: &str, attribute: &str) -> PathBuf {
     roots.sys.join("fs/ext4").join(name).join(attribute)
 }
 
-/// The kernel's ext4 driver also mounts the older two.
+/// The kernel's ext4 driver also mounts ext2 and ext3.
 fn driver(fs_type: &str) -> &str {
     match fs_type {
         "ext2" | "ext3" => "ext4",

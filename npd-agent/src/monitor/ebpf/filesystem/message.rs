@@ -1,4 +1,4 @@
-//! What is said of a file system.
+//! The texts of messages about file systems.
 
 use npd_ebpf::filesystem::{EXT4_SHUTDOWN, FilesystemRecord};
 
@@ -43,12 +43,12 @@ pub fn fault(filesystem: &WatchedFilesystem, fault: Fault) -> String {
     }
 }
 
-/// What happened to a file system, without its name: an error.
+/// The text about an error, without the name of the file system.
 pub fn error(place: &str) -> String {
     format!("has an error, found in {place}")
 }
 
-/// What happened to a file system, without its name: a shutdown.
+/// The text about a shutdown, without the name of the file system.
 pub fn shutdown(cause: &str) -> String {
     format!("was shut down {cause}")
 }

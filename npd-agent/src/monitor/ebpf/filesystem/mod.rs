@@ -89,7 +89,7 @@ pub const PROBE: Probe = Probe {
 /// The program that reports errors in ext4.
 const EXT4_ERRORS: &str = "ext4_error";
 
-/// What every record says of the file system.
+/// Where the kernel stores what every record says about the file system.
 const SUPER_BLOCK: ProgramLayout = ProgramLayout {
     global: SuperBlockLayout::GLOBAL,
     read: |btf| {
@@ -103,19 +103,19 @@ const SUPER_BLOCK: ProgramLayout = ProgramLayout {
 /// The mount table's name in metrics and in `/status`.
 const SOURCE: &str = "mountinfo";
 
-/// How often the mount table is read though nothing was mounted: the kernel makes file systems
-/// read-only silently.
+/// How often the mount table is read if nothing was mounted: the kernel makes file systems read-only
+/// without a notification.
 const PACE: Duration = Duration::from_secs(5);
 /// The same while no tracepoint reports errors.
 const PACE_BLIND: Duration = Duration::from_secs(2);
-/// The same while something is at fault, which may end silently too; and how often ext4's counts of
-/// errors are compared.
+/// The same while a file system is at fault, because the end of a fault makes no notification either.
+/// Also how often ext4's counts of errors are compared.
 const PACE_FAULTY: Duration = Duration::from_secs(1);
-/// How soon it is read after a record. The kernel first reports, and then acts.
+/// The pause before it is read after a record. The kernel first sends the record, and then acts.
 const PACE_RECORD: Duration = Duration::from_millis(50);
 
-/// Looking takes at most one part in so many of a CPU's time, however long the table is and
-/// however often it changes.
+/// Reading the mount table takes at most one part in this many of a CPU's time, however long the table
+/// is and however often it changes.
 const REST: u32 = 50;
 
 fn run(watch: ProbeContext) -> Task<'static> {
@@ -161,12 +161,12 @@ struct FilesystemProbe {
     paths: Vec<PathBuf>,
     mountinfo: Option<WatchedMountinfo>,
     source_is_up: Option<bool>,
-    /// Whether it is said that the mount table was read.
+    /// Whether it was reported that the mount table has been read.
     checked: bool,
-    /// When to read the mount table next, and before when not to.
+    /// When to read the mount table next, and the earliest time for this.
     due: Instant,
     not_before: Instant,
-    /// Devices that were looked for in vain, outside of the pace.
+    /// Devices for which the mount table was read at once, without finding them.
     strangers: BTreeSet<BlockDevice>,
     /// When ext4's counts of errors were last compared.
     counted: Option<Instant>,
@@ -212,12 +212,13 @@ impl FilesystemProbe {
         self.answer(watch).await
     }
 
-    /// Tells the hub for which conditions the probe answers, so that the kernel's log only confirms them.
+    /// Tells the hub which conditions the probe decides. The kernel's log then only confirms them.
     async fn answer(&self, watch: &ProbeContext) -> anyhow::Result<()> {
         if self.sees {
             return watch.answers().await;
         }
-        // Then only the log reports shutdowns of XFS. Its claims stay until they are withdrawn.
+        // Without the tracepoint, only the log reports shutdowns of XFS. Its claims stay until they are
+        // withdrawn.
         let watching = Report::Watching {
             probe: watch.probe.name,
             conditions: BTreeSet::new(),
@@ -234,13 +235,13 @@ impl FilesystemProbe {
         Ok(())
     }
 
-    /// Has the mount table read within `pause`.
+    /// Makes sure that the mount table is read within `pause`.
     fn hurry(&mut self, pause: Duration) {
         let soon = self.not_before.max(Instant::now() + pause);
         self.due = self.due.min(soon);
     }
 
-    /// When there is something to do though nothing happens.
+    /// When there is something to do, even if no record comes.
     fn next_due(&self) -> Instant {
         let summary = self.reports.next_due();
         summary.map_or(self.due, |summary| summary.min(self.due))
@@ -256,7 +257,7 @@ impl FilesystemProbe {
         Ok(())
     }
 
-    /// Reads the mount table, compares counts, and reports what is news.
+    /// Reads the mount table, compares counts, and reports what has changed.
     async fn check(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         let mut well = BTreeSet::new();
@@ -272,7 +273,7 @@ impl FilesystemProbe {
                     well.extend(self.healed());
                 }
                 if changes.begun {
-                    // The module that brings the tracepoint came with the first mount.
+                    // The kernel has loaded the module with the tracepoint for the first mount.
                     watch.attach_now.notify_one();
                 }
             }
@@ -314,7 +315,7 @@ impl FilesystemProbe {
         before.filter(|name| !at_fault(name)).cloned().collect()
     }
 
-    /// File systems that someone claims to be unwell, and that are mounted no more.
+    /// File systems about which there are claims, and that are not mounted any more.
     fn gone(&self, watch: &ProbeContext) -> BTreeSet<String> {
         if !self.sees || self.source_is_up != Some(true) {
             return BTreeSet::new();

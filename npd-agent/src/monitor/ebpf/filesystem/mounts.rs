@@ -1,8 +1,7 @@
-//! The mount table, boiled down to what the file-system probe asks of it.
+//! The parts of the mount table that the file-system probe needs.
 //!
-//! It shows both what each mount allows and what its superblock does. Most of its lines are of
-//! containers; only file systems that are on a device, or that back a path somebody asked about,
-//! are kept.
+//! The table shows the options of each mount and those of its superblock. Most of its lines belong to
+//! containers. Only file systems that are on a device, or that contain a path of a rule, are stored.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,14 +14,14 @@ use crate::node::mountinfo::{MountEntry, options};
 /// sub-path can have thousands.
 const MOUNT_POINTS_KEPT: usize = 4;
 
-/// What the mount table says of the file systems that matter.
+/// The file systems of the mount table that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountTable {
     /// By device: one superblock each.
     pub superblocks: BTreeMap<BlockDevice, Superblock>,
-    /// Which file system backs each of the paths that were asked about.
+    /// The file system that contains each of the given paths.
     pub backing: BTreeMap<PathBuf, BlockDevice>,
-    /// Lines that made no sense.
+    /// The number of invalid lines.
     pub malformed: u64,
 }
 
@@ -33,23 +32,23 @@ pub struct Superblock {
     pub fs_type: String,
     /// What was mounted, for example `/dev/sda1`.
     pub source: String,
-    /// Where, in the order of the table: the first few.
+    /// The first few mount points, in the order of the table.
     pub mount_points: Vec<String>,
-    /// At how many places.
+    /// The number of mounts.
     pub mounts: usize,
     /// How many of these mounts are read-only by themselves (`mount -o ro`, or a bind mount's).
     pub read_only_mounts: usize,
-    /// What the superblock allows.
+    /// Whether the superblock can be written.
     pub access: MountAccess,
     /// Whether `errors=remount-ro` is among its options. ext4 leaves it out when it is the default
     /// written in the file system itself.
     pub errors_remount_ro: bool,
 }
 
-/// What a superblock allows, as far as its options show.
+/// Whether a superblock can be written, as far as its options show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountAccess {
-    /// All seems well.
+    /// The options show no fault.
     Writable,
     /// `ro`: on purpose, or by the kernel after an error (ext4 before 6.12, btrfs, FAT).
     ReadOnly,
@@ -69,9 +68,10 @@ pub struct MountReading<'a> {
 }
 
 impl<'a> MountReading<'a> {
-    /// Begins to read, asking which file systems back `paths`: absolute ones without a slash at the
-    /// end. The deepest mount point on the way to a path backs it, and of several mounts on one
-    /// point the latest. Symbolic links are not followed: that would touch the file systems.
+    /// Begins to read, and also finds the file systems that contain `paths`: absolute paths without a
+    /// slash at the end. A path is on the file system with the deepest mount point above it, and of
+    /// several mounts on one point on the latest. Symbolic links are not followed, because that would
+    /// touch the file systems.
     pub fn new(paths: &'a [PathBuf]) -> Self {
         Self {
             paths,
@@ -80,12 +80,12 @@ impl<'a> MountReading<'a> {
         }
     }
 
-    /// What was read.
+    /// The result.
     pub fn finish(self) -> MountTable {
         self.table
     }
 
-    /// Takes in a line of the table; `None` for one that made no sense.
+    /// Reads a line of the table; `None` if it is invalid.
     pub fn take(&mut self, line: Option<MountEntry<'_>>) {
         match line {
             Some(entry) => self.file(&entry),
@@ -93,7 +93,7 @@ impl<'a> MountReading<'a> {
         }
     }
 
-    /// Files one mount.
+    /// Adds one mount.
     fn file(&mut self, entry: &MountEntry<'_>) {
         let mut asked_about = false;
         for (path, depth) in self.paths.iter().zip(&mut self.depths) {
@@ -126,7 +126,7 @@ fn contains(mount_point: &[u8], path: &Path) -> bool {
     rest.is_some_and(|rest| mount_point == b"/" || rest.first().is_none_or(|next| *next == b'/'))
 }
 
-/// The superblock of a mount, as yet mounted nowhere.
+/// The superblock of a mount, without any mount point so far.
 fn superblock_of(entry: &MountEntry<'_>) -> Superblock {
     let mut access = MountAccess::Writable;
     let mut errors_remount_ro = false;

@@ -1,4 +1,4 @@
-//! What the probe reports, and what it withdraws.
+//! Reports faults, and withdraws them when they are over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ use crate::node::block::BlockDevice;
 use crate::node::pod_names::PodNames;
 use crate::problem::Pod;
 
-/// A fault that was reported, and must be taken back when it is over.
+/// A fault that was reported, and must be withdrawn when it is over.
 struct FilesystemClaim {
-    /// The file system's name then.
+    /// The name of the file system when the fault was reported.
     name: String,
     /// Which permanent rules it concerns, by their place in the list.
     rules: Vec<usize>,
@@ -24,18 +24,18 @@ struct FilesystemClaim {
 
 /// What was reported about file systems, and what must still be reported.
 pub(super) struct FilesystemReports {
-    /// What was reported as lasting.
+    /// The lasting faults that were reported.
     claims: BTreeMap<BlockDevice, FilesystemClaim>,
     /// What was last saved for the next agent.
     saved: Vec<SavedFilesystem>,
-    /// Errors and shutdowns, by device and wording.
+    /// Repeats of errors and shutdowns, by device and text.
     repeats: Aggregate<(BlockDevice, String)>,
-    /// Whose volumes they are.
+    /// The names of the pods whose volumes they are.
     names: PodNames,
 }
 
 impl FilesystemReports {
-    /// Nothing is reported yet; an earlier agent has reported what is `saved`.
+    /// Nothing was reported yet. An earlier agent has reported what is `saved`.
     pub(super) fn new(saved: Vec<SavedFilesystem>, names: PodNames) -> Self {
         Self {
             claims: BTreeMap::new(),
@@ -50,7 +50,7 @@ impl FilesystemReports {
         !self.claims.is_empty()
     }
 
-    /// What was at fault when it was last saved.
+    /// The file systems that were at fault when they were last saved.
     pub(super) fn saved(&self) -> &[SavedFilesystem] {
         &self.saved
     }
@@ -119,7 +119,7 @@ impl FilesystemReports {
         watch.happened(&observation, concerned).await
     }
 
-    /// Ends what is being said of a file system that is gone.
+    /// Ends the reports about a file system that is gone, and reports the last repeats.
     pub(super) async fn ended(
         &mut self,
         watch: &ProbeContext,
@@ -171,7 +171,7 @@ impl FilesystemReports {
                 continue;
             }
             if before.is_some_and(|claim| !claim.rules.is_empty()) {
-                // It backs other paths than before.
+                // It now contains other paths than before.
                 watch.recovered(name).await?;
             }
             let observation = Observation {
@@ -197,7 +197,7 @@ impl FilesystemReports {
         Ok(())
     }
 
-    /// Keeps for the next agent what is at fault, if that has changed.
+    /// Saves the file systems at fault for the next agent, if they have changed.
     pub(super) async fn save(
         &mut self,
         watch: &ProbeContext,

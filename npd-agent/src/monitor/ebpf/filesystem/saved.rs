@@ -1,5 +1,5 @@
-//! What is remembered of file systems at fault for the agent that comes after this one, which cannot
-//! see all of it: who made them read-only, and what only a record has reported.
+//! What is saved about file systems at fault for the next agent. The next agent cannot see all of it in
+//! the mount table: who made a file system read-only, and what only a record has reported.
 
 use serde::{Deserialize, Serialize};
 

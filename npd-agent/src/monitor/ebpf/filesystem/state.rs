@@ -1,8 +1,8 @@
-//! Decides which file systems are at fault, from what the kernel shows and what it has reported.
+//! Decides which file systems are at fault, from the mount table and the kernel's records.
 //!
-//! The mount table shows most faults, and their end, but not all: nothing in it says that an XFS
-//! was shut down, or, from Linux 6.12 to 6.14, that ext4 stopped writing after an error. So
-//! what only a record has reported is remembered for as long as that very superblock exists.
+//! The mount table shows most faults, and their end, but not all: nothing in it says that an XFS was
+//! shut down, or, from Linux 6.12 to 6.14, that ext4 stopped writing after an error. So what only a
+//! record has reported is remembered as long as the same superblock exists.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,34 +14,34 @@ use super::saved::SavedFilesystem;
 use crate::node::Roots;
 use crate::node::block::BlockDevice;
 
-/// The file systems in sight.
+/// The file systems that the mount table shows.
 #[derive(Debug)]
 pub struct FilesystemState {
     /// Where /proc and /sys are.
     pub roots: Roots,
     backing: BTreeMap<PathBuf, BlockDevice>,
     known: BTreeMap<BlockDevice, WatchedFilesystem>,
-    /// What an earlier agent reported of file systems that have not come into sight yet.
+    /// What an earlier agent reported about file systems that the mount table has not shown yet.
     saved: Vec<SavedFilesystem>,
 }
 
-/// What is different from the mount table before.
+/// The differences from the previous mount table.
 #[derive(Debug, Default)]
 pub struct FilesystemChanges {
     /// File systems that are gone, or replaced by another one on the device, and their names.
     pub ended: Vec<(BlockDevice, String)>,
     /// Names of file systems that can be written again.
     pub recovered: Vec<String>,
-    /// Whether a file system came into sight.
+    /// Whether there is a new file system.
     pub begun: bool,
 }
 
-/// One of them.
+/// A file system.
 #[derive(Debug)]
 pub struct WatchedFilesystem {
     /// Which superblock this is.
     pub identity: Identity,
-    /// As the mount table shows it, or last did.
+    /// As the mount table shows it, or has last shown it.
     pub superblock: Superblock,
     /// Whether the table shows it now.
     pub mounted: bool,
@@ -49,9 +49,9 @@ pub struct WatchedFilesystem {
     pub error: Option<String>,
     /// Why it was shut down, if that was reported.
     pub shutdown: Option<String>,
-    /// Whether it must be read-only since an error, although the table has never shown that.
+    /// Whether it must be read-only after an error, although the table has never shown that.
     unseen_read_only: bool,
-    /// Who made it read-only, if it was not so when first seen.
+    /// Who made it read-only, if it was writable when it was first seen.
     turned: Option<Fault>,
     /// Whether an earlier agent reported the fault, which has lasted since.
     pub resumed: bool,
@@ -78,7 +78,7 @@ impl FilesystemState {
         }
     }
 
-    /// The file systems at fault, also those out of sight.
+    /// The file systems at fault, also those that the mount table does not show.
     pub fn saved(&self) -> Vec<SavedFilesystem> {
         self.known
             .values()
@@ -86,14 +86,14 @@ impl FilesystemState {
             .collect()
     }
 
-    /// Knows what an earlier agent reported of the file systems that will come into sight.
+    /// The same, with what an earlier agent reported about file systems that the mount table will show.
     #[must_use]
     pub fn with_saved(mut self, saved: Vec<SavedFilesystem>) -> Self {
         self.saved = saved;
         self
     }
 
-    /// Takes in the mount table as it is now.
+    /// Compares with the mount table as it is now.
     pub fn observe(&mut self, table: MountTable) -> FilesystemChanges {
         let mut changes = FilesystemChanges::default();
         self.known.retain(|device, filesystem| {
@@ -103,8 +103,8 @@ impl FilesystemState {
                     .ended
                     .push((*device, filesystem.identity.name.clone()));
             }
-            // Unmounted here, a broken superblock may live on in a container or behind an open
-            // file; the next mount of the device would be the same one, as broken.
+            // After an unmount here, a broken superblock may still exist in a container or because of
+            // an open file. The next mount of the device would then use the same broken superblock.
             filesystem.mounted || filesystem.is_remembered(&self.roots, *device)
         });
         for (device, superblock) in &table.superblocks {
@@ -151,7 +151,7 @@ impl FilesystemState {
         known.filter(|(_, known)| known.mounted)
     }
 
-    /// Whether a file system on the device of this name is mounted, or may be out of sight.
+    /// Whether a file system on the device of this name is mounted, or may exist without being shown.
     pub fn knows(&self, name: &str) -> bool {
         self.known.values().any(|known| known.identity.name == name)
     }
@@ -171,8 +171,9 @@ impl FilesystemState {
         }
     }
 
-    /// Compares ext4's own counts of errors with the reports, and returns how many nobody reported.
-    /// A report may be on its way: `patient`, an error is missed when it is missing a second time.
+    /// Compares ext4's own counts of errors with the reports, and returns how many were not reported.
+    /// With `patient`, an error counts as missed only if its report is missing twice in a row, because
+    /// the report may come soon.
     pub fn count_errors(&mut self, patient: bool) -> Vec<(BlockDevice, u64)> {
         let mounted = self.known.iter_mut().filter(|(_, known)| known.mounted);
         let counted =
@@ -180,7 +181,7 @@ impl FilesystemState {
         counted.filter(|(_, missed)| *missed > 0).collect()
     }
 
-    /// Whether `device` backs one of `paths`, or any if there are none.
+    /// Whether `device` contains one of `paths`; true if there are no paths.
     pub fn backs(&self, device: BlockDevice, paths: &[PathBuf]) -> bool {
         paths.is_empty()
             || paths
@@ -191,9 +192,10 @@ impl FilesystemState {
 
 impl WatchedFilesystem {
     fn new(identity: Identity, superblock: Superblock, roots: &Roots) -> Self {
-        // Mounted read-only on purpose, every mount would be so too (but for `remount,bind,rw`):
-        // the kernel did this, before we looked. Others than those that know `errors=remount-ro`
-        // may have no other way to be, like squashfs.
+        // If someone mounts a file system read-only, every mount of it is read-only too (except after
+        // `remount,bind,rw`). Here they are not, so the kernel did it before the first check. This
+        // holds only for file systems that know `errors=remount-ro`: others, such as squashfs, may
+        // always be read-only.
         let by_kernel = superblock.access == MountAccess::ReadOnly
             && superblock.read_only_mounts < superblock.mounts
             && kernel::remounts_on_error(roots, &identity.name, &superblock);
@@ -226,7 +228,7 @@ impl WatchedFilesystem {
             MountAccess::ReadOnly | MountAccess::Emergency | MountAccess::Shutdown => {}
         }
         if now.access != MountAccess::Writable {
-            // This kernel shows it, and will show when it is over.
+            // This kernel shows the fault, and will also show its end.
             self.unseen_read_only = false;
         }
         self.resumed &= self.fault().is_some();
@@ -245,7 +247,8 @@ impl WatchedFilesystem {
         *ahead -= missed;
         *wanted += missed;
         if !patient {
-            // It may have been set back. With reports, one may be ahead of the count instead.
+            // The count may have been reset. If there are reports, a report may be ahead of the count
+            // instead.
             *wanted = count;
         }
         if missed > 0 {
@@ -271,11 +274,11 @@ impl WatchedFilesystem {
         })
     }
 
-    /// Goes on with what an earlier agent knew of this very file system.
+    /// Continues with what an earlier agent knew about the same file system.
     fn resume(&mut self, saved: SavedFilesystem) {
         // Without an instance, another file system on the device looks the same.
         let surely = self.identity.instance.is_some();
-        // One that someone mounted read-only on purpose is so everywhere.
+        // If someone has mounted it read-only on purpose, every mount of it is read-only.
         let superblock = &self.superblock;
         let writable_mounts = superblock.read_only_mounts < superblock.mounts;
         let lasts = |turned: &Fault| {
@@ -289,7 +292,7 @@ impl WatchedFilesystem {
         self.resumed = self.fault() == Some(saved.fault);
     }
 
-    /// What is wrong with it now.
+    /// Its fault now, if it has one.
     pub fn fault(&self) -> Option<Fault> {
         match self.superblock.access {
             MountAccess::Shutdown => Some(Fault::Shutdown),
@@ -301,7 +304,7 @@ impl WatchedFilesystem {
         }
     }
 
-    /// Whether it must not be forgotten although it is out of sight.
+    /// Whether it must be remembered although the mount table does not show it.
     fn is_remembered(&self, roots: &Roots, device: BlockDevice) -> bool {
         (self.shutdown.is_some() || self.unseen_read_only)
             && self.identity.instance.is_some()

@@ -1,4 +1,4 @@
-//! What a hung task's report says, and what `/proc` knows of it while it lives.
+//! The message about a hung task, and what `/proc` shows about it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::monitor::ebpf::task::place;
 use crate::node::files::read;
 use crate::node::proc::sysctl;
 
-/// Begins as the kernel's line, so that people recognise it.
+/// The message begins like the kernel's line, so that people recognise it.
 pub(super) fn message(
     pid: u32,
     comm: &str,
@@ -25,7 +25,7 @@ pub(super) fn message(
     )
 }
 
-/// The function of the kernel that the task sleeps in; for the privileged.
+/// The function of the kernel that the task sleeps in. Only privileged processes see it.
 pub(super) fn wait_channel(proc: &Path, pid: u32) -> Option<String> {
     let function = read(&proc.join(pid.to_string()).join("wchan")).ok()?;
     (!function.is_empty() && function != "0").then_some(function)
@@ -41,7 +41,7 @@ pub(super) fn kernel_timeout(proc: &Path) -> Duration {
 pub(super) fn silence(proc: &Path) -> Duration {
     let pause = seconds(proc, "hung_task_check_interval_secs");
     let timeout = kernel_timeout(proc);
-    // Zero means: as often as the timeout.
+    // Zero means that the interval is the timeout.
     let pause = if pause.is_zero() {
         timeout
     } else {

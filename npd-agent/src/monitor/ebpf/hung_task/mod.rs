@@ -1,12 +1,12 @@
 //! Probe `hung_task`: tasks in uninterruptible sleep that do not wake.
 //!
-//! From the tracepoint `sched:sched_process_hang`, which khungtaskd passes at every check for every
-//! such task, however many it has printed; and from looks at all tasks, which see what khungtaskd
-//! leaves out (tasks that SIGKILL could wake, as on a dead NFS server) and see it sooner. The looks
-//! go through a task iterator in the kernel (5.8), or through `/proc`.
+//! There are two sources. The tracepoint `sched:sched_process_hang` is hit at every check of khungtaskd
+//! for every such task, even if khungtaskd prints no more lines. And the probe scans all tasks, through
+//! a task iterator in the kernel (5.8) or through `/proc`. The scan finds hung tasks earlier, and also
+//! those that khungtaskd omits: tasks that SIGKILL could wake, for example on a dead NFS server.
 //!
-//! A task has recovered when it wakes, be it only to sleep again, or is gone. Who cannot look at the
-//! host's tasks takes it from khungtaskd's silence.
+//! A task has recovered when it has woken, even if it sleeps again, or when it has ended. If the probe
+//! cannot see the host's tasks, a task has recovered when khungtaskd no longer reports it.
 
 mod message;
 mod scan;
@@ -63,14 +63,14 @@ pub(super) const PROBE: Probe = Probe {
     run,
 };
 
-/// How often the tasks that hang are looked at, so that their recovery shows within two seconds.
+/// How often the hung tasks are checked, so that their recovery is seen within two seconds.
 const PACE_HANGING: Duration = Duration::from_secs(1);
 
-/// How many looks at all tasks there are within the threshold.
+/// How many scans of all tasks there are within the threshold.
 const LOOKS: u32 = 4;
 
-/// A walk through `/proc` is followed by a pause of so many times its own length: a node with many
-/// threads is looked at less often.
+/// A scan of `/proc` is followed by a pause of this many times its own length. So a node with many
+/// threads is scanned less often.
 const REST: u32 = 1000;
 
 /// How often the kernel's counter is read.
@@ -105,19 +105,19 @@ struct Tasks {
     table: TaskTable,
     names: PodNames,
     threads: ThreadPool,
-    /// A question for a cgroup that the kernel has not answered.
+    /// A read of a task's cgroup that has not returned.
     unanswered: Option<ThreadTask<String>>,
     sight: ScanResult,
-    /// Why tasks are not seen in a better way.
+    /// Why the probe has no better backend.
     dim: Option<String>,
     pace: Duration,
-    /// When all tasks are looked at next, and when those that hang.
+    /// When all tasks are scanned next, and when those that hang are checked.
     due: Instant,
     due_hanging: Instant,
     reconciler: Reconciler,
     due_counter: Instant,
-    /// When tasks were first looked at, and whether it is said that it is known which of those that
-    /// slept then hang.
+    /// When tasks were first scanned, and whether the first check was reported: it ends when it is
+    /// known which of the tasks that slept then hang.
     began: Option<Instant>,
     checked: bool,
 }
@@ -173,7 +173,7 @@ impl Tasks {
         let asleep: Option<BTreeSet<_>> =
             found.map(|found| found.iter().map(SleepingTask::identity).collect());
         for sleeper in reported {
-            // Out of sight, it hangs until khungtaskd has been silent about it.
+            // A task that the probe cannot see hangs until khungtaskd no longer reports it.
             let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
             let now = Instant::now().into_std();
             if asleep.as_ref().is_none_or(hangs_on) && self.table.resume(&sleeper, now) {
@@ -221,7 +221,7 @@ impl Tasks {
             .await
     }
 
-    /// Looks at the tasks that are due.
+    /// Checks the tasks that are due.
     async fn check(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let now = Instant::now();
         self.due_hanging = now + PACE_HANGING;
@@ -229,7 +229,7 @@ impl Tasks {
             self.due_counter = now + PACE_COUNTER;
             watch.missed(self.reconciler.missed(hung_tasks(&self.proc)));
         }
-        // All tasks cost the iterator next to nothing.
+        // With the iterator, a scan of all tasks costs almost nothing.
         let all = self.due <= now || matches!(self.sight, ScanResult::Iterator(_));
         let claimed = claimed(watch);
         let found = if all {
@@ -268,8 +268,8 @@ impl Tasks {
             }
         };
         self.report(watch, changes, None).await?;
-        // A task that slept at the first look may have hung for hours: it counts as hung after the
-        // threshold, or when khungtaskd has had the time to report it.
+        // A task that slept at the first scan may have hung for hours. It counts as hung after the
+        // threshold, or when khungtaskd has had enough time to report it.
         let decided = match blind_until {
             Some(until) => until <= now,
             None => all && !self.table.is_undecided(began.into_std()),
@@ -303,7 +303,7 @@ impl Tasks {
         changes
     }
 
-    /// Reports what is news. `path` is the hung task's cgroup if that is known.
+    /// Reports what has changed. `path` is the hung task's cgroup if that is known.
     async fn report(
         &mut self,
         watch: &ProbeContext,
@@ -332,8 +332,8 @@ impl Tasks {
         Ok(())
     }
 
-    /// The path of a task's cgroup; empty if it is unknown. To read it takes a lock of the kernel, which may
-    /// be part of the very deadlock that is to be reported.
+    /// The path of a task's cgroup; empty if it is unknown. Reading it takes a lock of the kernel,
+    /// which may be part of the deadlock that is reported.
     async fn cgroup_of(&mut self, pid: u32) -> String {
         if let Some(mut asked) = self.unanswered.take()
             && asked.try_take().is_none()
@@ -361,7 +361,7 @@ impl Tasks {
         path: &str,
     ) -> Observation {
         let SleepingTask { pid, comm, .. } = sleeper;
-        // Numbers in another pid namespace are other tasks'.
+        // In another pid namespace, the numbers belong to other tasks.
         let visible = !matches!(self.sight, ScanResult::None);
         let waits = visible.then(|| message::wait_channel(&self.proc, *pid));
         Observation {

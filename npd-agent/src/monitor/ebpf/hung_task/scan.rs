@@ -14,20 +14,21 @@ use crate::monitor::ebpf::probe::text;
 use crate::node::files::read;
 use crate::threads::ThreadPool;
 
-/// How many sleepers a look returns at most: more than the table holds, so that it can count.
+/// How many sleepers a scan returns at most: more than the table holds, so that the table can count
+/// what it refuses.
 const MAX_FOUND: usize = 16 * 1024;
 
 /// Nanoseconds in the unit of `/proc/PID/stat`, `USER_HZ`, which is 100 for every program.
 pub(super) const TICK: u64 = 10_000_000;
 
-/// `PF_FROZEN`: before 6.1 a frozen task sleeps uninterruptibly, and means to.
+/// `PF_FROZEN`: before 6.1 a frozen task sleeps uninterruptibly, on purpose.
 const FROZEN: u64 = 0x0001_0000;
 
 /// The namespace that every process is born into, by the number that the kernel gives it
 /// (`PROC_PID_INIT_INO`).
 const INITIAL_NAMESPACE: &str = "pid:[4026531836]";
 
-/// How the host's tasks are seen.
+/// How the host's tasks are scanned.
 pub(super) enum ScanResult {
     /// By an iterator in the kernel: one walk, tens of nanoseconds a task.
     Iterator(TaskWalk),
@@ -38,7 +39,7 @@ pub(super) enum ScanResult {
 }
 
 impl ScanResult {
-    /// The best way there is, and why there is no better one.
+    /// The best possible way, and why there is no better one.
     pub(super) fn best(walk: &Result<TaskWalk, String>, proc: &Path) -> (Self, Option<String>) {
         match in_sight(walk, proc) {
             Ok(walk) => (Self::Iterator(walk), None),
@@ -46,9 +47,9 @@ impl ScanResult {
         }
     }
 
-    /// The best way but the iterator, which is out of the question for this reason.
+    /// The best way without the iterator, which cannot be used for this reason.
     pub(super) fn without_iterator(proc: &Path, reason: &str) -> (Self, Option<String>) {
-        // The threads of the kernel are nowhere to be seen but in the initial namespace.
+        // The threads of the kernel can be seen only in the initial namespace.
         let second = read(&proc.join("2/comm"));
         if second.is_ok_and(|comm| comm.trim_end() == "kthreadd") {
             return (Self::Proc, Some(format!("no task iterator: {reason}")));
@@ -87,16 +88,16 @@ impl ScanResult {
         if matches!(self, Self::None) {
             return None;
         }
-        // A thread has a folder of its own here, though it is not listed.
+        // Each thread has a folder here, although it is not listed.
         let found = pids.filter_map(|pid| sleeper(&proc.join(pid.to_string())));
         Some(found.collect())
     }
 }
 
-/// The walk, if it leads to the host's tasks.
+/// The walk, if it shows the host's tasks.
 fn in_sight(walk: &Result<TaskWalk, String>, proc: &Path) -> Result<TaskWalk, String> {
     let walk = walk.clone()?;
-    // It walks the namespace of whoever reads it.
+    // It shows the tasks of the reader's pid namespace.
     let namespace = fs::read_link(proc.join("self/ns/pid"));
     if namespace.is_ok_and(|namespace| namespace == Path::new(INITIAL_NAMESPACE)) {
         Ok(walk)

@@ -36,7 +36,7 @@ fn show(on: &RunningProbe, pid: u32, state: &str, wakes: u32) {
     }
 }
 
-/// What khungtaskd tells of the task that [`thread`] shows.
+/// What khungtaskd reports about the task that [`thread`] shows.
 fn reported(pid: u32, wakes: u64) -> HungTaskRecord {
     let mut record = HungTaskRecord::new_zeroed();
     record.header.id = HungTaskRecord::ID;
@@ -78,7 +78,7 @@ async fn what_sleeps_at_the_start_may_have_hung_for_hours() {
     show(&probe, 7, "D", 4);
     probe.hear(9).await;
     assert_eq!(probe.check, CheckState::Awaited);
-    // The one has moved, and the other is told of.
+    // The one has run again, and the kernel reports the other.
     assert!(!probe.hear(10).await.is_empty());
     assert_eq!(probe.check, CheckState::Checked);
 }
@@ -124,7 +124,7 @@ async fn what_others_claim_is_taken_back() {
     probe.hear(1).await;
     let subjects = [7, 8, 9].map(|pid| Subject::new("hung_task", pid));
     probe.claimed.send_replace(subjects.into());
-    // Anything wakes the probe: a look every few seconds would.
+    // Anything wakes the probe: a check every few seconds would.
     let heard = probe.hear(9).await;
     assert!(
         heard.contains(&"Recovered: hung_task 8".to_owned()),

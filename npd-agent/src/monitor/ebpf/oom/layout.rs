@@ -8,7 +8,7 @@ use tracing::info;
 use crate::monitor::ebpf::btf::{Btf, BtfError};
 use crate::monitor::ebpf::program::{ProgramLayout, bytes};
 
-/// The way from a victim's number to its task, where the tracepoint is given only the former.
+/// The way from a victim's number to its task, for kernels whose tracepoint gets only the number.
 pub(super) const PID: ProgramLayout = ProgramLayout {
     global: PidLayout::GLOBAL,
     read: |btf| Ok(bytes(&pid(btf)?)),

@@ -1,14 +1,14 @@
-//! The words for a kill: the kernel's own, so that people recognise them.
+//! The message about a kill. It uses the kernel's own words, so that people recognise them.
 
 use npd_ebpf::oom::{OomRecord, group, scope};
 
 use crate::kernel_text::oom::KillLine;
 use crate::monitor::ebpf::task::{cgroup_path, comm, place};
 
-/// The line that the kernel prints, and then what it leaves out.
+/// The line that the kernel prints, and then what the kernel omits.
 pub(super) fn message(kill: &OomRecord, page_bytes: u64) -> String {
     let OomRecord { task, .. } = kill;
-    // Counters of resident pages may be negative for a moment; the kernel takes that for none.
+    // Counters of resident pages may be negative for a moment; the kernel prints that as 0.
     let resident = |pages: i64| u64::try_from(pages).unwrap_or(0).saturating_mul(page_bytes) >> 10;
     let cause = match kill.scope {
         scope::NODE => "Out of memory",

@@ -95,7 +95,7 @@ struct Kills {
     victims: Victims,
     sight: Option<OomView>,
     reconciler: Reconciler,
-    /// What the counter stood at when it was last read.
+    /// The value of the counter when it was last read.
     counter: Option<u64>,
     /// When it is read next.
     due: Instant,
@@ -181,7 +181,7 @@ impl Kills {
             .await
     }
 
-    /// Finds out how kills are seen now, and says so if that is news.
+    /// Finds out which backend sees kills now, and reports it if it has changed.
     async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let refused = watch.refusals();
         let sight = if refused.is_none() {
@@ -212,7 +212,7 @@ impl Kills {
             self.reconciler = Reconciler::from(self.counter);
             watch.answers().await?;
         }
-        // A kill does not last: no condition follows from what was before.
+        // A kill does not last, so no condition depends on earlier kills.
         match sight {
             OomView::Tracepoint | OomView::Counter => watch.checked().await,
             OomView::Text | OomView::None => watch.is_blind().await,

@@ -36,7 +36,7 @@ async fn a_kill_is_one_event_of_its_pod() {
     machine.write(&format!("log/pods/default_web-0_{POD}/0.log"), "");
     let mut probe = machine.start(&OOM, &Ok(()));
     probe.record(&kill(10, 10)).await;
-    // Another thread of it needs memory to die.
+    // Another of its threads needs memory to end.
     probe.record(&kill(11, 10)).await;
     let heard = probe.hear(10).await;
     assert_eq!(heard.len(), 2, "{heard:?}");

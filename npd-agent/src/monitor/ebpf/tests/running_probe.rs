@@ -1,4 +1,4 @@
-//! A made-up machine for the tests of probes: a `/proc` in a folder, and someone who listens.
+//! A fake machine for the tests of probes: a `/proc` in a folder, and the reports that the probe sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,10 +23,10 @@ use crate::problem::{Forever, Problem, Subject};
 use crate::reporter::{Report, Reporter};
 use crate::status_page::StatusPage;
 
-/// A probe that runs on a made-up machine.
+/// A probe that runs on a fake machine.
 pub(in crate::monitor::ebpf) struct RunningProbe {
     pub(in crate::monitor::ebpf) reporter: Reporter,
-    /// What anyone claims to be unwell.
+    /// The subjects about which there are claims.
     pub(in crate::monitor::ebpf) claimed: watch::Sender<BTreeSet<Subject>>,
     pub(in crate::monitor::ebpf) metrics: Metrics,
     pub(in crate::monitor::ebpf) folder: TempDir,
@@ -35,7 +35,7 @@ pub(in crate::monitor::ebpf) struct RunningProbe {
     probe: JoinHandle<Forever>,
     /// What it says about its first check.
     pub(in crate::monitor::ebpf) check: CheckState,
-    /// What the probe has left for the next one.
+    /// What the probe has saved for the next one.
     memories: BTreeMap<String, Value>,
     /// Must live as long as the probe.
     _attached: watch::Sender<Attached>,
@@ -141,7 +141,7 @@ impl FakeMachine {
 }
 
 impl RunningProbe {
-    /// The machine when the agent has ended, with what the probe has left for the next one.
+    /// The machine when the agent has ended, with what the probe has saved for the next one.
     pub(in crate::monitor::ebpf) fn end(self) -> FakeMachine {
         self.probe.abort();
         FakeMachine {
@@ -155,7 +155,7 @@ impl RunningProbe {
         write(&self.folder, path, content);
     }
 
-    /// Sends what a program would.
+    /// Sends a record, as a program would.
     pub(in crate::monitor::ebpf) async fn record(
         &self,
         record: &(impl IntoBytes + Immutable + Sync),
@@ -164,7 +164,7 @@ impl RunningProbe {
         self.records.send(ProbeRecord(bytes)).await.unwrap();
     }
 
-    /// How the probe says that it sees.
+    /// The backend that the probe reports.
     pub(in crate::monitor::ebpf) fn backend(&self) -> &'static str {
         let shown = self.reporter.status_page.read();
         shown.probes.values().next().unwrap().backend
@@ -220,7 +220,7 @@ fn write(folder: &TempDir, path: &str, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-/// A rule that reports all that these mount points, or all, have to do with.
+/// A rule about these mount points, or about all if there are none.
 pub(in crate::monitor::ebpf) fn rule(
     reason: &str,
     condition: Option<&str>,

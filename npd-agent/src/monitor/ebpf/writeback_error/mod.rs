@@ -1,8 +1,8 @@
 //! The `writeback_error` probe: data that programs had written, and that was lost on its way to the
 //! disk or server, from the tracepoint `filemap:filemap_set_wb_err` (4.13).
 //!
-//! The kernel tells only the program that calls `fsync`, and only once. Most never call it. File
-//! systems of networks and FUSE are seen, too.
+//! The kernel reports the error only to a program that calls `fsync`, and only once. Most programs
+//! never call it. The probe also sees network file systems and FUSE.
 
 use std::path::Path;
 
@@ -83,7 +83,7 @@ fn read(record: &ProbeRecord, sys: &Path) -> Option<CountedFailure> {
         timestamp: probe::timestamp(&record.header),
         message: format!("Written data was lost: {} on {place}", error.desc()),
         subject,
-        // Who writes too much is no fault of the node.
+        // If a program writes more than there is space for, the node has no fault.
         is_harmless: matches!(error, Errno::ENOSPC | Errno::EDQUOT),
     })
 }

@@ -1,4 +1,4 @@
-//! A made-up machine: a /proc and a /sys in a folder, and the probe.
+//! A fake machine: a /proc and a /sys in a folder, and the probe.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -42,7 +42,7 @@ impl Machine {
         Self::run(machine, attached)
     }
 
-    /// Another agent's probe on the same machine, with what this one has left it.
+    /// The probe of a restarted agent on the same machine, with what this one has saved.
     pub(super) fn restart(self) -> Self {
         Self::run(self.probe.end(), &Ok(()))
     }
@@ -82,7 +82,7 @@ impl Machine {
         self.probe.write(path, content);
     }
 
-    /// Makes sysfs's folder of a superblock anew, as a mount does.
+    /// Makes sysfs's folder of a superblock again, as a mount does.
     pub(super) fn superblock(&self, path: &str) {
         let path = self.probe.folder.path().join("sys/fs").join(path);
         let next = path.with_extension("next");

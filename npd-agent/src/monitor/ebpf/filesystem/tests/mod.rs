@@ -1,4 +1,4 @@
-//! Stories told to the probe on a made-up machine.
+//! The probe on a fake machine.
 
 mod machine;
 mod mounts;
@@ -106,7 +106,7 @@ async fn a_kernel_that_shows_nothing_after_an_error_is_not_believed_to_be_well()
             ],
         )
         .await;
-    // Unmounted and mounted again between two looks: only sysfs tells.
+    // Unmounted and mounted again between two checks: only sysfs shows it.
     machine.superblock("ext4/loop0");
     machine.check(1, &["Recovered: filesystem loop0"]).await;
 }
@@ -192,7 +192,7 @@ async fn a_shut_down_xfs_is_at_fault_as_long_as_it_exists() {
         .await;
     machine.mounts(ROOT);
     machine.check(1, &["Recovered: filesystem loop0"]).await;
-    // A container has kept it alive: mounting the device again gets the same superblock.
+    // A container still uses it: mounting the device again gets the same superblock.
     machine.mounts(&xfs);
     machine
         .check(
@@ -207,7 +207,7 @@ async fn a_shut_down_xfs_is_at_fault_as_long_as_it_exists() {
 #[tokio::test(start_paused = true)]
 async fn read_only_on_purpose_is_no_fault() {
     let mut machine = started(&var("ro", "ro,errors=remount-ro")).await;
-    // If anyone has said otherwise, that is over now.
+    // If there are claims about it, they are withdrawn now.
     machine.mounts(&var("rw", "rw,errors=remount-ro"));
     machine.check(10, &["Recovered: filesystem loop0"]).await;
     // A read-only bind mount.
@@ -350,7 +350,7 @@ async fn a_mount_table_that_cannot_be_read_is_a_source_that_is_down() {
 async fn what_the_log_says_about_an_unmounted_file_system_is_over() {
     let mut machine = started(&srv("xfs", "rw", "rw")).await;
     machine.claimed("loop0");
-    // Mounted, and perhaps shut down before the probe was there: the mount table cannot tell.
+    // Mounted, and perhaps shut down before the probe was started: the mount table does not show that.
     machine.claimed("loop1");
     machine.check(6, &["Recovered: filesystem loop0"]).await;
 }

@@ -1,4 +1,4 @@
-//! What is read from mount tables.
+//! What the probe reads in mount tables.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -1,12 +1,13 @@
-//! Which tasks sleep uninterruptibly, since when, and which of them hang. Pure: the caller brings
-//! the time and what it saw.
+//! Which tasks sleep uninterruptibly, since when, and which of them hang. Pure: the caller passes the
+//! time and the tasks that it found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// How many sleeping tasks are remembered. A node with more than this is sick enough.
+/// How many sleeping tasks are remembered. If there are more, they are counted, and the node is sick
+/// anyway.
 const MAX_SLEEPERS: usize = 1024;
 
 /// A task in uninterruptible sleep.
@@ -16,7 +17,7 @@ pub(super) struct SleepingTask {
     pub(super) pid: u32,
     /// When it started, in hundredths of a second since boot: as `/proc/PID/stat` has it.
     pub(super) start: u64,
-    /// How often it was switched out. A task that sleeps on does not move it.
+    /// How often it was switched out. This stays the same as long as the task sleeps.
     pub(super) switches: u64,
     /// Its name.
     pub(super) comm: String,
@@ -35,16 +36,16 @@ struct TrackedTask {
     /// When it was first seen asleep; it may have been for longer.
     since: Instant,
     hangs: bool,
-    /// When the kernel last said that it hangs.
+    /// When the kernel last reported it.
     reported: Instant,
 }
 
-/// What a look at the sleeping tasks has brought to light.
+/// What a scan of the sleeping tasks has found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TaskChanges {
-    /// Tasks whose hanging is news, and for how long they have slept at least.
+    /// Tasks that are newly found to hang, and for how long they have slept at least.
     pub(super) hung: Vec<(SleepingTask, Duration)>,
-    /// Numbers of tasks that hang no longer.
+    /// Numbers of tasks that do not hang any more.
     pub(super) recovered: Vec<u32>,
     /// How many sleepers there was no room for.
     pub(super) refused: u64,
@@ -83,12 +84,12 @@ impl TaskTable {
         hanging.map(|entry| &entry.sleeper)
     }
 
-    /// Takes in a task whose hanging is no news. False if there is no room.
+    /// Adds a task that an earlier agent has reported as hung. False if there is no room.
     pub(super) fn resume(&mut self, sleeper: &SleepingTask, now: Instant) -> bool {
         self.insert(sleeper, now, true)
     }
 
-    /// Takes in all tasks that sleep at `now`.
+    /// Handles a scan: all tasks that sleep at `now`.
     pub(super) fn saw_all(&mut self, found: Vec<SleepingTask>, now: Instant) -> TaskChanges {
         let asleep: BTreeSet<_> = found.iter().map(SleepingTask::identity).collect();
         let mut changes = TaskChanges::default();
@@ -122,7 +123,7 @@ impl TaskTable {
         changes
     }
 
-    /// Takes in which of the [hanging](Self::hanging) tasks still sleep.
+    /// Handles a check of the [hanging](Self::hanging) tasks: those that still sleep.
     pub(super) fn saw_hanging(&mut self, found: &[SleepingTask]) -> Vec<u32> {
         let asleep: BTreeSet<_> = found.iter().map(SleepingTask::identity).collect();
         let recovered = self.sleepers.extract_if(.., |_, entry| {
@@ -131,8 +132,7 @@ impl TaskTable {
         recovered.map(|(pid, _)| pid).collect()
     }
 
-    /// Takes in that the kernel has said nothing else: a task that it has not mentioned for
-    /// `patience` hangs no longer.
+    /// Removes the tasks that the kernel has not reported for `patience`: they do not hang any more.
     pub(super) fn silent(&mut self, patience: Duration, now: Instant) -> Vec<u32> {
         let recovered = self.sleepers.extract_if(.., |_, entry| {
             entry.hangs && now.duration_since(entry.reported) > patience
@@ -140,7 +140,7 @@ impl TaskTable {
         recovered.map(|(pid, _)| pid).collect()
     }
 
-    /// Takes in that a task hangs, as the kernel says.
+    /// Handles the kernel's report that a task hangs.
     pub(super) fn reported(&mut self, sleeper: SleepingTask, now: Instant) -> TaskChanges {
         let mut changes = TaskChanges::default();
         let known = self.sleepers.get_mut(&sleeper.pid);

@@ -143,7 +143,7 @@ fn only_hanging_tasks_recover_between_scans() {
     let hanging = scenario.table.hanging().map(|sleeper| sleeper.pid);
     assert_eq!(hanging.collect::<Vec<_>>(), [1, 2]);
     assert_eq!(scenario.table.saw_hanging(&[sleeper(2, 2, 2)]), [1]);
-    // Task 3 was not looked at, and has still slept since 0.
+    // Task 3 was not checked, and has still slept since 0.
     check(
         scenario.saw(30, &[sleeper(2, 2, 2), sleeper(3, 3, 3)]),
         &[3],
