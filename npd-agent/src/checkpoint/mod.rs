@@ -121,7 +121,7 @@ fn valid(read: anyhow::Result<Option<Checkpoint>>, folder: &Path, node: &Node) -
             warn!(path = %path.display(), of = found.node, "Ignoring the checkpoint of another node");
             fresh
         }
-        // Whoever does not know the boot cannot tell this one from the last.
+        // Without the id of this boot, a checkpoint may be from another boot.
         Ok(Some(found)) if found.boot_id != node.boot_id || node.boot_id.is_empty() => {
             info!(path = %path.display(), "The checkpoint is from another boot; starting without it");
             fresh

@@ -111,14 +111,14 @@ async fn a_checkpoint_waits_until_everything_is_reported() {
     writer.progress("s".to_owned(), 1.into(), 10);
     acknowledge.send_replace(10);
     assert!(!write(1).await);
-    // What comes meanwhile does not make it wait for ever.
+    // Later updates do not make it wait for ever.
     writer.progress("s".to_owned(), 2.into(), 12);
     slow.send_replace(11);
     assert!(write(1).await);
     acknowledge.send_replace(20);
     slow.send_replace(20);
     assert!(write(2).await);
-    // One that has ended tells nothing more.
+    // An exporter that has ended acknowledges nothing more.
     writer.progress("s".to_owned(), 3.into(), 30);
     acknowledge.send_replace(30);
     drop(slow);

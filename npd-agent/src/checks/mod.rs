@@ -33,9 +33,9 @@ pub const PREFIX: &str = "builtin:";
 pub struct Check {
     /// Its name, without [`PREFIX`].
     pub name: &'static str,
-    /// What it looks at, in one line.
+    /// What it checks, in one line.
     pub about: &'static str,
-    /// What it takes besides flags, for the help.
+    /// Its arguments besides flags, for the help.
     pub words: &'static str,
     flags: &'static [Flag<CheckOptions>],
     /// Runs the check. An error means that the result is unknown.

@@ -16,13 +16,13 @@ use crate::status_page::StatusPage;
 
 use crate::monitor::{ConfigFile, KINDS, Monitors};
 
-/// What the config files come to.
+/// The result of loading the config files.
 pub struct Loaded {
-    /// What watches.
+    /// The monitors.
     pub monitors: Monitors,
     /// The names of the files.
     pub files: Vec<Arc<str>>,
-    /// What is wrong with files although the agent starts, as NPD does.
+    /// Mistakes in files with which NPD starts, and so the agent starts too.
     pub problems: Vec<ConfigProblem>,
 }
 
@@ -105,7 +105,7 @@ fn named(flag: &str, path: &Path) -> anyhow::Result<Vec<ConfigFile>> {
     }
 }
 
-/// Reads a config file, without looking at what it says.
+/// Reads a config file, without parsing it.
 pub fn read(path: &Path) -> anyhow::Result<ConfigFile> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).with_context(|| format!("reading the config file {name}"))?;

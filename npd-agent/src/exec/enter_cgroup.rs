@@ -1,8 +1,8 @@
-//! The first steps of a program that is bounded.
+//! Moves a program into its cgroup before the program starts.
 //!
-//! A program has to be in its cgroup before it can fork. Moving it there once it has been started is
-//! a race, which a fork bomb wins. So the agent runs itself first, as [`NAME`]: that moves into the
-//! cgroup, and becomes the program.
+//! A program must be in its cgroup before it can fork: a fork bomb is faster than a move after the
+//! start. So the agent first starts its own file, as [`NAME`]. That process moves into the cgroup, and
+//! then becomes the program with `exec`.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -19,7 +19,7 @@ use super::PluginCgroup;
 /// What the agent calls itself for that.
 pub const NAME: &str = "enter-cgroup";
 
-/// What NPD says of a plugin that cannot be started, which is known only here by then.
+/// NPD's message for a plugin that cannot be started. At that point, only this process knows it.
 pub const NOT_STARTED: &str = "Error in starting plugin. Please check the error log";
 
 /// NPD's exit code for what is not known.
@@ -55,7 +55,8 @@ fn enter(line: Vec<OsString>) -> anyhow::Result<std::convert::Infallible> {
     let count = word()?.to_str().and_then(|count| count.parse().ok());
     for _ in 0..count.context("no number of folders")? {
         let folder = PathBuf::from(word()?);
-        // Where it cannot be bounded it still runs: a check is worth more than its limits.
+        // The program also runs if the limits cannot be set: the check is more important than its
+        // limits.
         if let Err(error) = fs::write(folder.join("cgroup.procs"), "0") {
             let folder = folder.display();
             drop(writeln!(io::stderr(), "{NAME}: entering {folder}: {error}"));

@@ -1,6 +1,6 @@
-//! What a program and its descendants may take.
+//! The limits of a program and its descendants.
 
-/// The most that a program and its descendants may take; `None` for as much as there is.
+/// The limits of a program and its descendants; `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProgramLimits {
     /// Memory, in bytes.

@@ -182,8 +182,8 @@ impl ProcessGroup {
         self.child.try_wait()
     }
 
-    /// What finds the limit that the program has reached. The kernel answers from memory, without
-    /// waiting.
+    /// Returns a function that finds the limit that the program has reached. The kernel answers from
+    /// memory, without waiting.
     pub(super) fn limit_reached(&self) -> impl FnOnce() -> Option<LimitReached> + use<> {
         let (before, cgroup) = (self.before, self.cgroup.clone());
         move || cgroup?.reached(before)
@@ -205,7 +205,8 @@ impl ProcessGroup {
         }
     }
 
-    /// What does the same later, for a caller who knows that the first process has not been waited for.
+    /// Returns a function that does the same later. The caller must know that the first process has not
+    /// been waited for.
     pub(super) fn killer(&self) -> impl FnOnce() + use<> {
         let (id, cgroup) = (self.id, self.cgroup.clone());
         move || {

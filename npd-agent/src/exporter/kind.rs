@@ -41,9 +41,10 @@ pub struct ExporterKind {
 
 /// An exporter, and what it needs to have running beside it.
 pub struct Built {
-    /// Takes statuses.
+    /// Takes updates.
     pub exporter: Box<dyn Exporter>,
-    /// How far it has got; `None` if it is done with a status as soon as it has taken it.
+    /// The number of the last update that it has reported. `None` if it reports an update at once when
+    /// it takes it.
     pub acknowledged: Option<Acknowledged>,
     /// Runs as long as the agent does; its failure is logged and it is not started again.
     pub task: Option<Task<'static>>,
@@ -57,6 +58,6 @@ pub type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Takes what the hub publishes.
 pub trait Exporter: Send {
-    /// Takes a status. Must not wait: queue it (bounded), and count what is dropped.
+    /// Takes an update. Must not wait: queue it (bounded), and count what is dropped.
     fn export(&mut self, status: &Update);
 }

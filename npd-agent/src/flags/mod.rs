@@ -31,7 +31,7 @@ pub struct Flags {
     pub options: Options,
     /// The config files of each kind of monitor, in the order of [`KINDS`].
     pub configs: Vec<Vec<PathBuf>>,
-    /// What the line has besides.
+    /// The other words of the line.
     pub words: Words,
 }
 

@@ -1,4 +1,5 @@
-//! Two witnesses, one report: stories with seconds, told as verdicts.
+//! The log and a probe see the same incident, and it is reported once. Each test is a list of findings
+//! with their seconds, and the verdicts.
 
 use std::fmt::Write as _;
 
@@ -70,7 +71,7 @@ fn watch(incidents: &mut Incidents, watched: Watched, conditions: &[&str], now: 
     incidents.watch(watched.probe, conditions.collect());
 }
 
-/// Watches everything, and tells what becomes of each finding, at its second.
+/// Watches everything, and compares the verdict on each finding, with its second.
 #[track_caller]
 fn check(findings: impl IntoIterator<Item = (u64, Finding)>, expect: &Expect) {
     let start = Instant::now();
@@ -251,7 +252,7 @@ fn what_the_log_says_at_the_start_waits_for_the_probe() {
     let conditions = BTreeSet::from([Arc::from("ReadonlyFilesystem")]);
     incidents.watch(FILESYSTEM.probe, conditions);
     assert!(incidents.expire(later(6)).is_empty());
-    // One that never says a word is not waited for.
+    // A probe that never reports anything is not waited for.
     let mut incidents = Incidents::default();
     incidents.expect(FILESYSTEM, start);
     incidents.admit(read_only(), later(1));

@@ -61,7 +61,7 @@ struct Claim {
     restored: bool,
 }
 
-/// What has become of a claim.
+/// The effect of a finding on a claim.
 enum ClaimChange {
     /// It is there for the first time, or is withdrawn.
     News,

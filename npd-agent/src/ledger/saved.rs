@@ -50,7 +50,8 @@ impl Ledger {
             restored: true,
         });
         entry.published = true;
-        // They come in no order, and show what they did when they came one after another.
+        // Claims are restored in any order. In the order in which they began, they show the same
+        // condition as before.
         entry.claims.sort_by_key(|claim| claim.since);
         let mut claims = entry.claims.iter();
         let first = claims.next()?;

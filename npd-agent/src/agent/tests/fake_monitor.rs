@@ -16,8 +16,8 @@ use crate::reporter::Reporter;
 #[derive(Clone, Debug)]
 pub(super) struct FakeFile {
     pub(super) name: String,
-    /// Whether it goes on where it stopped, as a log does: what it has found it does not find again
-    /// in a start that knows how far it came.
+    /// Whether it continues where it stopped, as a log monitor does. After a start with a checkpoint,
+    /// it does not find again what it found before.
     pub(super) is_log: bool,
     pub(super) detectors: Vec<FakeDetector>,
     /// After how long its monitor fails, once.
@@ -53,7 +53,7 @@ impl FakeMonitor {
         let started = Instant::now();
         let fails = self.file.fails_after.filter(|_| !self.failed);
         self.failed |= fails.is_some();
-        // The rules that have found what there is to find.
+        // The rules that have found their problem, and do not find it again.
         let mut found: BTreeSet<usize> = reporter.saved(&self.file.name).unwrap_or_default();
         let mut due: Vec<_> = self.file.detectors.iter().enumerate().collect();
         due.retain(|(_, detector)| detector.delay.is_some());

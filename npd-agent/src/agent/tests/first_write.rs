@@ -35,7 +35,7 @@ const SETTLED: Duration = Duration::from_secs(100);
 #[derive(Clone, Copy, Debug)]
 enum Standing {
     Absent,
-    /// As NPD or an agent before has written it, and it is still so.
+    /// True, as NPD or an earlier agent has written it, and the problem is still there.
     True,
     /// Something else.
     Stale(ConditionStatus),

@@ -170,8 +170,8 @@ async fn a_failure_is_shown_and_counted() {
     bench.agent.run_until(seen).await.unwrap();
 }
 
-/// The process ends, and whoever started it sees that, instead of an agent that looks well and has
-/// a monitor less.
+/// The process ends, so the one who started it notices. An agent that seems well and has one monitor
+/// less would be worse.
 #[tokio::test(start_paused = true)]
 async fn a_monitor_that_panics_ends_the_agent() {
     let bench = bench(&[Run::Panics]);

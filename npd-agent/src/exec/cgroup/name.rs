@@ -1,4 +1,4 @@
-//! What a plugin's cgroup is called, so that whoever sees the name knows the plugin.
+//! The name of a plugin's cgroup. It names the plugin, for everyone who sees the cgroup.
 
 use std::fmt;
 

@@ -72,8 +72,8 @@ impl Pending {
         self.acknowledged.subscribe()
     }
 
-    /// Says how many Events wait, and that the server has every one if none does. Counts may wait for their pace: a restart does
-    /// not count again.
+    /// Shows how many Events wait. If the server has every Event, acknowledges all updates. It does not
+    /// wait for counts: otherwise a restarted agent would count the same findings again.
     pub(super) fn show_progress(&self, events: &Correlator) {
         let waiting = i64::try_from(events.waiting());
         self.waiting.set(waiting.unwrap_or(i64::MAX));
@@ -102,7 +102,7 @@ impl KubernetesExporter {
         let node = InvolvedObject::Node(Arc::clone(&self.node));
         let pod = event.pod.as_ref().and_then(|pod| {
             let name = pod.name.as_ref()?;
-            // Both become parts of a URL.
+            // Both names become parts of a URL.
             (is_name(&name.namespace) && is_name(&name.name)).then(|| InvolvedObject::Pod {
                 namespace: name.namespace.clone(),
                 name: name.name.clone(),

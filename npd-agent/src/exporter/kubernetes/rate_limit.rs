@@ -1,6 +1,6 @@
 //! `--kube-api-qps` and `--kube-api-burst`: a token bucket.
 //!
-//! Written here because it has a few lines, no more than the crate `governor` would need around it.
+//! Written here because it is a few lines, no more than the code to use the crate `governor`.
 
 use std::time::{Duration, Instant};
 

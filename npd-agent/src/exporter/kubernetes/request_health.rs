@@ -35,7 +35,7 @@ pub(super) struct RequestHealth {
     random: fn() -> f64,
     backoff: Backoff,
     since: Option<Timestamp>,
-    /// Since when every answer has been 403, or worse.
+    /// Since when the answer to every request has been 403.
     forbidden_since: Option<Instant>,
     /// How many requests have succeeded.
     successes: u64,

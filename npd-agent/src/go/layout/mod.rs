@@ -12,7 +12,7 @@
 //! ([`Parsed::to_timestamp`]), and a zone that is named by its hours (`+03`, `GMT+3`), which Go takes as
 //! UTC. A sign in place of a digit of a year or a fraction is an error.
 //!
-//! Written here because no crate reads Go's layouts but `gostd_time`, which is a copy of Go's whole
+//! Written here because only the crate `gostd_time` reads Go's layouts, and it is a copy of Go's whole
 //! package; the formats of `jiff` and `chrono` have neither optional fractions nor `_2`.
 
 mod compile;

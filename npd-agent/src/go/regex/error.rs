@@ -1,4 +1,4 @@
-//! What Go says of a pattern that it does not take.
+//! Go's errors for patterns that it rejects.
 
 /// Why Go rejects a pattern: `` error parsing regexp: missing closing ): `(a` ``.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

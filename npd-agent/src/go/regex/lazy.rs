@@ -18,7 +18,7 @@ struct Checked {
     pattern: String,
     /// The names of its groups.
     groups: Vec<String>,
-    /// `None` in it cannot be: the pattern has been compiled before.
+    /// It never contains `None`: the pattern has been compiled before.
     compiled: OnceLock<Option<Regex>>,
 }
 

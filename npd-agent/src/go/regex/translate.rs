@@ -67,7 +67,7 @@ impl OpenGroup {
 
 impl<'p> RegexTranslator<'p> {
     fn run(mut self) -> Result<String, RegexError> {
-        // The pattern from a repetition on, if that is what was read last.
+        // The rest of the pattern, beginning with a repetition, if a repetition was read last.
         let mut last_repeat = None;
         while let Some(c) = self.rest.chars().next() {
             let token = self.rest;
@@ -257,7 +257,7 @@ impl RepeatCount {
                 .is_none_or(|max| (self.min..=MAX_COPIES).contains(&max))
     }
 
-    /// The copies of something that occurs so often within what is repeated.
+    /// How many copies there are of a part that has this many copies in the repeated part.
     fn times(self, copies: usize) -> usize {
         match self.max.unwrap_or(self.min.max(1)) {
             // A part without copies is not counted.

@@ -294,7 +294,7 @@ async fn no_file_makes_it_panic_or_hides_another() {
             };
             bad[at] = [0, 1, 0x7f, 0xff, u8::try_from(below(256)).unwrap()][below(5)];
         }
-        // Another file, closed by its writer, and not a copy of the good one.
+        // A different file, closed by its writer: it must not look like a copy of the good one.
         bad[16] = 2;
         bad[24] ^= 1;
         fs::write(folder.path().join("bad.journal"), &bad).unwrap();

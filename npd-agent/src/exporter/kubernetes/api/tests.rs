@@ -30,8 +30,8 @@ enum ScriptedAnswer {
 
 const OK: ScriptedAnswer = ScriptedAnswer::Whole("200 OK", "{}");
 
-/// Answers one request after the other as told, and hands each over with the number of the
-/// connection that it came on.
+/// Answers the requests in order with these answers. Passes on each request, with the number of its
+/// connection.
 async fn server(
     answers: Vec<ScriptedAnswer>,
 ) -> (SocketAddr, mpsc::UnboundedReceiver<(usize, String)>) {

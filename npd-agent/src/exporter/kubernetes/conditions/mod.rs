@@ -204,7 +204,7 @@ impl Condition {
         self.status == other.status && self.reason == other.reason
     }
 
-    /// What stands unchanged began when the server says.
+    /// If the condition has not changed, uses the server's transition time.
     fn keep_transition_of(&mut self, shown: &NodeCondition) {
         let unchanged = shown.status == self.status.to_string() && shown.reason == *self.reason;
         if let Some(began) = shown.last_transition_time.filter(|_| unchanged) {

@@ -155,7 +155,7 @@ fn a_restart_finds_its_conditions_and_writes_nothing() {
         clean
         {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:07Z,message:about TaskHung,reason:TaskHung,status:True,type:KernelDeadlock}"]],
     );
-    // The ledger does not know of the older transition, and tells a new message with its own.
+    // The ledger does not know the older transition time, and publishes a new message with its own.
     let mut louder = deadlock(true, 500);
     louder.message = "two tasks now".to_owned();
     conditions.set(&louder);

@@ -1,4 +1,4 @@
-//! One Event: its count, what the server has of it, and how often it may be written.
+//! One Event: its count, the count that the server has, and how often it may be written.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What becomes of conditions.
+//! How conditions reach the API server.
 
 use std::time::Duration;
 

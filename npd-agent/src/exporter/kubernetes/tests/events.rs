@@ -1,4 +1,4 @@
-//! What becomes of events.
+//! How events reach the API server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ async fn an_event_of_a_pod_is_written_for_node_and_pod() {
     "]],
     );
 
-    // A name that is none must not become part of a path.
+    // An invalid name must not become part of a path.
     of_pod
         .pod
         .as_mut()

@@ -1,4 +1,4 @@
-//! A server that does not do as it should.
+//! API servers with faults.
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ pub(crate) fn exporter(
 }
 
 impl Lab {
-    /// An exporter with these flags; chance always draws the middle.
+    /// An exporter with these flags. Its random numbers are always 0.5.
     pub(super) fn start(flags: &[&str], prepare: impl FnOnce(&mut Server)) -> Self {
         let metrics = Metrics::new().unwrap();
         let status_page = StatusPage::new("n1".to_owned(), Timestamp::now());
@@ -75,7 +75,7 @@ impl Lab {
         }
     }
 
-    /// Somebody else's way to the server.
+    /// Another client's access to the server.
     pub(super) fn api(&self) -> Api {
         Api::new(connect(&self.server), None, requests().unwrap())
     }
@@ -120,7 +120,7 @@ impl Lab {
         value.unwrap().parse().unwrap()
     }
 
-    /// How many occurrences the server will never know of, as `/metrics` says.
+    /// How many occurrences were dropped, as `/metrics` says.
     pub(super) fn dropped(&self) -> u64 {
         let dropped = &self.metrics.exporter_dropped;
         dropped.with_label_values(&["kubernetes"]).get()
@@ -145,7 +145,7 @@ impl Lab {
         lock(&self.server)
     }
 
-    /// The requests so far, which are then forgotten.
+    /// The requests since the last call.
     pub(super) fn story(&self) -> String {
         let mut server = lock(&self.server);
         let story = server.story();

@@ -1,4 +1,4 @@
-//! Stories of the exporter and an API server, told by the requests that are made and when.
+//! Tests of the exporter with an API server. They compare which requests are made, and when.
 
 mod conditions;
 mod events;
@@ -19,7 +19,7 @@ fn check(lab: &Lab, expect: &Expect) {
     expect.assert_eq(&lab.story());
 }
 
-/// Takes what changes from run to run out of a body.
+/// Removes from a body what differs from run to run.
 #[track_caller]
 fn check_body(body: Option<&Value>, expect: &Expect) {
     let mut body = body.unwrap().clone();

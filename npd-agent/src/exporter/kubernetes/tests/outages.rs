@@ -39,8 +39,8 @@ async fn a_pod_whose_namespace_is_closed_to_us_holds_nothing_up() {
     assert_eq!(lab.dropped(), 10);
 }
 
-/// While nothing but failures come back, there are at most two requests a second, all is kept, and
-/// how much that is can be seen. When the server is itself again, it gets all.
+/// While every request fails, there are at most two requests a second, every Event waits, and a metric
+/// shows how many. When the server works again, it gets all of them.
 #[track_caller]
 fn check_outage(lab: &Lab, seconds: u64, kept: u64) {
     let server = lab.server();

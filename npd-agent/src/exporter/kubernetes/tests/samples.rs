@@ -1,4 +1,4 @@
-//! What is reported in the stories.
+//! The events and conditions that the tests report.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! An API server in this process. It keeps a Node and Events as the real one does, does what it is
-//! told instead when it is told so, and notes every request.
+//! An API server in this process. It stores a Node and Events as the real one does, and logs every
+//! request. A test can make it fail.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tower::service_fn;
 use super::super::api::{Connect, lock};
 use crate::problem::Condition;
 
-/// What the server does instead of its work.
+/// A fault: what the server does instead of its work.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerFault {
     /// Answers with this code, and this Retry-After.
@@ -32,7 +32,7 @@ pub(crate) enum ServerFault {
     Half,
 }
 
-/// What a request is, for [`Server::faults`].
+/// The fault of a request, if there is one. It gets the request line and the time.
 pub(crate) type ResponseRule = Box<dyn FnMut(&str, Duration) -> Option<ServerFault> + Send>;
 
 pub(crate) struct Server {
@@ -43,9 +43,9 @@ pub(crate) struct Server {
     /// Those that our field manager owns.
     owned: BTreeSet<String>,
     pub(super) events: BTreeMap<String, Value>,
-    /// What is asked before the server does its work.
+    /// Decides for each request whether the server fails, and how.
     pub(crate) rule: ResponseRule,
-    /// One line a request: when, method and path, code.
+    /// One line for each request: when, method and path, code.
     pub(crate) log: Vec<(Duration, String)>,
     /// How many clients were made.
     pub(super) clients: usize,
@@ -176,7 +176,7 @@ impl Server {
             .count()
     }
 
-    /// The log, one line a request; event names are random.
+    /// The log, one line for each request; event names are random.
     pub(super) fn story(&self) -> String {
         let lines = self.log.iter();
         let lines = lines.map(|(when, line)| format!("{:.3} {line}\n", when.as_secs_f64()));
