@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use anyhow::ensure;
+use npd_tests::agent::PATIENCE;
 use npd_tests::cluster::{self, ApiServer, Client, Node, eventually, small_pod};
 use npd_tests::harness::{self, Need, Test};
 use tempfile::TempDir;
@@ -73,13 +73,13 @@ fn the_node_runs_pods_within_limits_and_leaves_nothing_behind() -> anyhow::Resul
     let client = &node.client;
     client.apply(&small_pod("quiet", "[]"))?;
     client.apply(&small_pod("hungry", r#"["allocate", "200000000"]"#))?;
-    eventually(Duration::from_secs(30), || {
+    eventually(PATIENCE, || {
         let reason = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
         let reason = client.kubectl(&["get", "pod", "hungry", "-o", reason])?;
         ensure!(reason == "OOMKilled", "the hungry pod's end is {reason:?}");
         Ok(())
     })?;
-    client.kubectl(&["wait", "--for=condition=Ready", "pod/quiet"])?;
+    client.kubectl(&["wait", "--timeout=5m", "--for=condition=Ready", "pod/quiet"])?;
     client.kubectl(&["exec", "quiet", "--", "/pause", "connect"])?;
 
     drop(node);

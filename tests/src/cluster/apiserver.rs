@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -127,15 +127,21 @@ impl ApiServer {
         }
 
         let start = Instant::now();
-        while let Err(error) = self.client.kubectl(&["get", "--raw=/readyz"]) {
+        while let Err(error) = self.is_ready() {
             self.processes.iter_mut().try_for_each(Server::check)?;
             ensure!(
-                start.elapsed() < Duration::from_mins(1),
+                start.elapsed() < Duration::from_mins(5),
                 "API server is not ready: {error:#}"
             );
             sleep(Duration::from_millis(100));
         }
         Ok(())
+    }
+
+    fn is_ready(&self) -> anyhow::Result<()> {
+        // kubectl costs a third of a second, which the server needs for its start.
+        TcpStream::connect(self.address)?;
+        self.client.kubectl(&["get", "--raw=/readyz"]).map(drop)
     }
 
     /// What a service account in kube-system has written, as the server has logged it: for each request

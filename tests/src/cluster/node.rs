@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
@@ -16,6 +15,7 @@ use super::client::Client;
 use super::components::{self, Components, has_program};
 use super::image;
 use super::server::{Server, eventually, output};
+use crate::agent::PATIENCE;
 use crate::port::{FreePort, free_port};
 
 const PROGRAMS: [&str; 3] = ["kube-controller-manager", "kube-scheduler", "kubelet"];
@@ -88,7 +88,7 @@ impl Node {
         self.start_control_plane()?;
         let pause = self.path("pause.tar");
         image::write_pause(&pause)?;
-        let imported = eventually(Duration::from_secs(30), || self.import_image(&pause));
+        let imported = eventually(PATIENCE, || self.import_image(&pause));
         self.check()?;
         imported?;
         self.start_kubelet()?;
@@ -112,7 +112,7 @@ impl Node {
         };
         output(ctr().arg("import").arg(archive))?;
         // The kubelet's side of containerd learns of an image from an event, and labels it then.
-        eventually(Duration::from_secs(10), || {
+        eventually(PATIENCE, || {
             let images = output(ctr().arg("ls"))?;
             let known = |image: &str| image.contains("io.cri-containerd.image=managed");
             ensure!(
@@ -225,7 +225,7 @@ volumePluginDir: /var/lib/kubelet/volume-plugins
             ["--for=create", "serviceaccount/default"],
         ] {
             self.client
-                .kubectl(&["wait", "--timeout=60s", args[0], args[1]])?;
+                .kubectl(&["wait", "--timeout=5m", args[0], args[1]])?;
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+
+use crate::agent::PATIENCE;
 
 use super::{Alias, left_behind, read, retry, write};
 
@@ -77,7 +78,7 @@ impl MemoryCgroup {
 
 impl Drop for MemoryCgroup {
     fn drop(&mut self) {
-        let removed = retry(Duration::from_secs(5), || {
+        let removed = retry(PATIENCE, || {
             std::fs::remove_dir(&self.folder).context("removing the cgroup")
         });
         left_behind(&self.folder.display().to_string(), removed);

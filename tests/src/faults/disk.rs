@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+
+use crate::agent::PATIENCE;
 
 use super::{left_behind, read, retry, run, write};
 
@@ -77,7 +78,7 @@ impl Disk {
 
     fn attach(folder: TempDir, image_name: &str, r#type: Type) -> anyhow::Result<Self> {
         // Another process may take the free device that losetup found.
-        let device = retry(Duration::from_secs(2), || {
+        let device = retry(PATIENCE, || {
             run("losetup", &["--find", "--show", image_name])
         })?;
         Ok(Self {
@@ -202,7 +203,7 @@ impl Drop for Mount<'_> {
     fn drop(&mut self) {
         let point = self.point.display().to_string();
         // Who was just let go may still be busy there.
-        let unmounted = retry(Duration::from_secs(10), || run("umount", &[&point]));
+        let unmounted = retry(PATIENCE, || run("umount", &[&point]));
         left_behind(&point, unmounted);
     }
 }

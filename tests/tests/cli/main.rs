@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use npd_tests::agent::Agent;
+use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness::{self, Need, Test};
 use tempfile::TempDir;
 
@@ -74,9 +74,6 @@ const TESTS: &[Test] = &[
 
 /// Of the lines with which NPD runs, every so many-th is run here; all are read in a unit test.
 const STEP: usize = 8;
-
-/// How long the agent may take to end when it cannot start, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     harness::parallel(TESTS)

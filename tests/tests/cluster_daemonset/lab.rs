@@ -3,19 +3,16 @@
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use npd_tests::agent::PATIENCE;
 use npd_tests::cluster::{Node, eventually, small_pod};
 use npd_tests::image;
 
 use serde_json::Value;
 
-/// How long what the agent knows may take to show at the API server of a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
-
 /// How long the replacement of a pod may take, images aside.
-const ROLLOUT: &str = "--timeout=60s";
+const ROLLOUT: &str = "--timeout=5m";
 
 /// Where the agent's objects are.
 const NAMESPACE: &str = "--namespace=kube-system";
@@ -87,7 +84,7 @@ impl Lab {
     pub(crate) fn remove(&self, path: &str) -> anyhow::Result<()> {
         let wait = "--wait=true";
         self.kubectl(&["delete", &argument(path), "--ignore-not-found", wait])?;
-        eventually(SOON, || {
+        eventually(PATIENCE, || {
             let pods = self.pods()?;
             ensure!(pods.is_empty(), "{} pods are left", pods.len());
             Ok(())
@@ -136,7 +133,7 @@ impl Lab {
 
     /// Waits until a condition says so, and gives it back.
     pub(crate) fn condition(&self, r#type: &str, status: &str) -> anyhow::Result<Value> {
-        eventually(SOON, || {
+        eventually(PATIENCE, || {
             let found = self.conditions(|of| of == r#type)?.pop();
             let found = found.with_context(|| format!("there is no condition {type}"))?;
             ensure!(found["status"] == status, "expected {status}: {found:#}");
@@ -169,7 +166,7 @@ impl Lab {
         reason: &str,
         expected: u64,
     ) -> anyhow::Result<()> {
-        eventually(SOON, || {
+        eventually(PATIENCE, || {
             let count = self.count(object, reason)?;
             ensure!(
                 count == expected,
@@ -187,7 +184,7 @@ impl Lab {
         reason: &str,
         message: &str,
     ) -> anyhow::Result<()> {
-        eventually(SOON, || {
+        eventually(PATIENCE, || {
             let mut events = self.events(object, reason)?;
             let begins = |event: &Value| {
                 let text = event["message"].as_str();
@@ -206,7 +203,7 @@ impl Lab {
     pub(crate) fn run_out_of_memory(&self, name: &str) -> anyhow::Result<()> {
         let manifest = small_pod(name, "[allocate, '200000000']");
         self.node.client.apply(&manifest)?;
-        eventually(SOON, || {
+        eventually(PATIENCE, || {
             let pod = self.json(&["get", "pod", name])?;
             let state = &pod["status"]["containerStatuses"][0]["state"];
             ensure!(state["terminated"]["reason"] == "OOMKilled", "{state}");

@@ -4,13 +4,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use npd_tests::agent;
+use npd_tests::agent::{self, PATIENCE};
 use npd_tests::cluster::eventually;
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::hang::{HungTask, ImpatientDetector};
 use serde_json::Value;
 
-use crate::lab::{Lab, SOON, lab};
+use crate::lab::{Lab, lab};
 use crate::{BASE, SETTLED, THE_NODE};
 
 /// NPD's own.
@@ -22,8 +22,8 @@ const CHART: &str = "tests/fixtures/kubernetes/helm-chart.yaml";
 /// Gardener's.
 const GARDENER: &str = "tests/fixtures/kubernetes/gardener.yaml";
 
-/// The interval of the classic manifest's plugin, and time to run it.
-const INTERVAL: Duration = Duration::from_secs(45);
+/// The interval of the classic manifest's plugin is 30 s; and time to run it.
+const INTERVAL: Duration = PATIENCE.saturating_add(Duration::from_secs(30));
 
 /// With no ebpf-monitor, no pid namespace of the host's, and the patterns of NPD's manifest. The first
 /// thing it tells is what the kernel's log holds of the last five minutes, for there is no state to go
@@ -46,7 +46,7 @@ pub(crate) fn the_manifests_of_npd_run_with_our_image() -> anyhow::Result<()> {
             && condition["message"].to_string().contains("task docker:"),
         "{condition:#}"
     );
-    eventually(SOON, || {
+    eventually(PATIENCE, || {
         let count = lab.count(THE_NODE, "TaskHung")?;
         ensure!(count > before, "{count} TaskHung, as before");
         Ok(())
@@ -132,7 +132,7 @@ pub(crate) fn gardener_s_manifest_runs_with_our_image() -> anyhow::Result<()> {
 /// Waits until the Node has these conditions. What they say is up to this machine: its kernel's log
 /// may have faults of the minutes before, which other tests have made.
 fn known(lab: &Lab, types: &[&str]) -> anyhow::Result<()> {
-    eventually(SOON, || {
+    eventually(PATIENCE, || {
         let found = lab.conditions(|r#type| types.contains(&r#type))?;
         ensure!(
             found.len() == types.len(),
@@ -154,7 +154,7 @@ fn up_file(lab: &Lab, status: &str) -> anyhow::Result<Value> {
 
 /// Waits until the Node has an Event with exactly this text.
 fn event(lab: &Lab, reason: &str, message: &str) -> anyhow::Result<()> {
-    eventually(SOON, || {
+    eventually(PATIENCE, || {
         let events = lab.events(THE_NODE, reason)?;
         let is_told = events.iter().any(|event| event["message"] == message);
         ensure!(is_told, "no {message:?} in {events:#?}");

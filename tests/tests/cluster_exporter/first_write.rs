@@ -8,12 +8,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use npd_tests::cluster;
+use npd_tests::agent::PATIENCE;
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::SOON;
-use crate::lab::Lab;
+use crate::lab::{Lab, lab};
 
 /// How NPD has left the conditions: of a log, of a plugin that is slow, of one that never answers, and
 /// of a log that is well.
@@ -26,9 +24,7 @@ const STANDING: [(&str, &str); 4] = [
 
 /// No version of the Node ever says that something sick is well, whoever writes.
 pub(crate) fn a_sick_node_stays_sick_when_npd_is_replaced() -> anyhow::Result<()> {
-    let dir = TempDir::new()?;
-    let (admin, _server) = cluster::connect(dir.path())?;
-    let lab = Lab::new(&admin)?;
+    let lab = lab()?;
     for (r#type, status) in STANDING {
         let reason = if status == "False" {
             "IsWell"
@@ -50,7 +46,7 @@ pub(crate) fn a_sick_node_stays_sick_when_npd_is_replaced() -> anyhow::Result<()
 
     let mut agent = start()?;
     // That is its last first result; the plugin that hangs has none.
-    agent.wait_until("the slow plugin's result", SOON, || {
+    agent.wait_until("the slow plugin's result", PATIENCE, || {
         Ok((agent.condition("PluginSick")?["status"] == "True").then_some(()))
     })?;
     sleep(Duration::from_secs(2));
@@ -138,7 +134,7 @@ impl Watch {
                 }
             }
         });
-        let first = lines.recv_timeout(SOON);
+        let first = lines.recv_timeout(PATIENCE);
         Ok(Self {
             process,
             first: first.context("waiting for the watch")?,

@@ -5,14 +5,47 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::Agent;
-use npd_tests::cluster::{Client, eventually};
+use npd_tests::cluster::{self, ApiServer, Client, eventually};
 use npd_tests::harness;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// The cluster of every test that leaves it running. What is static is not dropped: [`stop`] does that.
+static CLUSTER: Mutex<Option<Cluster>> = Mutex::new(None);
+
+/// The cluster that the user names, or an API server, and who may do everything there.
+struct Cluster {
+    admin: Client,
+    _server: Option<ApiServer>,
+    _dir: TempDir,
+}
+
+/// A Node on the cluster of all tests, which is started when it is first asked for.
+pub(crate) fn lab() -> anyhow::Result<Lab> {
+    let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if shared.is_none() {
+        let dir = TempDir::new()?;
+        let (admin, server) = cluster::connect(dir.path())?;
+        *shared = Some(Cluster {
+            admin,
+            _server: server,
+            _dir: dir,
+        });
+    }
+    let cluster = shared.as_ref().context("no cluster")?;
+    Lab::new(&cluster.admin)
+}
+
+/// Stops the cluster, if there is one.
+pub(crate) fn stop() {
+    let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    *shared = None;
+}
 
 /// A Node object, and an agent's config that reads a log file.
 pub(crate) struct Lab {
@@ -33,7 +66,7 @@ impl Lab {
         let now = Command::new("date").args(["-u", "+%FT%TZ"]).output()?;
         let lab = Self {
             admin: admin.clone(),
-            agent: admin.with_token("npd-test", &token)?,
+            agent: admin.with_token(&node, &token)?,
             node,
             dir: TempDir::new()?,
             now: String::from_utf8(now.stdout)?.trim().to_owned(),

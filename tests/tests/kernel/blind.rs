@@ -11,7 +11,7 @@ use npd_tests::faults::cgroup::MemoryCgroup;
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::harness;
 
-use crate::{SETTLED, SOON, count_events};
+use crate::{count_events, settle};
 
 /// Without the right to load programs, the kernel's log and its counters show the same faults.
 pub(crate) fn without_bpf_the_same_faults_are_reported_once() -> anyhow::Result<()> {
@@ -24,11 +24,11 @@ pub(crate) fn without_bpf_the_same_faults_are_reported_once() -> anyhow::Result<
     setpriv.arg(harness::agent()?);
     let agent = Agent::start_as(setpriv, Path::new("/"), &[])?;
     blind(&agent)?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     let before = count_events(&agent, "Ext4Error", "")?;
     let pid = cgroup.kill_one()?.to_string();
     mount.ext4_error()?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     ensure!(count_events(&agent, "OOMKilling", &pid)? == 1);
     let place = mount.point().display().to_string();
     ensure!(count_events(&agent, "FilesystemError", &place)? == 1);
@@ -53,9 +53,9 @@ pub(crate) fn without_privileges_the_agent_runs_and_says_what_it_cannot_see() ->
     setpriv.arg(copy);
     let agent = Agent::start_as(setpriv, Path::new("/"), &[])?;
     blind(&agent)?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     mount.remount("ro")?;
-    agent.wait_for("the remount", SOON, |line| {
+    agent.wait_for("the remount", PATIENCE, |line| {
         line.is_event("FilesystemError", disk.name())
     })?;
     Ok(())

@@ -1,13 +1,12 @@
 //! Disks that fail.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::ensure;
-use npd_tests::agent::Agent;
+use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::faults::disk::{Disk, Type};
 
-use crate::{SETTLED, SOON, count_events, watching};
+use crate::{count_events, settle, watching};
 
 const COUNTER: &str = r#"problem_counter{reason="IOError"}"#;
 
@@ -26,7 +25,7 @@ pub(crate) fn a_dead_disk_is_one_event_and_an_exact_count() -> anyhow::Result<()
     let disk = Disk::inside(&mount)?;
     let configs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config"));
     let agent = watching(Agent::start(configs, &CONFIGS)?)?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     let before = agent.metric(COUNTER)?;
     let about = format!("dev {}, ", disk.name());
     let events_before = count_events(&agent, "IOError", &about)?;
@@ -34,23 +33,25 @@ pub(crate) fn a_dead_disk_is_one_event_and_an_exact_count() -> anyhow::Result<()
     mount.xfs_shutdown()?;
     ensure!(disk.failing_reads(BLOCKS)? == BLOCKS, "the disk works");
     let error = format!("I/O error, {about}");
-    let line = agent.wait_for("the error", SOON, |line| line.is_event("IOError", &error))?;
+    let line = agent.wait_for("the error", PATIENCE, |line| {
+        line.is_event("IOError", &error)
+    })?;
     let message = line.report["event"]["message"].to_string();
     for expected in ["op 0x0:(READ)", &format!("device {}", disk.number()?)] {
         ensure!(message.contains(expected), "no {expected} in {message}");
     }
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     ensure!(count_events(&agent, "IOError", &about)? == events_before + 1);
     ensure!(agent.metric(COUNTER)? == before + 1);
     let more = format!("{} more times", BLOCKS - 1);
-    agent.wait_for("the count", Duration::from_secs(70), |line| {
+    agent.wait_for("the count", PATIENCE, |line| {
         line.is_event("IOError", &about) && line.is_event("IOError", &more)
     })?;
     // Of this the page cache complains, too.
     ensure!(!disk.can_be_read()?, "the disk works");
     // This disk works.
     ensure!(host.failing_reads(10)? == 0, "another disk is dead, too");
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     ensure!(count_events(&agent, "IOError", &about)? == events_before + 2);
     ensure!(agent.metric(COUNTER)? == before + 2);
     Ok(())

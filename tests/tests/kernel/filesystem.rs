@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use npd_tests::agent::Agent;
+use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::faults::disk::{Disk, Type};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::{SETTLED, SOON, count_events, start, wait_for_condition, watching};
+use crate::{count_events, settle, start, wait_for_condition, watching};
 
 const COUNTER: &str = r#"problem_counter{reason="FilesystemError"}"#;
 const GAUGE: &str = r#"problem_gauge{reason="FilesystemIsReadOnly",type="ReadonlyFilesystem"}"#;
@@ -22,7 +22,7 @@ pub(crate) fn an_ext4_error_makes_the_file_system_read_only_until_unmounted() ->
     let mount = disk.mount("errors=remount-ro")?;
     let (agent, _config) = start_for(mount.point())?;
     mount.ext4_error()?;
-    agent.wait_for("the error", SOON, |line| {
+    agent.wait_for("the error", PATIENCE, |line| {
         line.is_event("FilesystemError", disk.name())
     })?;
     wait_for_condition(&agent, "ReadonlyFilesystem", "True")?;
@@ -64,7 +64,7 @@ pub(crate) fn a_shut_down_xfs_is_at_fault_until_unmounted() -> anyhow::Result<()
     let (agent, _config) = start_for(&mount_point)?;
     let mount = disk.mount("rw")?;
     mount.xfs_shutdown()?;
-    agent.wait_for("the shutdown", SOON, |line| {
+    agent.wait_for("the shutdown", PATIENCE, |line| {
         line.is_event("FilesystemError", disk.name())
     })?;
     wait_for_condition(&agent, "ReadonlyFilesystem", "True")?;
@@ -93,10 +93,10 @@ pub(crate) fn a_fault_of_an_unimportant_file_system_is_an_event_only() -> anyhow
     let before = about_disk();
     mount.ext4_error()?;
     let place = mount.point().display().to_string();
-    agent.wait_for("the error", SOON, |line| {
+    agent.wait_for("the error", PATIENCE, |line| {
         line.is_event("FilesystemError", &place)
     })?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     ensure!(about_disk() == before + 1);
     ensure!(agent.condition("ReadonlyFilesystem")?["status"] == "False");
     Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use npd_tests::agent::PATIENCE;
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::hang::{HungTask, ImpatientDetector};
 
@@ -23,15 +24,14 @@ pub(crate) fn a_hung_task_is_one_event_until_it_runs_again() -> anyhow::Result<(
         let _frozen = mount.freeze()?;
         important = HungTask::start(&mount, "containerd-test")?;
         let pid = important.pid().to_string();
-        let patience = Duration::from_secs(15);
-        agent.wait_for("the first task", patience, |line| {
+        agent.wait_for("the first task", PATIENCE, |line| {
             line.is_event("TaskHung", &pid)
         })?;
         wait_for_condition(&agent, "KernelDeadlock", "True")?;
         // The log's only warning is spent.
         unimportant = HungTask::start(&mount, "npd-test-second")?;
         let pid = unimportant.pid().to_string();
-        agent.wait_for("the second task", patience, |line| {
+        agent.wait_for("the second task", PATIENCE, |line| {
             line.is_event("TaskHung", &pid)
         })?;
         // The detector reports both each second.

@@ -9,7 +9,7 @@ mod writeback_error;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE, is_event};
@@ -125,9 +125,6 @@ fn main() -> ExitCode {
     harness::serial(TESTS)
 }
 
-/// Faults reach the terminal within milliseconds; a busy machine may take longer.
-const SOON: Duration = Duration::from_secs(5);
-
 /// How long the agent may hold back a report in the kernel's log because it waits for a probe. After
 /// this time, everything that is reported twice has been reported twice.
 const SETTLED: Duration = Duration::from_secs(7);
@@ -136,8 +133,23 @@ const SETTLED: Duration = Duration::from_secs(7);
 /// has from the minutes before.
 fn start() -> anyhow::Result<Agent> {
     let agent = watching(Agent::start(Path::new("/"), &[])?)?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     Ok(agent)
+}
+
+/// Waits for [`SETTLED`], and on until the agent has printed nothing for a while.
+fn settle(agent: &Agent) -> anyhow::Result<()> {
+    const QUIET: Duration = Duration::from_secs(3);
+    let started = Instant::now();
+    let mut last = (agent.lines().len(), started);
+    agent.wait_until("silence", PATIENCE, || {
+        let lines = agent.lines().len();
+        if lines != last.0 {
+            last = (lines, Instant::now());
+        }
+        let is_quiet = started.elapsed() >= SETTLED && last.1.elapsed() >= QUIET;
+        Ok(is_quiet.then_some(()))
+    })
 }
 
 /// Waits until every probe is attached.
@@ -153,7 +165,7 @@ fn watching(agent: Agent) -> anyhow::Result<Agent> {
 
 /// Waits until the condition has this status, on the terminal and on `/conditions`.
 fn wait_for_condition(agent: &Agent, r#type: &str, status: &str) -> anyhow::Result<()> {
-    agent.wait_until(&format!("{type} to be {status}"), SOON, || {
+    agent.wait_until(&format!("{type} to be {status}"), PATIENCE, || {
         let printed = agent.lines().into_iter().rev().find_map(|line| {
             let mut conditions = line.report["conditions"].as_array().into_iter().flatten();
             let condition = conditions.find(|condition| condition["type"] == r#type);

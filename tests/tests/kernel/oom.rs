@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
-use npd_tests::agent::is_event;
+use npd_tests::agent::{PATIENCE, is_event};
 use npd_tests::faults::cgroup::{MemoryCgroup, oom_kills};
 use npd_tests::faults::kmsg::Flood;
 
-use crate::{SETTLED, SOON, count_events, start};
+use crate::{count_events, settle, start};
 
 const COUNTER: &str = r#"problem_counter{reason="OOMKilling"}"#;
 
@@ -17,12 +17,14 @@ pub(crate) fn an_oom_kill_is_reported_once() -> anyhow::Result<()> {
     let before = agent.metric(COUNTER)?;
     let cgroup = MemoryCgroup::new("npd-test-one")?;
     let pid = cgroup.kill_one()?.to_string();
-    let line = agent.wait_for("the kill", SOON, |line| line.is_event("OOMKilling", &pid))?;
+    let line = agent.wait_for("the kill", PATIENCE, |line| {
+        line.is_event("OOMKilling", &pid)
+    })?;
     let message = line.report["event"]["message"].to_string();
     for expected in [MemoryCgroup::VICTIM, &cgroup.path().display().to_string()] {
         ensure!(message.contains(expected), "no {expected} in {message}");
     }
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     ensure!(count_events(&agent, "OOMKilling", &pid)? == 1);
     ensure!(agent.metric(COUNTER)? == before + 1);
     Ok(())
@@ -43,10 +45,10 @@ pub(crate) fn every_oom_kill_is_counted_while_the_log_is_flooded() -> anyhow::Re
     let counted = oom_kills()? - before;
     ensure!(flood.stop()? > 0);
     ensure!(counted == KILLS, "the kernel counted {counted}");
-    agent.wait_until("every kill to be counted", SOON, || {
+    agent.wait_until("every kill to be counted", PATIENCE, || {
         Ok((agent.metric(COUNTER)? >= counted_before + KILLS).then_some(()))
     })?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     let counted = agent.metric(COUNTER)? - counted_before;
     ensure!(counted == KILLS, "the agent counted {counted}");
     let path = cgroup.path().display().to_string();

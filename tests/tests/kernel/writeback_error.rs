@@ -3,10 +3,11 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
+use npd_tests::agent::PATIENCE;
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::run;
 
-use crate::{SETTLED, SOON, count_events, start};
+use crate::{count_events, settle, start};
 
 /// A program writes and ends, and the disk dies before the kernel has written the data. Nobody
 /// would ever know.
@@ -28,10 +29,10 @@ pub(crate) fn a_lost_write_is_one_event_though_nobody_calls_fsync() -> anyhow::R
     write("lost")?;
     host_mount.xfs_shutdown()?;
     run("sync", &[])?;
-    agent.wait_for("the loss", SOON, |line| {
+    agent.wait_for("the loss", PATIENCE, |line| {
         line.is_event("WritebackError", &about)
     })?;
-    std::thread::sleep(SETTLED);
+    settle(&agent)?;
     let reported = count_events(&agent, "WritebackError", &about)? - before;
     ensure!(
         reported == 1,

@@ -4,11 +4,10 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE};
+use npd_tests::faults::retry;
 use serde_json::json;
 
 use crate::comparison::{IDENTIFIERS, compare, message};
@@ -23,7 +22,7 @@ pub(crate) fn rotation() -> anyhow::Result<()> {
     let journal = Journal::start()?;
     let folder = tempfile::tempdir()?;
     let config = json!({
-        "plugin": "journald", "logPath": journal.folder()?, "lookback": "1m", "source": "test",
+        "plugin": "journald", "logPath": journal.folder()?, "lookback": "1h", "source": "test",
         "pluginConfig": {"source": "kubelet"},
         "rules": [{"type": "temporary", "reason": "Bad", "pattern": "bad line \\d+"}],
     });
@@ -104,13 +103,10 @@ impl Journal {
             journald,
             namespace,
         };
-        for _ in 0..500 {
-            if journal.socket().exists() && journal.folder().is_ok() {
-                return Ok(journal);
-            }
-            sleep(Duration::from_millis(20));
-        }
-        journal.folder()?;
+        retry(PATIENCE, || {
+            ensure!(journal.socket().exists(), "journald has no socket");
+            journal.folder()
+        })?;
         Ok(journal)
     }
 

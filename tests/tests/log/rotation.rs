@@ -141,21 +141,27 @@ impl Bench {
         let agent = self.agent()?;
         sleep(end.saturating_duration_since(Instant::now()));
         over.store(true, Relaxed);
-        // It is finished when nothing new has come for a while.
+        // It is finished when nothing new has come for a while, and every line before.
         let mut quiet = (0, Instant::now());
         agent.wait_until("the last line", PATIENCE, || {
             let lines = agent.lines().len();
             if lines != quiet.0 {
                 quiet = (lines, Instant::now());
             }
-            Ok((quiet.1.elapsed() > Duration::from_secs(3)).then_some(()))
+            if quiet.1.elapsed() < Duration::from_secs(3) {
+                return Ok(None);
+            }
+            let last = numbers(agent.lines());
+            let known: BTreeSet<_> = reported.iter().chain([&last]).flatten().collect();
+            let is_there = self.there()?.iter().all(|line| known.contains(line));
+            Ok(is_there.then_some(()))
         })?;
         reported.push(numbers(agent.kill()?));
         Ok(reported)
     }
 
-    /// Every line that is in a file is reported. What logrotate cuts off is in no file.
-    fn compare(&self, reported: &[Vec<u64>], written: u64) -> anyhow::Result<()> {
+    /// The bad lines that are in a file.
+    fn there(&self) -> anyhow::Result<BTreeSet<u64>> {
         let mut there = BTreeSet::new();
         for entry in fs::read_dir(self.folder.path())? {
             let entry = entry?;
@@ -163,6 +169,12 @@ impl Bench {
                 there.extend(bad_lines(&entry.path())?);
             }
         }
+        Ok(there)
+    }
+
+    /// Every line that is in a file is reported. What logrotate cuts off is in no file.
+    fn compare(&self, reported: &[Vec<u64>], written: u64) -> anyhow::Result<()> {
+        let there = self.there()?;
         let all: BTreeSet<_> = reported.iter().flatten().copied().collect();
         let missing: Vec<_> = there.difference(&all).collect();
         ensure!(

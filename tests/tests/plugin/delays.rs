@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::faults::disk::{Disk, Type};
 use serde_json::json;
 
-use crate::{resident, wait_until, zombies_of};
+use crate::{resident, wait_for, wait_until, zombies_of};
 
 /// Everything a plugin can do without being root. Each is a shell script.
 const MONSTERS: &[(&str, &str)] = &[
@@ -58,12 +59,13 @@ fn good(file: &Path) -> (&'static str, String) {
     ("Good", format!("echo >> {}", file.display()))
 }
 
-/// Waits until [`good`] has run twenty times more. A plugin that is held up by others that hang would
-/// run a few times at most before patience ends.
+/// Waits until [`good`] has run twenty times more, which takes ten seconds. A plugin that is held up by
+/// others that hang would run a few times at most in a minute.
 fn runs_on(file: &Path) -> anyhow::Result<()> {
     let count = || fs::read(file).map_or(0, |lines| lines.len());
     let before = count();
-    wait_until(|| count() >= before + 20).context("waiting for the good plugin to run")
+    wait_for(Duration::from_mins(1), || count() >= before + 20)
+        .context("waiting for the good plugin to run")
 }
 
 pub(crate) fn a_dead_disk_delays_no_other_plugin() -> anyhow::Result<()> {

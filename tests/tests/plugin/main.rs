@@ -249,8 +249,12 @@ fn orphans_are_reaped() -> anyhow::Result<()> {
     wait_until(|| zombies_of(agent.id()) == 0)
 }
 
-fn wait_until(mut done: impl FnMut() -> bool) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+fn wait_until(done: impl FnMut() -> bool) -> anyhow::Result<()> {
+    wait_for(PATIENCE, done)
+}
+
+fn wait_for(patience: Duration, mut done: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
     while !done() {
         ensure!(Instant::now() < deadline, "it did not happen");
         std::thread::sleep(Duration::from_millis(100));
