@@ -4,30 +4,31 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-/// How many bytes of an entry's memory are used again, so that one long line does not keep its own.
-const MEMORY_KEPT: usize = 4096;
-
-/// How many bytes the entries of a ring may have together.
+/// How many bytes the entries of a ring may have together, unless there are [many rings](LogBuffer::limit).
 const MAX_BYTES: usize = 1 << 20;
+
+/// How many bytes of the entries that a pattern matched are kept. What is reported of them is shorter.
+const MAX_MATCHED: usize = 64 << 10;
 
 /// The last entries of a log. A pattern sees them joined by newlines, oldest first.
 ///
 /// A ring that is not full yet has empty slots before its oldest entry, and these are joined too:
 /// its text starts with a newline for each. It is the same in NPD, and patterns can match it.
 ///
-/// Long entries leave early: together they take at most [`MAX_BYTES`], or what the newest takes.
+/// Long entries leave early, and of an entry that is longer than all may be together, the beginning.
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     capacity: usize,
     entries: VecDeque<BufferedEntry>,
     /// The length of all entries.
     bytes: usize,
+    max_bytes: usize,
 }
 
 #[derive(Debug)]
 struct BufferedEntry {
     timestamp: Timestamp,
-    text: String,
+    text: Box<str>,
 }
 
 /// The entries that a pattern matched.
@@ -35,8 +36,18 @@ struct BufferedEntry {
 pub(crate) struct Matched {
     /// That of the first entry.
     pub(crate) timestamp: Timestamp,
-    /// The entries, whole, joined by newlines.
+    /// The entries, whole, joined by newlines: their first 64 KiB.
     pub(crate) text: String,
+}
+
+impl Matched {
+    /// What is kept of a text that a pattern matched.
+    pub(crate) fn new(timestamp: Timestamp, text: &str) -> Self {
+        Self {
+            timestamp,
+            text: text[..text.floor_char_boundary(MAX_MATCHED)].to_owned(),
+        }
+    }
 }
 
 impl LogBuffer {
@@ -46,7 +57,13 @@ impl LogBuffer {
             capacity: capacity.max(1),
             entries: VecDeque::new(),
             bytes: 0,
+            max_bytes: MAX_BYTES,
         }
+    }
+
+    /// Lets the entries have at most this many bytes together.
+    pub(crate) fn limit(&mut self, bytes: usize) {
+        self.max_bytes = bytes.min(MAX_BYTES);
     }
 
     /// How many entries it holds at most.
@@ -54,29 +71,33 @@ impl LogBuffer {
         self.capacity
     }
 
-    /// Adds the newest entry; the oldest go when the ring is full, and one lends its memory.
+    /// Adds the newest entry; the oldest go when the ring is full.
     pub(crate) fn push(&mut self, timestamp: Timestamp, text: &str) {
-        let mut memory = String::new();
-        self.bytes += text.len();
-        while self.entries.len() == self.capacity || self.bytes > MAX_BYTES {
+        // A match ends where the newest entry ends.
+        let text = &text[text.ceil_char_boundary(text.len().saturating_sub(self.max_bytes))..];
+        while self.entries.len() == self.capacity || self.bytes + text.len() > self.max_bytes {
             let Some(oldest) = self.entries.pop_front() else {
                 break;
             };
             self.bytes -= oldest.text.len();
-            memory = oldest.text;
         }
-        memory.clear();
-        memory.shrink_to(MEMORY_KEPT);
-        memory.push_str(text);
+        self.bytes += text.len();
         self.entries.push_back(BufferedEntry {
             timestamp,
-            text: memory,
+            text: text.into(),
         });
+    }
+
+    /// How many bytes the entries have together.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.text.len()).sum()
     }
 
     /// Writes the joined text into `joined`.
     pub(crate) fn join(&self, joined: &mut String) {
         joined.clear();
+        joined.reserve_exact(self.capacity + self.bytes);
         joined.extend(std::iter::repeat_n(
             '\n',
             self.capacity - self.entries.len(),
@@ -104,15 +125,17 @@ impl LogBuffer {
             }
             first -= 1;
         }
-        let texts: Vec<_> = self
-            .entries
-            .range(first..)
-            .map(|entry| entry.text.as_str())
-            .collect();
-        Some(Matched {
-            timestamp: self.entries[first].timestamp,
-            text: texts.join("\n"),
-        })
+        let mut text = String::new();
+        for (index, entry) in self.entries.range(first..).enumerate() {
+            if text.len() >= MAX_MATCHED {
+                break;
+            }
+            if index > 0 {
+                text.push('\n');
+            }
+            text.push_str(&entry.text);
+        }
+        Some(Matched::new(self.entries[first].timestamp, &text))
     }
 }
 
@@ -158,9 +181,28 @@ mod tests {
         assert_eq!(full.entries.len(), 2);
         let longer = ring(100, &["a", &"x".repeat(2 * MAX_BYTES)]);
         assert_eq!(longer.entries.len(), 1);
-        assert_eq!(longer.bytes, 2 * MAX_BYTES);
+        assert_eq!(longer.bytes, MAX_BYTES);
         let short = ring(100, &["a", &"x".repeat(2 * MAX_BYTES), "b"]);
         assert_eq!(joined(&short).trim_start(), "b");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut ring = LogBuffer::new(3);
+        ring.limit(1000);
+        for number in 0..9 {
+            ring.push(Timestamp::UNIX_EPOCH, &"é".repeat(600));
+            assert_eq!(ring.bytes(), 1000);
+            ring.push(Timestamp::UNIX_EPOCH, &"é".repeat(400));
+            ring.push(Timestamp::UNIX_EPOCH, &format!("{number}"));
+            assert!(ring.bytes() <= 1000, "{}", ring.bytes());
+        }
+        let text = joined(&ring);
+        assert!(text.ends_with("éé\n8"), "{text}");
+        // Thirty rules may match one line, and each keeps what it matched.
+        let long = self::ring(10, &[&"x".repeat(MAX_BYTES)]);
+        let matched = long.matched(0, MAX_BYTES).unwrap();
+        assert_eq!(matched.text.len(), MAX_MATCHED);
     }
 
     #[track_caller]

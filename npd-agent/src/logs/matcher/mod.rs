@@ -128,6 +128,17 @@ impl Matcher {
         !self.spanning.is_empty()
     }
 
+    /// Lets what patterns span have at most this many bytes, and at most as many again while it is joined.
+    pub(crate) fn limit(&mut self, bytes: usize) {
+        self.buffer.limit(bytes);
+    }
+
+    /// The memory of what patterns span, in bytes.
+    #[cfg(test)]
+    pub(crate) fn spanned(&self) -> usize {
+        self.buffer.bytes() + self.joined.capacity()
+    }
+
     /// How many earlier entries a pattern can see.
     pub(crate) fn context_size(&self) -> u64 {
         if self.spans() {
@@ -179,8 +190,7 @@ impl Matcher {
                 MatchUnit::Record => None,
             };
             if let Some(text) = text {
-                let text = text.to_owned();
-                found.push((index, Matched { timestamp, text }));
+                found.push((index, Matched::new(timestamp, text)));
             }
         }
         if self.spans() {
@@ -219,6 +229,8 @@ impl Matcher {
         let mut next = armed.next();
         if next.is_some() {
             self.buffer.join(&mut self.joined);
+        } else {
+            self.joined = String::new();
         }
         while let Some(spanning) = next {
             spanning.armed -= 1;

@@ -8,6 +8,7 @@
 //! them at once.
 
 mod config;
+mod memory;
 mod node_storage;
 mod report;
 mod rule;
@@ -36,11 +37,14 @@ pub const KIND: MonitorKind = MonitorKind {
 };
 
 fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Result<Monitors> {
+    let parsed = files.iter().map(|file| config::parse(file, problems));
+    let mut parsed = parsed.collect::<Result<Vec<_>, _>>()?;
+    memory::share(parsed.iter_mut().map(|(_, set)| set).collect());
     let mut kmsg = Vec::new();
     let mut log_files = BTreeMap::<_, Vec<_>>::new();
     let mut journals = BTreeMap::<_, Vec<_>>::new();
-    for file in files {
-        match config::parse(file, problems)? {
+    for parsed in parsed {
+        match parsed {
             (Some(Source::Kmsg), set) => kmsg.push(set),
             (Some(Source::File(path, translator)), set) => {
                 log_files.entry(path).or_default().push((set, translator));
@@ -56,8 +60,9 @@ fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Resu
     if !kmsg.is_empty() {
         monitors.push(Box::new(KernelLog::new(kmsg)?));
     }
+    let longest_line = memory::longest_line(log_files.len());
     for (path, sets) in log_files {
-        monitors.push(Box::new(LogFile::new(path, sets)?));
+        monitors.push(Box::new(LogFile::new(path, sets, longest_line)?));
     }
     for ((folder, wanted), sets) in journals {
         monitors.push(Box::new(JournalLog::new(folder, wanted, sets)?));

@@ -14,7 +14,7 @@ use crate::go::regex::LazyRegex;
 use crate::kernel_text;
 use crate::logs::buffer::Matched;
 use crate::node::clock::ClockReading;
-use crate::problem::{ConditionStatus, FaultyObject, Problem, Subject, Witness};
+use crate::problem::{ConditionStatus, FaultyObject, Problem, Subject, Witness, bounded};
 
 /// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims
 /// on a condition either.
@@ -162,7 +162,7 @@ impl LogRule {
         Some(RuleResult {
             present: ConditionStatus::True,
             timestamp,
-            message,
+            message: bounded(message),
             subject,
             object,
         })

@@ -27,10 +27,15 @@ use crate::monitor::log::rule_set::RuleSet;
 pub(crate) type LogFile = Follower<FileWorker>;
 
 impl LogFile {
-    pub(crate) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        path: PathBuf,
+        sets: Vec<(RuleSet, LineTranslator)>,
+        longest_line: usize,
+    ) -> anyhow::Result<Self> {
         let name = format!("filelog:{}", path.display());
         let declarations = sets.iter().map(|(set, _)| set.declaration()).collect();
-        let worker = FileWorker::new(path, sets)?;
+        let mut worker = FileWorker::new(path, sets)?;
+        worker.limit(longest_line);
         Ok(Self::of(name, declarations, worker))
     }
 }

@@ -36,6 +36,8 @@ const CONTEXT_BYTES: u64 = 256 << 10;
 pub(crate) struct FileWorker {
     path: PathBuf,
     tail: Tail,
+    /// Longer lines are cut.
+    longest_line: usize,
     rules: Vec<FileRules>,
     finder: LineFinder,
     /// What it has found.
@@ -65,12 +67,19 @@ impl FileWorker {
             finder: LineFinder::of(matchers).context("combining the rules' patterns")?,
             offsets: Vec::new(),
             tail: Tail::new(path.clone(), LogPositions::default()),
+            longest_line: usize::MAX,
             path,
             rules,
             clock: EntryClock::default(),
             warned: false,
             progress: (Instant::now(), FilePosition::default()),
         })
+    }
+
+    /// Reads no longer lines than this.
+    pub(super) fn limit(&mut self, longest_line: usize) {
+        self.longest_line = longest_line;
+        self.tail.limit(longest_line);
     }
 
     fn malformed(&mut self) -> u64 {
@@ -116,6 +125,7 @@ impl Worker for FileWorker {
             rules.resume(&position.rules);
         }
         self.tail = Tail::new(self.path.clone(), position.positions);
+        self.tail.limit(self.longest_line);
     }
 
     fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {

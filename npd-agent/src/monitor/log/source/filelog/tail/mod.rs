@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 pub(super) use self::open::Sink;
-use self::open::{OpenFile, Read, open, reserve, stat};
+use self::open::{LineBuffer, OpenFile, Read, open, stat};
 use super::fingerprint::{Fingerprint, read_at};
 use super::rotation::written;
 use crate::monitor::log::source::follow::FollowStep;
@@ -40,7 +40,7 @@ pub(super) struct Tail {
     past: VecDeque<Fingerprint>,
     /// Where reading stopped before the agent was started.
     saved: Option<Fingerprint>,
-    buffer: Vec<u8>,
+    buffer: LineBuffer,
     /// Lines that were too long.
     pub(super) cut: u64,
 }
@@ -66,9 +66,14 @@ impl Tail {
             retired: VecDeque::new(),
             past: saved.past,
             saved: saved.current,
-            buffer: Vec::new(),
+            buffer: LineBuffer::new(),
             cut: 0,
         }
+    }
+
+    /// Reads no longer lines than this.
+    pub(super) fn limit(&mut self, longest_line: usize) {
+        self.buffer.limit(longest_line);
     }
 
     /// How far everything has been passed to the sink.
@@ -96,7 +101,7 @@ impl Tail {
         let Some(current) = self.queue.front_mut() else {
             return self.begin(now, sink);
         };
-        reserve(&mut self.buffer);
+        self.buffer.reserve();
         match current.read(&mut self.buffer, &mut self.cut, sink)? {
             Read::Lines => Ok(FollowStep::More),
             Read::Replaced => {
@@ -109,7 +114,7 @@ impl Tail {
                 Ok(FollowStep::More)
             }
             Read::End => {
-                self.buffer = Vec::new(); // Nothing to read soon.
+                self.buffer.free();
                 match named {
                     Some(named) if !current.fingerprint.is_of(&named) => {
                         let last = written(&current.file.metadata()?);
@@ -200,7 +205,7 @@ impl Tail {
 
     fn drain_retired(&mut self, now: Instant, sink: &mut impl Sink) -> io::Result<()> {
         for Retired { open, grown } in &mut self.retired {
-            reserve(&mut self.buffer);
+            self.buffer.reserve();
             if open.read(&mut self.buffer, &mut self.cut, sink)? == Read::Lines {
                 *grown = now;
             }
@@ -220,7 +225,7 @@ impl Tail {
         let Some(Retired { mut open, .. }) = self.retired.pop_front() else {
             return Ok(());
         };
-        reserve(&mut self.buffer);
+        self.buffer.reserve();
         let end = loop {
             match open.read(&mut self.buffer, &mut self.cut, sink)? {
                 Read::Lines => {}
@@ -228,10 +233,11 @@ impl Tail {
             }
         };
         if end == Read::End && !open.fingerprint.skipping {
-            let filled = read_at(&open.file, open.fingerprint.position, &mut self.buffer)?;
+            let bytes = &mut self.buffer.bytes;
+            let filled = read_at(&open.file, open.fingerprint.position, bytes)?;
             if filled > 0 {
-                sink.lines(&self.buffer[..filled]);
-                open.fingerprint.advance(&self.buffer[..filled]);
+                sink.lines(&bytes[..filled]);
+                open.fingerprint.advance(&bytes[..filled]);
             }
         }
         if self.past.len() >= MAX_PAST {

@@ -12,7 +12,8 @@ use crate::node::files::open_regular;
 /// How many bytes are read at once.
 const CHUNK: usize = 256 << 10;
 
-/// The longest line that is read, in bytes. The rest of a longer line is skipped and counted.
+/// The longest line that is read, in bytes, unless there are [many files](LineBuffer::limit). The rest of a
+/// longer line is skipped and counted.
 pub(in crate::monitor::log::source::filelog) const MAX_LINE: usize = 1 << 20;
 
 /// Takes what is read.
@@ -43,10 +44,47 @@ pub(super) struct OpenFile {
     pub(super) fingerprint: Fingerprint,
 }
 
-/// Makes the buffer large enough for a chunk. A buffer that has grown for a long line keeps its size.
-pub(super) fn reserve(buffer: &mut Vec<u8>) {
-    if buffer.len() < CHUNK {
-        buffer.resize(CHUNK, 0);
+/// What files are read into.
+pub(super) struct LineBuffer {
+    pub(super) bytes: Vec<u8>,
+    longest: usize,
+}
+
+impl LineBuffer {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            longest: MAX_LINE,
+        }
+    }
+
+    /// Reads no longer lines than this, and no more bytes at once.
+    pub(super) fn limit(&mut self, longest: usize) {
+        self.longest = longest.min(MAX_LINE);
+    }
+
+    /// Makes it large enough for a chunk. If it has grown for a long line it keeps its size.
+    pub(super) fn reserve(&mut self) {
+        let chunk = CHUNK.min(self.longest);
+        if self.bytes.len() < chunk {
+            self.bytes.resize(chunk, 0);
+        }
+    }
+
+    /// Gives the memory back: there is nothing to read soon.
+    pub(super) fn free(&mut self) {
+        self.bytes = Vec::new();
+    }
+
+    /// Grows for a longer line. Returns false if it is too long.
+    fn grow(&mut self) -> bool {
+        let may_grow = self.bytes.len() < self.longest;
+        if may_grow {
+            let length = (self.bytes.len() * 2).min(self.longest);
+            self.bytes.reserve_exact(length - self.bytes.len());
+            self.bytes.resize(length, 0);
+        }
+        may_grow
     }
 }
 
@@ -59,18 +97,18 @@ impl OpenFile {
     /// Reads one chunk, and passes its whole lines to `sink`. Counts a line that is too long in `cut`.
     pub(super) fn read(
         &mut self,
-        buffer: &mut Vec<u8>,
+        buffer: &mut LineBuffer,
         cut: &mut u64,
         sink: &mut impl Sink,
     ) -> io::Result<Read> {
         loop {
-            let filled = read_at(&self.file, self.fingerprint.position, buffer)?;
+            let filled = read_at(&self.file, self.fingerprint.position, &mut buffer.bytes)?;
             // Check this after the read, not before: if the file had been truncated between a check and
             // the read, lines of the new content would be taken for those that follow the position.
             if !self.fingerprint.holds_in(&self.file)? {
                 return Ok(Read::Replaced);
             }
-            let read = &buffer[..filled];
+            let read = &buffer.bytes[..filled];
             if filled == 0 {
                 return Ok(Read::End);
             }
@@ -87,17 +125,17 @@ impl OpenFile {
                 self.fingerprint.advance(lines);
                 return Ok(Read::Lines);
             }
-            if filled < buffer.len() {
+            if filled < buffer.bytes.len() {
                 return Ok(Read::End); // The line is not complete yet.
             }
-            if filled >= MAX_LINE {
+            if !buffer.grow() {
+                let read = &buffer.bytes[..filled];
                 sink.lines(read);
                 self.fingerprint.advance(read);
                 self.fingerprint.skipping = true;
                 *cut += 1;
                 return Ok(Read::Lines);
             }
-            buffer.resize((buffer.len() * 2).min(MAX_LINE), 0);
         }
     }
 }

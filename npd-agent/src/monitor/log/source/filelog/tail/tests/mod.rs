@@ -337,6 +337,21 @@ fn a_line_too_long_is_cut_and_counted() {
 }
 
 #[test]
+fn the_lines_of_one_of_many_files_are_shorter() {
+    let mut bench = TailBench::new();
+    bench.tail.limit(4096);
+    for _ in 0..3 {
+        bench.write(&"x".repeat(10_000));
+        bench.read();
+        assert!(bench.tail.buffer.bytes.capacity() <= 4096);
+        bench.write("the end\nshort\n");
+        bench.read();
+    }
+    let lengths: Vec<_> = bench.lines.0.iter().map(String::len).collect();
+    assert_eq!((lengths, bench.tail.cut), ([4096, 5].repeat(3), 3));
+}
+
+#[test]
 fn a_symbolic_link_is_followed_where_it_leads() {
     let mut bench = TailBench::new();
     fs::create_dir(bench.path("pod")).unwrap();
