@@ -18,6 +18,13 @@ pub(super) struct Literal {
 }
 
 impl Literal {
+    /// Whether `text` begins with this literal.
+    pub(super) fn begins(&self, text: &[u8]) -> bool {
+        let literal = self.text.as_bytes();
+        let text = text.get(..literal.len()).unwrap_or_default();
+        text == literal || self.any_case && text.eq_ignore_ascii_case(literal)
+    }
+
     /// Whether this literal ends where `text` ends, if the two are the same but for the case.
     pub(super) fn ends(&self, text: &[u8]) -> bool {
         self.any_case || text.ends_with(self.text.as_bytes())

@@ -1,6 +1,6 @@
 //! Finds the lines of a log file that contain a literal. No other line can match.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use aho_corasick::automaton::{Automaton as _, StateID};
 use aho_corasick::dfa::DFA;
@@ -11,8 +11,8 @@ use super::Matcher;
 use super::inner_literal::Literal;
 use super::literal_set::{any_case, searched, searcher};
 
-/// How many bytes of a literal are searched. More would exclude few lines, and a larger automaton is
-/// slower: 250 literals of this length take 0.7 MiB, and twice that with 16 bytes.
+/// How many bytes of a literal the automaton looks for; the rest is compared. A larger automaton is slower:
+/// 250 literals of this length take 0.7 MiB, and twice that with 16 bytes.
 const MAX_SEARCHED: usize = 8;
 
 /// How many parts of a text the automaton reads in parallel. Each of its steps depends on the one
@@ -23,20 +23,35 @@ const LANES: usize = 4;
 /// them in one pass.
 #[derive(Debug)]
 pub(crate) struct LineFinder {
-    literals: Vec<Literal>,
     search: Search,
+    /// For each matcher, the offsets of its literals.
+    found: Vec<Vec<usize>>,
 }
 
 #[derive(Debug)]
 enum Search {
-    Nothing,
-    /// For a few literals.
+    /// For a few literals of one matcher.
     Few(Box<Searcher>),
-    /// For many.
-    Many {
-        automaton: Box<DFA>,
-        start: StateID,
-    },
+    /// For others.
+    Many(Box<Beginnings>),
+}
+
+/// An automaton that finds where literals may begin.
+#[derive(Debug)]
+struct Beginnings {
+    automaton: DFA,
+    start: StateID,
+    /// For each beginning, the literals that begin so.
+    literals: Vec<Vec<Owned>>,
+}
+
+/// A literal, and the matchers that look for it.
+#[derive(Debug)]
+struct Owned {
+    literal: Literal,
+    /// How many bytes of it the automaton has found.
+    found: usize,
+    matchers: Vec<usize>,
 }
 
 impl LineFinder {
@@ -44,64 +59,84 @@ impl LineFinder {
     pub(crate) fn of<'m, M: IntoIterator<Item = &'m Matcher>>(
         matchers: M,
     ) -> Result<Self, BuildError> {
-        let matchers = matchers.into_iter();
-        let literals = matchers.flat_map(|matcher| matcher.prefilter.literals());
-        Self::new(literals.cloned().collect())
+        let matchers = matchers.into_iter().map(|matcher| {
+            let literals = matcher.prefilter.literals();
+            literals.cloned().collect()
+        });
+        Self::new(matchers.collect())
     }
 
-    fn new(literals: BTreeSet<Literal>) -> Result<Self, BuildError> {
-        let few = Vec::from_iter(literals);
-        if few.is_empty() {
-            return Ok(Self {
-                literals: few,
-                search: Search::Nothing,
+    fn new(matchers: Vec<Vec<Literal>>) -> Result<Self, BuildError> {
+        let found = vec![Vec::new(); matchers.len()];
+        if let [literals] = &*matchers
+            && let Some(searcher) = searcher(literals)
+        {
+            let search = Search::Few(Box::new(searcher));
+            return Ok(Self { search, found });
+        }
+        let mut owners = BTreeMap::<Literal, Vec<usize>>::new();
+        for (matcher, literals) in matchers.into_iter().enumerate() {
+            for literal in literals {
+                owners.entry(literal).or_default().push(matcher);
+            }
+        }
+        let search = Search::Many(Box::new(Beginnings::new(owners)?));
+        Ok(Self { search, found })
+    }
+
+    /// For each matcher, offsets of its literals in `lines`, in ascending order: at least one for each line
+    /// that contains a literal.
+    pub(crate) fn find(&mut self, lines: &[u8]) -> &[Vec<usize>] {
+        let Self { search, found } = self;
+        for offsets in &mut *found {
+            offsets.clear();
+        }
+        match search {
+            Search::Few(searcher) => {
+                let mut from = 0;
+                while let Some(literal) = searcher.find_in(lines, (from..lines.len()).into()) {
+                    from = literal.end();
+                    for offsets in &mut *found {
+                        offsets.push(literal.start());
+                    }
+                }
+            }
+            Search::Many(beginnings) => {
+                beginnings.find(lines, found);
+                for offsets in &mut *found {
+                    offsets.sort_unstable();
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Beginnings {
+    fn new(owners: BTreeMap<Literal, Vec<usize>>) -> Result<Self, BuildError> {
+        let mut beginnings = BTreeMap::<Literal, Vec<Owned>>::new();
+        for (literal, matchers) in owners {
+            let beginning = searched(literal.clone(), MAX_SEARCHED);
+            let found = beginning.text.len();
+            beginnings.entry(beginning).or_default().push(Owned {
+                literal,
+                found,
+                matchers,
             });
         }
-        if let Some(searcher) = searcher(&few) {
-            return Ok(Self {
-                literals: few,
-                search: Search::Few(Box::new(searcher)),
-            });
-        }
-        let literals = few
-            .into_iter()
-            .map(|literal| searched(literal, MAX_SEARCHED));
-        let literals: BTreeSet<_> = literals.collect();
-        let literals = Vec::from_iter(literals);
+        let searched: Vec<_> = beginnings.keys().cloned().collect();
         let automaton = DFA::builder()
-            .ascii_case_insensitive(any_case(&literals))
+            .ascii_case_insensitive(any_case(&searched))
             .prefilter(false)
-            .build(literals.iter().map(|literal| &literal.text))?;
-        let start = automaton.start_state(Anchored::No).unwrap_or_default();
+            .build(searched.iter().map(|literal| &literal.text))?;
         Ok(Self {
-            literals,
-            search: Search::Many {
-                automaton: Box::new(automaton),
-                start,
-            },
+            start: automaton.start_state(Anchored::No).unwrap_or_default(),
+            automaton,
+            literals: beginnings.into_values().collect(),
         })
     }
 
-    /// Replaces `offsets` by offsets of literals in `lines`, in ascending order: at least one for each
-    /// line that contains a literal.
-    pub(crate) fn find(&self, lines: &[u8], offsets: &mut Vec<usize>) {
-        offsets.clear();
-        match &self.search {
-            Search::Nothing => {}
-            Search::Few(searcher) => {
-                let mut from = 0;
-                while let Some(found) = searcher.find_in(lines, (from..lines.len()).into()) {
-                    offsets.push(found.start());
-                    from = found.end();
-                }
-            }
-            Search::Many { automaton, start } => {
-                self.find_many(automaton, *start, lines, offsets);
-            }
-        }
-    }
-
-    fn find_many(&self, automaton: &DFA, start: StateID, lines: &[u8], offsets: &mut Vec<usize>) {
+    fn find(&self, lines: &[u8], found: &mut [Vec<usize>]) {
         // Parts begin after a newline. No literal contains one, so none crosses from part to part.
         let mut bounds = [0; LANES + 1];
         for lane in 1..=LANES {
@@ -112,40 +147,50 @@ impl LineFinder {
         let parts: [&[u8]; LANES] =
             std::array::from_fn(|lane| &lines[bounds[lane]..bounds[lane + 1]]);
         let together = parts.iter().map(|part| part.len()).min().unwrap_or(0);
+        // Written out, because the release build is optimised for size.
         let [a, b, c, d] = parts.map(|part| &part[..together]);
-        let next = |state, byte| automaton.next_state(Anchored::No, state, byte);
-        let mut states = [start; LANES];
-        for (at, (((&a, &b), &c), &d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
-            for (state, byte) in states.iter_mut().zip([a, b, c, d]) {
-                *state = next(*state, byte);
+        let [mut in_a, mut in_b, mut in_c, mut in_d] = [self.start; LANES];
+        let special = |state| self.automaton.is_special(state);
+        for at in 0..together {
+            in_a = self.next(in_a, a[at]);
+            in_b = self.next(in_b, b[at]);
+            in_c = self.next(in_c, c[at]);
+            in_d = self.next(in_d, d[at]);
+            if special(in_a) || special(in_b) || special(in_c) || special(in_d) {
+                for (bound, state) in bounds.iter().zip([in_a, in_b, in_c, in_d]) {
+                    self.found(state, lines, bound + at, found);
+                }
             }
-            if states.iter().any(|&state| automaton.is_special(state)) {
-                for (lane, &state) in states.iter().enumerate() {
-                    let at = bounds[lane] + at;
-                    if self.is_literal(automaton, state, &lines[..=at]) {
-                        offsets.push(at);
+        }
+        for (lane, mut state) in [in_a, in_b, in_c, in_d].into_iter().enumerate() {
+            for at in bounds[lane] + together..bounds[lane + 1] {
+                state = self.next(state, lines[at]);
+                self.found(state, lines, at, found);
+            }
+        }
+    }
+
+    #[inline]
+    fn next(&self, state: StateID, byte: u8) -> StateID {
+        self.automaton.next_state(Anchored::No, state, byte)
+    }
+
+    /// Adds the literals of which the beginning ends with the byte `at` of `lines`, after which the
+    /// automaton is in `state`.
+    fn found(&self, state: StateID, lines: &[u8], at: usize, found: &mut [Vec<usize>]) {
+        if !self.automaton.is_match(state) {
+            return;
+        }
+        for number in 0..self.automaton.match_len(state) {
+            let beginning = self.automaton.match_pattern(state, number);
+            for owned in &self.literals[beginning.as_usize()] {
+                if owned.literal.begins(&lines[at + 1 - owned.found..]) {
+                    for &matcher in &owned.matchers {
+                        found[matcher].push(at);
                     }
                 }
             }
         }
-        for ((part, &bound), state) in parts.iter().zip(&bounds).zip(&mut states) {
-            for (at, &byte) in part.iter().enumerate().skip(together) {
-                *state = next(*state, byte);
-                if self.is_literal(automaton, *state, &lines[..=bound + at]) {
-                    offsets.push(bound + at);
-                }
-            }
-        }
-        offsets.sort_unstable();
-    }
-
-    /// Whether a literal ends where `text` ends, after which the automaton is in `state`.
-    fn is_literal(&self, automaton: &DFA, state: StateID, text: &[u8]) -> bool {
-        automaton.is_match(state)
-            && (0..automaton.match_len(state)).any(|number| {
-                let literal = automaton.match_pattern(state, number);
-                self.literals[literal.as_usize()].ends(text)
-            })
     }
 }
 
@@ -167,49 +212,56 @@ mod tests {
         lines
     }
 
+    /// Each matcher gets the lines with its literals.
     #[track_caller]
-    fn check(literals: &[String], any_case: bool, text: &str) {
-        let of = literals.iter().map(|text| Literal {
-            text: text.clone(),
-            any_case,
+    fn check(matchers: &[Vec<String>], any_case: bool, text: &str) {
+        let literals = matchers.iter().map(|literals| {
+            let of = literals.iter().map(|text| Literal {
+                text: text.clone(),
+                any_case,
+            });
+            of.collect()
         });
-        let mut offsets = vec![5];
-        let finder = LineFinder::new(of.collect()).unwrap();
-        finder.find(text.as_bytes(), &mut offsets);
-        let is_in = |line: &str, literal: &String| {
-            let line = if any_case {
-                line.to_ascii_lowercase()
-            } else {
-                line.to_owned()
+        let mut finder = LineFinder::new(literals.collect()).unwrap();
+        finder.find("abc\nbab\n".as_bytes());
+        let found = finder.find(text.as_bytes());
+        for (literals, offsets) in matchers.iter().zip(found) {
+            let is_in = |line: &str, literal: &String| {
+                let line = if any_case {
+                    line.to_ascii_lowercase()
+                } else {
+                    line.to_owned()
+                };
+                line.contains(literal)
             };
-            line.contains(literal)
-        };
-        let mut expected: Vec<_> = text
-            .lines()
-            .filter(|line| literals.iter().any(|literal| is_in(line, literal)))
-            .map(str::to_owned)
-            .collect();
-        expected.dedup();
-        assert_eq!(lines_with(text, &offsets), expected);
+            let mut expected: Vec<_> = text
+                .lines()
+                .filter(|line| literals.iter().any(|literal| is_in(line, literal)))
+                .map(str::to_owned)
+                .collect();
+            expected.dedup();
+            assert_eq!(lines_with(text, offsets), expected);
+        }
     }
 
     proptest! {
         #[test]
         fn no_line_is_missed(
-            literals in prop::collection::vec("[ab]{3,5}", 0..120),
+            matchers in prop::collection::vec(prop::collection::vec("[ab]{3,11}", 0..120), 0..4),
             any_case in any::<bool>(),
             text in "[abAc\n]{0,400}",
         ) {
-            check(&literals, any_case, &text);
+            check(&matchers, any_case, &text);
         }
     }
 
     #[test]
     fn many_literals_are_found_as_few_are() {
-        let lines = (0..500).map(|n| format!("{n} of many\nand {n}\n"));
+        let lines = (0..500).map(|n| format!("line {n} of many\nand {n}\n"));
         let text = lines.collect::<Vec<_>>().concat();
-        let literals = |count| (0..count).map(|n| format!("{n} of ")).collect::<Vec<_>>();
-        check(&literals(10), false, &text);
-        check(&literals(200), false, &text);
+        let literals = |count| (0..count).map(|n| format!("line {n} ")).collect::<Vec<_>>();
+        check(&[literals(10)], false, &text);
+        check(&[literals(300)], false, &text);
+        check(&[literals(300), literals(10)], false, &text);
     }
 }

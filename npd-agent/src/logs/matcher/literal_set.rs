@@ -61,7 +61,7 @@ impl LiteralSet {
     }
 
     /// Whether `text` contains a literal.
-    pub(super) fn is_in(&self, text: &[u8]) -> bool {
+    fn is_in(&self, text: &[u8]) -> bool {
         let mut found = false;
         self.find(text, |_| found = true);
         found

@@ -104,11 +104,6 @@ impl Matcher {
         self.prefilter.without_literals.is_empty()
     }
 
-    /// Whether a line contains a literal.
-    pub(crate) fn has_literal(&self, line: &[u8]) -> bool {
-        self.prefilter.set.is_in(line)
-    }
-
     /// Whether the next entry must be pushed even if it contains no literal.
     pub(crate) fn is_armed(&self) -> bool {
         !self.all_have_literals() || self.spanning.iter().any(|spanning| spanning.armed > 0)

@@ -10,7 +10,7 @@ use super::literal_set::{LiteralSet, searched_in_set};
 /// The literals of many patterns, and the patterns of each literal.
 #[derive(Debug)]
 pub(super) struct Prefilter {
-    pub(super) set: LiteralSet,
+    set: LiteralSet,
     /// The patterns of each literal.
     owners: Vec<Vec<usize>>,
     /// Patterns without literals.

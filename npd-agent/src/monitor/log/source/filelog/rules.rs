@@ -73,7 +73,7 @@ impl FileRules {
             .time(&String::from_utf8_lossy(bare(line)), &at.zone, at.now.wall)
     }
 
-    /// Matches whole lines. `offsets` are those of literals of any rules on the file, see
+    /// Matches whole lines. `offsets` are those of literals of these rules, see
     /// [`crate::logs::matcher::LineFinder::find`].
     pub(super) fn take(
         &mut self,
@@ -86,7 +86,7 @@ impl FileRules {
         let first = line_at(lines, 0);
         let is_first_taken = offsets
             .first()
-            .is_some_and(|&offset| self.has_literal(lines, offset) && first.contains(&offset));
+            .is_some_and(|&offset| first.contains(&offset));
         if !is_first_taken && !self.set.matcher.is_armed() {
             // Parse the first line in any case: if the config does not fit the file, this counts it.
             self.check_line(&lines[first], at);
@@ -97,8 +97,7 @@ impl FileRules {
             let offset = if self.set.matcher.is_armed() {
                 taken
             } else {
-                let next = offsets_left
-                    .find(|&&offset| offset >= taken && self.has_literal(lines, offset));
+                let next = offsets_left.find(|&&offset| offset >= taken);
                 let Some(&next) = next else { break };
                 next
             };
@@ -108,11 +107,6 @@ impl FileRules {
             taken = line.end;
         }
         self.skip(&lines[taken..], at);
-    }
-
-    /// Whether the line at `offset` contains a literal of these rules.
-    fn has_literal(&self, lines: &[u8], offset: usize) -> bool {
-        self.set.matcher.has_literal(&lines[line_at(lines, offset)])
     }
 
     /// Skips lines that no rule can match. If a pattern spans lines, the last of them still go into

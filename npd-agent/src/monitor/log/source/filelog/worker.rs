@@ -40,8 +40,6 @@ pub(crate) struct FileWorker {
     longest_line: usize,
     rules: Vec<FileRules>,
     finder: LineFinder,
-    /// What it has found.
-    offsets: Vec<usize>,
     clock: EntryClock,
     /// Whether the warning about lines that do not fit the config was logged.
     warned: bool,
@@ -65,7 +63,6 @@ impl FileWorker {
         let matchers = rules.iter().map(|rules| &rules.set.matcher);
         Ok(Self {
             finder: LineFinder::of(matchers).context("combining the rules' patterns")?,
-            offsets: Vec::new(),
             tail: Tail::new(path.clone(), LogPositions::default()),
             longest_line: usize::MAX,
             path,
@@ -131,8 +128,7 @@ impl Worker for FileWorker {
     fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {
         let mut reading = Reading {
             rules: &mut self.rules,
-            finder: &self.finder,
-            offsets: &mut self.offsets,
+            finder: &mut self.finder,
             at: ReadContext {
                 now: ClockReading::now(),
                 uptime: clock::uptime(),
@@ -189,8 +185,7 @@ fn watched(path: &Path) -> [(&Path, AddWatchFlags); 2] {
 /// Reads lines with every rule set.
 struct Reading<'a> {
     rules: &'a mut [FileRules],
-    finder: &'a LineFinder,
-    offsets: &'a mut Vec<usize>,
+    finder: &'a mut LineFinder,
     at: ReadContext,
     findings: Vec<Finding>,
 }
@@ -221,9 +216,9 @@ impl Sink for Reading<'_> {
     }
 
     fn lines(&mut self, lines: &[u8]) {
-        self.finder.find(lines, self.offsets);
-        for rules in &mut *self.rules {
-            rules.take(lines, self.offsets, &self.at, &mut self.findings);
+        let found = self.finder.find(lines);
+        for (rules, offsets) in self.rules.iter_mut().zip(found) {
+            rules.take(lines, offsets, &self.at, &mut self.findings);
         }
     }
 }

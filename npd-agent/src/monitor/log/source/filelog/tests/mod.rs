@@ -193,10 +193,9 @@ fn found_after_step(more: &str, step: i64, lines: &str) -> String {
     };
     rules.start(&at(0, 0));
     let mut findings = Vec::new();
-    let mut offsets = Vec::new();
-    let finder = LineFinder::of([&rules.set.matcher]).unwrap();
-    finder.find(lines.as_bytes(), &mut offsets);
-    rules.take(lines.as_bytes(), &offsets, &at(10, step), &mut findings);
+    let mut finder = LineFinder::of([&rules.set.matcher]).unwrap();
+    let offsets = &finder.find(lines.as_bytes())[0];
+    rules.take(lines.as_bytes(), offsets, &at(10, step), &mut findings);
     let mut shown = String::new();
     for finding in findings {
         let (time, reason, message) =
