@@ -58,7 +58,7 @@ pub enum Action {
     ResetDevice,
     /// Replace the hardware or the machine.
     Replace,
-    /// Have a person look.
+    /// A person must examine it.
     Inspect,
 }
 
@@ -214,7 +214,7 @@ pub struct Update {
     pub conditions: Vec<Condition>,
 }
 
-/// What a rule looks for.
+/// The problem that a rule reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The reason of its Events and condition, and its label in `problem_counter`.
@@ -226,8 +226,8 @@ pub struct Problem {
     pub message_is_news: bool,
     /// Whether it is counted in `problem_counter` and `problem_gauge` (`metricsReporting`).
     pub metrics: bool,
-    /// Whether nothing comes of it, because its config file does not declare its condition. NPD runs
-    /// such a rule all the same.
+    /// Whether its findings have no effect, because its config file does not declare its condition. NPD
+    /// runs such a rule nevertheless.
     pub inert: bool,
     /// How bad it is and what to do, if the rule says so.
     pub advice: Option<Advice>,
@@ -241,7 +241,7 @@ impl Problem {
     }
 }
 
-/// The thing that a fault is about. By it, two findings about one fault are recognised.
+/// The thing that a fault is about. It shows whether two findings are about the same fault.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject {
     /// The name of the probe for such things, whether it runs or not.

@@ -20,13 +20,13 @@ pub struct Tool {
 /// pflag's exit code for a command line that it refuses.
 pub const BAD_COMMAND_LINE: u8 = 2;
 
-/// Reads a program's command line, whose first word is its name. If there is nothing to run, prints
-/// what there is to say, and gives the exit code.
+/// Reads a program's command line, whose first word is its name. If there is nothing to run, prints the
+/// help or the error, and returns the exit code.
 pub fn read<T: Default>(program: &Program<T>, line: Vec<OsString>) -> Result<(T, Words), ExitCode> {
     match program.parse(line.into_iter().skip(1)) {
         Ok(ParsedLine::Run(values, words)) => Ok((values, words)),
         Ok(ParsedLine::Help(help)) => {
-            // If nobody reads the output, there is nobody to help.
+            // Ignore an error: nobody reads the output.
             drop(write!(stdout(), "{help}"));
             Err(ExitCode::SUCCESS)
         }

@@ -15,8 +15,8 @@ use crate::problem::{ConditionStatus, Finding, Subject};
 use crate::status_page::StatusPage;
 use crate::threads::ThreadPool;
 
-/// How many threads monitors share that wait for something now and then: each probe has one piece of work
-/// at a time, and looks for the name of one pod.
+/// How many threads the monitors share for work that may wait. Each probe has one piece of work at a
+/// time, and finds the name of one pod at a time.
 const MONITOR_THREADS: usize = 16;
 
 /// What a monitor sends to the hub.
@@ -38,7 +38,8 @@ pub enum Report {
         /// The reason.
         reason: Arc<str>,
     },
-    /// A probe has seen what texts about this mean, and nobody loses anything by it; they are not reported.
+    /// A probe has seen the incident behind texts about this subject, and no data is lost by it. So the
+    /// texts are not reported.
     Harmless(Subject),
     /// The probe with this name is gone; kernel text is reported again.
     NotWatching(&'static str),
@@ -147,8 +148,8 @@ impl Reporter {
         Self { claimed, ..self }
     }
 
-    /// How far the source had been read when the agent stopped; `None` if that is not known, or not
-    /// in terms that are understood.
+    /// How far the source had been read when the agent stopped; `None` if that is unknown, or in an
+    /// unknown format.
     pub fn saved<T: DeserializeOwned>(&self, source: &str) -> Option<T> {
         T::deserialize(self.saved.get(source)?).ok()
     }
@@ -159,13 +160,13 @@ impl Reporter {
         self.send(Report::Progress { source, position }).await
     }
 
-    /// What the probe had the checkpoint [remember](Report::Remember) before the agent was started;
-    /// `None` if nothing, or nothing that is understood.
+    /// What the probe of an earlier agent has [saved](Report::Remember) in the checkpoint; `None` if
+    /// nothing, or in an unknown format.
     pub fn remembered<T: DeserializeOwned>(&self, probe: &str) -> Option<T> {
         T::deserialize(self.memories.get(probe)?).ok()
     }
 
-    /// The keys of the subjects of `probe` that anyone claims to be unwell: the probe itself, the
+    /// The keys of the subjects of `probe` about which there are claims: from the probe itself, the
     /// kernel's log, or a checkpoint.
     pub fn claimed(&self, probe: &str) -> BTreeSet<String> {
         let claimed = self.claimed.borrow();

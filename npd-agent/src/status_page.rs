@@ -26,7 +26,7 @@ pub struct StatusModel {
     pub version: &'static str,
     /// When the agent started.
     pub started: Timestamp,
-    /// What is wrong with config files although the agent started.
+    /// The mistakes in config files with which the agent has started.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub config_problems: Vec<ConfigProblem>,
     /// The running monitors, by name.

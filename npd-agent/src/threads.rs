@@ -1,10 +1,10 @@
 //! Threads for work that may wait for a disk or for the kernel.
 //!
-//! The runtime has one thread, which must never wait. A pool lends threads to those who must.
+//! The runtime has one thread, which must never wait. Code that must wait gets a thread from a pool.
 //!
-//! Written here because tokio's pool panics when it has no thread and the kernel makes none, and because
-//! it is one for all: what hangs on a dead disk takes its threads from everybody. Here each kind of work
-//! has its own pool, and a pool keeps a thread for the time when no more can be made.
+//! Written here because tokio's pool panics when it has no thread and the kernel makes none, and
+//! because all share it: work that hangs on a dead disk takes threads from everybody. Here each kind of
+//! work has its own pool, and a pool keeps a thread for the time when no more can be made.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -225,8 +225,8 @@ mod tests {
 
     use super::*;
 
-    /// Stops tokio's clock until the result is dropped, if a test has paused it: it would run ahead
-    /// while nothing but work on other threads goes on.
+    /// If a test has paused tokio's clock, stops the clock until the result is dropped. Otherwise it
+    /// would run ahead while only other threads work.
     #[expect(
         clippy::disallowed_methods,
         reason = "the clock waits for what tokio knows of"

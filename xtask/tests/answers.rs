@@ -1,13 +1,13 @@
-//! What a command prints on standard output is its answer and nothing else: who calls it from a
-//! script takes the output for the path that was asked for.
+//! A command prints only its result on standard output, because a script takes the output for the path
+//! that it needs.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::{fs, iter};
 
 use xshell::{Shell, cmd};
 
-/// Stands for the programs that a command runs on a bare machine: talks much, and makes what the
-/// real one would make.
+/// Replaces the programs that a command runs on a bare machine: it prints much, and makes the same
+/// files as the real one.
 const PROGRAM: &str = r#"#!/bin/sh
 case "${0##*/} $*" in
     "cargo build "*"--package npd-agent "*)

@@ -1,4 +1,4 @@
-//! Tests that a change of the sources makes the eBPF object be built again.
+//! Tests that a change of the sources makes the eBPF object stale.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -16,7 +16,7 @@ pub struct BlockDevice {
 
 impl BlockDevice {
     /// Splits the kernel's own `dev_t`, which tracepoints carry: 12 bits and 20 bits
-    /// (`include/linux/kdev_t.h`; the `dev_t` of system calls is laid out differently).
+    /// (`include/linux/kdev_t.h`; the `dev_t` of system calls has another layout).
     pub fn from_kernel(dev: u32) -> Self {
         Self {
             major: dev >> 20,

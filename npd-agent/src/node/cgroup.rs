@@ -25,8 +25,8 @@ pub struct InPod {
 /// Forms, from the kubelet's two cgroup drivers and the runtimes' names of scopes:
 /// `kubepods/burstable/podUID/ID` and
 /// `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope`,
-/// under any prefix. But systemd lets users and services make cgroups of any name below their own: what is
-/// there, or may be there, is no pod's.
+/// under any prefix. But systemd lets users and services make cgroups with any name below their own. A
+/// path through such a cgroup, or one that may be cut, never names a pod.
 pub fn pods(path: &str) -> Vec<InPod> {
     let mut pods = Vec::new();
     let mut in_kubepods = false;
@@ -51,8 +51,8 @@ pub fn pods(path: &str) -> Vec<InPod> {
     pods
 }
 
-/// Whether systemd may have handed this cgroup over to a user or a service, or whether that is unknown: of a
-/// path that is too long, a record lacks the beginning. Paths of pods are not that long.
+/// Whether systemd may have given this cgroup to a user or a service. It may also be unknown: if a path
+/// is too long, a record lacks its beginning. Paths of pods are not that long.
 fn is_handed_over(name: &str) -> bool {
     name.ends_with(".service") || name == "user.slice" || name == "…"
 }
@@ -68,7 +68,7 @@ fn uid_of(name: &str) -> Option<String> {
 
 fn container_of(name: &str) -> Option<String> {
     let name = name.strip_suffix(".scope").unwrap_or(name);
-    // `crio-conmon-ID` is the container's monitor, and not it.
+    // `crio-conmon-ID` is the container's monitor, not the container.
     let id = match name.rsplit_once('-') {
         Some(("cri-containerd" | "crio" | "docker", id)) => id,
         Some(_) => return None,
@@ -207,7 +207,7 @@ mod tests {
         ));
         check_none(&format!("/../../user.slice/user-1000.slice/{made}"));
         check_none(&format!("/system.slice/web.service/{made}"));
-        // What a record holds of a path that is too long for it.
+        // A path that is too long for a record.
         check_none(&format!("/…/{made}"));
     }
 

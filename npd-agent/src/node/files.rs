@@ -13,8 +13,8 @@ use nix::libc::O_PATH;
 /// mounts, has about twenty megabytes.
 const LIMIT: u64 = 64 << 20;
 
-/// Opens a regular file for reading. Anything else is refused without opening it: to open a device may
-/// already do something, for example start a watchdog, and to open a fifo may wait for ever.
+/// Opens a regular file for reading. Anything else is refused without opening it: opening a device may
+/// already do something, for example start a watchdog, and opening a fifo may wait for ever.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         let kind = io::ErrorKind::InvalidInput;
         return Err(io::Error::new(kind, "not a regular file"));
     }
-    // This very file, whatever the name leads to by now.
+    // Opens the same file, even if the name now leads to another one.
     File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
@@ -90,7 +90,7 @@ mod tests {
         std::fs::write(path("log"), "line").unwrap();
         symlink("log", path("link")).unwrap();
         symlink("/dev/null", path("device")).unwrap();
-        // To open it without O_NONBLOCK would wait for a writer, and with it would tell the writer.
+        // Opening it without O_NONBLOCK would wait for a writer. With it, the writer would notice.
         mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
         for name in ["log", "link"] {
             let mut text = String::new();

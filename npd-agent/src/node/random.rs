@@ -1,9 +1,10 @@
-//! Chance, to keep the nodes of a cluster out of step, and agents on one node apart.
+//! Random numbers. With them, the nodes of a cluster do not do the same at the same time, and two
+//! agents on one node choose different names.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-/// A random number. Nobody must be unable to guess it: the keys of a hash map are as random as this
-/// has to be, and need no crate.
+/// A random number. It may be guessed, so it is not for secrets. The keys of a hash map are random
+/// enough, and need no crate.
 pub fn number() -> u64 {
     RandomState::new().build_hasher().finish()
 }

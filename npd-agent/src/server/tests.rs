@@ -46,7 +46,7 @@ async fn each_port_has_its_pages_and_no_others() {
     for (server, path, expect, r#type, body) in [
         (status, "/healthz", "200 OK", TEXT, "ok"),
         (status, "/healthz?verbose=1", "200 OK", TEXT, "ok"),
-        // What NPD shows of nothing.
+        // What NPD shows if there is nothing.
         (status, "/conditions", "200 OK", JSON, "null"),
         (status, "/events", "200 OK", JSON, "[]"),
         (

@@ -47,7 +47,7 @@ fn run(mut line: Vec<OsString>) -> ExitCode {
         Ok(CheckResult { problem, message }) => (message, u8::from(problem)),
         Err(error) => (format!("{error:#}"), 2),
     };
-    // Without a reader the exit code is all there is to say.
+    // Ignore an error: if nobody reads the output, the exit code is enough.
     drop(writeln!(std::io::stdout(), "{message}"));
     ExitCode::from(code)
 }

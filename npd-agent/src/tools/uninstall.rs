@@ -66,7 +66,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Goes through all Nodes, also if one fails. Whether none did.
+/// Handles all Nodes, also if one fails. Returns whether all succeeded.
 async fn uninstall(args: UninstallArgs, mut nodes: Vec<String>) -> anyhow::Result<bool> {
     let name = &args.hostname_override;
     ensure!(

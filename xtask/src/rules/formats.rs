@@ -1,12 +1,12 @@
 //! Format strings of the kernel, and whether one can print a line.
 
-/// How many characters of a line a format string must name, beside what it fills in.
+/// How many characters of a line must come from the format string itself, not from its values.
 const ENOUGH: usize = 12;
 
 /// The format strings of a kernel.
 pub(super) struct FormatStrings(Vec<Format>);
 
-/// The text of a format string between what it fills in.
+/// The texts of a format string between its values.
 struct Format {
     pieces: Vec<String>,
     longest: usize,
@@ -19,8 +19,8 @@ impl FormatStrings {
         Self(formats.collect())
     }
 
-    /// Whether one of them can be the end of `line`, which begins with what a subsystem, a driver or a
-    /// device puts in front, or the beginning of it.
+    /// Whether one of them can be the end of `line`, after the prefix of a subsystem, a driver or a
+    /// device, or the beginning of it.
     pub(super) fn explain(&self, line: &str) -> bool {
         self.0.iter().any(|format| format.explains(line))
     }

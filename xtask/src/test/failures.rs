@@ -1,4 +1,5 @@
-//! Runs tests, and says at the end once more which have failed and why: of a long log, the end is read.
+//! Runs tests, and at the end repeats which have failed and why, because people read the end of a long
+//! log.
 
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
@@ -9,7 +10,7 @@ use xshell::Cmd;
 /// How many lines of a failure are repeated.
 const LINES: usize = 5;
 
-/// How much of each of them is, in characters.
+/// How many characters of each line are repeated.
 const WIDTH: usize = 500;
 
 /// Runs a program that runs tests, prints what it prints, and repeats the failures.

@@ -54,7 +54,7 @@ pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> a
         "{cargo} test --locked --no-fail-fast {selection...} -- {args...}"
     )
     .env("NPD_AGENT", agent)
-    // A failed test is to say why, not where it was called from.
+    // A failed test must say why, not where it was called.
     .env("RUST_BACKTRACE", "0");
     failures::run(tests)
 }

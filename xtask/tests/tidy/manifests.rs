@@ -1,10 +1,10 @@
-//! What every manifest keeps to.
+//! Rules for every manifest.
 
 use std::collections::BTreeMap;
 
 use crate::{File, assert_none, files, root};
 
-/// Crates that are in the tree twice, why, and not for longer than that holds.
+/// Crates that may be in the tree twice, and why. An entry that is not needed any more is an error.
 const DUPLICATES: &[(&str, &str)] = &[
     ("base64", "kube and its TLS library disagree"),
     ("getrandom", "ring has not moved to 0.4"),

@@ -1,4 +1,4 @@
-//! What the pages of `docs/` are made of.
+//! Reads the pages of `docs/`.
 
 /// A row of a table.
 pub(crate) struct Row<'a> {

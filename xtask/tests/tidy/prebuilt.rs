@@ -1,4 +1,4 @@
-//! What is built, and under version control all the same.
+//! The built file that is under version control.
 
 use xtask::prebuilt;
 

@@ -1,4 +1,5 @@
-//! A probe is one room on each side: what else knows its name is one line in a list.
+//! The code of a probe is in one folder of the agent and one file of the programs. Besides these, only
+//! one line in a list has its name.
 
 use crate::docs::entries;
 use crate::{File, assert_none, files, root};
@@ -6,7 +7,8 @@ use crate::{File, assert_none, files, root};
 /// The list of all probes.
 const PROBES: &str = "npd-agent/src/monitor/ebpf/probes.rs";
 
-/// The list of what the kernel's log words too. It is below the probes, so it cannot use their list.
+/// The list of probes whose incidents the kernel's log has too. It is below the probes, so it cannot
+/// use their list.
 const WORDINGS: &str = "npd-agent/src/kernel_text/mod.rs";
 
 /// Where a word that is also a probe's name stands for something else: a collector, a counter of a

@@ -1,4 +1,4 @@
-//! What every source file keeps to.
+//! Rules for every source file.
 
 use crate::{File, assert_none, files};
 

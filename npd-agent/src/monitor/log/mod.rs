@@ -1,8 +1,8 @@
 //! `--config.system-log-monitor`: reads logs and looks for patterns.
 //!
-//! Sees what someone wrote down: the kernel (`kmsg`), a program through the journal (`journald`) or
-//! into a file (`filelog`). It cannot see what was never printed, or was printed in other words than
-//! the rule's; where the kernel can be asked itself, the `ebpf` monitor does that.
+//! It sees what was logged: by the kernel (`kmsg`), or by a program in the journal (`journald`) or in a
+//! file (`filelog`). It cannot see what was never logged, or was logged in other words than the rule's.
+//! The `ebpf` monitor asks the kernel itself.
 //!
 //! One reader feeds the rules of every config file on its source, and looks for the literals of all of
 //! them at once.
@@ -52,7 +52,7 @@ fn load(files: &[ConfigFile], problems: &mut Vec<ConfigProblem>) -> anyhow::Resu
             (Some(Source::Journal(folder, wanted)), set) => {
                 journals.entry((folder, wanted)).or_default().push(set);
             }
-            // NPD fails to start this one, and runs the others.
+            // NPD does not start this one, and runs the others.
             (None, _) => {}
         }
     }

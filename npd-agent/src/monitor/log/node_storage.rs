@@ -1,7 +1,7 @@
 //! Whether a device has a file system that the node itself needs.
 //!
-//! The kernel's text about a broken file system names its device. That may be the node's disk, a
-//! pod's volume, or a device that is long gone: the log does not say, and the mount table does.
+//! The kernel's text about a broken file system names its device. This may be the node's disk, a pod's
+//! volume, or a device that is gone. The log does not say which, but the mount table shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::node::mountinfo::{MountEntry, WatchedMountinfo, path};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeStorage(BTreeMap<PathBuf, BTreeSet<String>>);
 
-/// The mounts that paths are on, as far as the table is read.
+/// The mounts that contain the paths, as far as the table was read.
 struct StorageReading<'p> {
     /// For each path: how long the longest mount point above it is, and the names of its device.
     mounts: BTreeMap<&'p Path, (usize, BTreeSet<String>)>,
@@ -53,7 +53,7 @@ impl<'p> StorageReading<'p> {
         let length = mount.mount_point.len();
         let mut names = None;
         for (path, (longest, devices)) in &mut self.mounts {
-            // What is mounted later hides what was there.
+            // A later mount hides an earlier one.
             if path.starts_with(point) && length >= *longest {
                 *longest = length;
                 devices.clone_from(names.get_or_insert_with(|| device_names(mount, roots)));
@@ -68,8 +68,8 @@ impl<'p> StorageReading<'p> {
     }
 }
 
-/// How the kernel's log may name the device of a mount: by its number, and as it was mounted, for
-/// btrfs has a number of its own.
+/// The names that the kernel's log may use for the device of a mount: by its number, and by the source
+/// of the mount, because btrfs has a number that is not the device's.
 fn device_names(mount: &MountEntry<'_>, roots: &Roots) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     names.extend(mount.device.name(&roots.sys));

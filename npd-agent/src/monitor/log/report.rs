@@ -1,4 +1,4 @@
-//! What every source does with what its rules have found.
+//! Reports the findings of a source. Every source does it in the same way.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::problem::{Finding, OccurrenceId};
 use crate::reporter::Reporter;
 
-/// Hands over what a rule set has found in `source`. An entry is known again by its number, or else
-/// by its time.
+/// Reports what a rule set has found in `source`. After a restart, an entry is recognised by its
+/// number, or else by its time.
 pub(super) async fn report(
     reporter: &Reporter,
     source: &Arc<str>,
@@ -24,7 +24,7 @@ pub(super) async fn report(
     Ok(())
 }
 
-/// The same for what is found again when the source is read again.
+/// A hash that is the same if the same is found when the source is read again.
 fn hash(finding: &Finding, entry: Option<u64>) -> u64 {
     let mut hasher = DefaultHasher::new();
     match entry {

@@ -16,8 +16,7 @@ use crate::logs::buffer::Matched;
 use crate::node::clock::ClockReading;
 use crate::problem::{ConditionStatus, FaultyObject, Problem, Subject, Witness, bounded};
 
-/// Of how many subjects a rule remembers that it has claimed a condition. There are no more claims
-/// on a condition either.
+/// For how many subjects a rule remembers its claims. A condition has no more claims either.
 const MAX_CLAIMED: usize = 1024;
 
 /// The group of a pattern that says how many events a line stands for.
@@ -43,7 +42,8 @@ pub(super) struct LogRule {
     pub(super) groups: RuleGroups,
     /// What the text of a match must not contain.
     pub(super) except: Option<LazyRegex>,
-    /// What tells that two matches are about the same fault of an object; the reason, or what the rule says.
+    /// Two matches with the same value are about the same fault of an object. It is the reason, or the
+    /// rule's `fault`.
     pub(super) fault: Arc<str>,
     /// Where the file system of a device must be mounted, so that the condition is the node's; empty if
     /// that does not matter.
@@ -75,7 +75,7 @@ pub(super) struct Threshold {
 pub(super) struct RuleMemory {
     /// The times of the matches that have not yet reached the threshold.
     recent: VecDeque<Duration>,
-    /// About what the rule has claimed its condition, and when it last matched.
+    /// The subjects of the rule's claims, and when the rule last matched each.
     claimed: Claimed,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct RuleMemory {
 )]
 struct Claimed(BTreeMap<Option<Subject>, Duration>);
 
-/// What a rule has to say.
+/// What a rule reports.
 #[derive(Debug)]
 pub(super) struct RuleResult {
     pub(super) present: ConditionStatus,
@@ -144,7 +144,7 @@ impl LogRule {
         }
         let (object, times) = object(self.groups.pattern.as_ref(), &message);
         let subject = about(&message, object.as_ref(), witness);
-        // What has been claimed is claimed by any further match.
+        // A claim is renewed by every further match.
         let known = self.memory.claimed.0.contains_key(&subject);
         if let Some(threshold) = self.threshold
             && !threshold.reached(&mut self.memory.recent, now, times)
@@ -179,7 +179,7 @@ impl LogRule {
         self.end(over, matched.timestamp)
     }
 
-    /// The condition is over where the rule has not matched for long enough.
+    /// Ends the claims about subjects for which the rule has not matched for long enough.
     pub(super) fn expired(&mut self, now: ClockReading) -> Vec<RuleResult> {
         let ClockReading { wall, monotonic } = now;
         match self.clear_after {
@@ -214,8 +214,8 @@ impl LogRule {
         claimed.retain(|about, _| about.as_ref() != subject);
     }
 
-    /// When [`LogRule::expired`] will have something to say, if the rule does not match before: by the
-    /// monotonic clock.
+    /// When [`LogRule::expired`] will end a claim, if the rule does not match before: by the monotonic
+    /// clock.
     pub(super) fn expiry(&self) -> Option<Duration> {
         let last = self.memory.claimed.0.values().min()?;
         last.checked_add(self.clear_after?)

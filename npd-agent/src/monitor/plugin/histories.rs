@@ -1,4 +1,4 @@
-//! The results of each rule's runs, and what is reported of them: findings, metrics, `/status`, logs.
+//! The results of each rule's runs, and their reports: findings, metrics, `/status`, logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) struct Histories<'a> {
 struct History {
     /// Its key in `/status`, and its name as a claimant.
     name: Arc<str>,
-    /// Whether it is said that the rule has a result.
+    /// Whether it was reported that the rule has a result.
     checked: bool,
     debounce: Debounce,
     last: Option<ConditionStatus>,
@@ -103,8 +103,8 @@ impl<'a> Histories<'a> {
         let path = &self.config.rules[rule].path;
         let answer = answer(&ran.outcome, path, self.config.max_output);
         self.log(&ran, &answer);
-        // NPD would wait for it and have no result, so this is no first result either. It may be the
-        // very problem that an earlier agent has reported.
+        // NPD would wait for the plugin and have no result, so this is no first result either. An
+        // earlier agent may have reported the same problem.
         let is_result = rest.is_none();
         self.report(rule, answer, is_result).await?;
         Ok(rest)
@@ -114,7 +114,7 @@ impl<'a> Histories<'a> {
     pub(super) async fn not_run(&mut self, rule: usize) -> anyhow::Result<()> {
         let path = &self.config.rules[rule].path;
         let answer = PluginResult::hung(path, self.rules[rule].abandoned);
-        // It is given up, so that this is all that will ever be known.
+        // As long as earlier runs exist, there is no other result. So this one counts.
         self.report(rule, answer, true).await
     }
 

@@ -1,4 +1,4 @@
-//! The limits of a file's plugins, and what is said of a plugin that reaches one.
+//! The limits of a file's plugins, and the message if a plugin reaches one.
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for MemoryLimit {
     }
 }
 
-/// Which of `asked` the kernel does not keep, by their keys.
+/// The keys of the limits in `asked` that the kernel does not enforce.
 pub(super) fn missing(asked: ProgramLimits, kept: ProgramLimits) -> Vec<&'static str> {
     let memory = asked.memory.is_some() && kept.memory.is_none();
     let pids = asked.pids.is_some() && kept.pids.is_none();
@@ -45,7 +45,7 @@ pub(super) fn missing(asked: ProgramLimits, kept: ProgramLimits) -> Vec<&'static
     missing.map(|(_, key)| key).collect()
 }
 
-/// What is said of a plugin that has reached a limit.
+/// The message if a plugin has reached a limit.
 pub(super) fn sentence(reached: LimitReached) -> String {
     match reached {
         LimitReached::Memory(Some(limit)) => format!(

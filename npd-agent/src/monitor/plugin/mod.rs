@@ -117,7 +117,7 @@ fn limit(config: &mut CheckedPluginConfig, cgroups: Option<&PluginCgroups>) {
         let kept = rule.program.cgroup.as_ref().map(PluginCgroup::limits);
         missing = limits::missing(asked, kept.unwrap_or_default());
     }
-    // What nobody has asked for is no surprise.
+    // Log it only if the config file sets the limit.
     if asked.memory.is_some() && !missing.is_empty() {
         warn!(monitor = %config.name, ?missing, "The kernel does not keep limits of plugins here");
     }

@@ -1,4 +1,4 @@
-//! When each rule of a config file runs. Pure: the caller brings the time.
+//! When each rule of a config file runs. Pure: the caller passes the time.
 //!
 //! Every rule has its own clock, so no rule waits for another's. All rules run once at the start, in the
 //! order of the file. Then each runs at `start + jitter + n × interval`. If several ticks pass while a rule

@@ -1,6 +1,6 @@
-//! What a file that the agent takes does, and does not seem to do.
+//! Warns about files that the agent accepts, but that may not do what their author wants.
 //!
-//! The monitors' loaders say what is wrong with a file; this looks at what is left.
+//! The monitors' loaders report mistakes. This module checks the rest.
 
 use regex_syntax::ast::{self, Ast};
 use regex_syntax::hir::Look;
@@ -11,7 +11,7 @@ use crate::go::json::{self, ConfigProblem};
 use crate::go::regex::compile;
 use crate::monitor::{ConfigFile, MonitorKind, ebpf, log, plugin, stats};
 
-/// What the config files of all kinds have in common, as far as it is looked at here.
+/// The keys that the config files of all kinds have in common, as far as they are checked here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Outline {
@@ -68,7 +68,7 @@ impl Outline {
         whole.map_or_else(|_| Self::of_refused(file), |decoded| decoded.value)
     }
 
-    /// Of a file that has a value of the wrong type only the kind is looked at.
+    /// If a file has a value of the wrong type, only its kind is read.
     fn of_refused(file: &ConfigFile) -> Self {
         let decoded = json::from_slice::<PluginKey>(&file.name, &file.bytes);
         Self {
@@ -87,7 +87,7 @@ impl Outline {
         }
     }
 
-    /// What the rules and conditions do not seem to do.
+    /// The warnings about rules and conditions.
     pub(super) fn warnings(&self, file: &ConfigFile) -> Vec<ConfigProblem> {
         let mut warnings = Vec::new();
         let mut warn = |path: String, message: &str| warnings.push(file.problem(&path, message));

@@ -1,7 +1,7 @@
-//! `check`: says what is wrong with config files, before a rollout.
+//! `check`: finds mistakes in config files, before a rollout.
 //!
-//! The agent starts with whatever NPD starts with, so at the start a mistake is only a warning. Here
-//! it is an error, and what a rule only seems to do is a warning.
+//! The agent starts with whatever NPD starts with, so at the start a mistake is only a warning. Here it
+//! is an error. A rule that may not do what its author wants is a warning.
 
 mod lint;
 mod npd;
@@ -66,7 +66,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
             Ok(file) => {
                 let report = FileReport::new(&file);
                 code = code.max(u8::from(report.errors().count() > 0));
-                // Who does not read the report still gets the exit code.
+                // Ignore an error: if nobody reads the report, the exit code is enough.
                 drop(write!(stdout(), "{}", report.shown(args.npd)));
             }
             Err(error) => {
@@ -99,7 +99,7 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// What is wrong with one file.
+/// The mistakes in one file.
 struct FileReport {
     name: String,
     /// In the order of the file.
@@ -125,7 +125,7 @@ impl FileReport {
             (Some(_), None) => "NPD starts with this file",
         };
         let errors: Vec<_> = refused.into_iter().chain(ineffective).collect();
-        // Keys that neither of the two knows are errors already.
+        // Keys that neither NPD nor the agent knows are errors already.
         let is_known = |key: &ConfigProblem| !errors.iter().any(|error| error.path == key.path);
         let ignored = ignored.into_iter().flatten().filter(is_known);
         let mut problems = Vec::new();

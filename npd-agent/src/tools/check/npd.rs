@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::go::json::{self, ConfigProblem, UnknownKey};
 use crate::monitor::{ConfigFile, ebpf, log, plugin};
 
-/// A value that is not looked at.
+/// A value that is ignored.
 type Any = Option<IgnoredAny>;
 
 /// The keys of NPD's system log monitors.

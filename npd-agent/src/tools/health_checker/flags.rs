@@ -240,7 +240,7 @@ fn log_pattern(text: &str) -> anyhow::Result<(String, i64)> {
     Ok((pattern.to_owned(), count))
 }
 
-/// What ends before it begins takes no time.
+/// A negative duration counts as zero.
 fn not_negative(duration: GoDuration) -> Duration {
     duration.to_std().unwrap_or_default()
 }

@@ -34,7 +34,8 @@ fn files_form_no_circle() {
 fn circle(mut edges: Edges) -> Vec<String> {
     loop {
         let before = edges.len();
-        // What uses nothing that is left is on no circle, and what nothing uses is not either.
+        // A file that uses none of the rest is on no circle, and a file that none of the rest uses is
+        // not either.
         let left: BTreeSet<Path> = edges.keys().cloned().collect();
         edges.retain(|_, used| used.iter().any(|used| left.contains(used)));
         let used: BTreeSet<Path> = edges.values().flatten().cloned().collect();

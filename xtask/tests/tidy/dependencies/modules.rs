@@ -1,7 +1,6 @@
 //! What each module of the agent may use.
 
-/// Crates that do something: a module that names none of them and uses no module that does computes
-/// only.
+/// Crates with effects. A module computes only if it names none of them, and uses no module that does.
 pub(super) const EFFECTS: &[&str] = &[
     "aya",
     "hyper",
@@ -65,7 +64,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("exporter::kubernetes", &["checkpoint", "exporter::kind", "flags", "go", "hyper", "kube", "metrics", "node", "problem", "status_page", "std::env", "std::fs", "std::net", "threads", "tokio", "tracing"]),
     ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "go", "problem", "state_dir", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
     ("exporter", &["exporter::kind", "exporter::kubernetes", "exporter::terminal"]),
-    // What brings both together, and runs it.
+    // The modules that join both, and run them.
     ("hub", &["checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),
     ("server", &["go", "hyper", "metrics", "nix", "problem", "status_page", "std::net", "tokio", "tracing"]),
     ("config", &["go", "metrics", "monitor", "monitor::config_file", "monitor::kind", "status_page", "std::fs", "tracing"]),

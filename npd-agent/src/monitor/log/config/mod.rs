@@ -22,7 +22,7 @@ use crate::monitor::{ConfigFile, FileCheck};
 /// How many entries a pattern may span if the file does not say; NPD's.
 const DEFAULT_ENTRIES: usize = 10;
 
-/// The most entries that a pattern may span. NPD has no such bound, and takes the memory at once.
+/// The most entries that a pattern may span. NPD has no such limit, and allocates the memory at once.
 const MAX_ENTRIES: usize = 10_000;
 
 /// Go refuses to allocate a ring of so many pointers: they would take more than 2^48 bytes.
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Nanoseconds {
     }
 }
 
-/// How many entries a pattern may span. `None` if nobody says; Go's 0 means the same.
+/// How many entries a pattern may span. `None` if the file does not say; Go's 0 means the same.
 #[derive(Clone, Copy, Default)]
 struct BufferSize(Option<usize>);
 

@@ -85,7 +85,8 @@ struct Pattern {
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = String::deserialize(deserializer)?;
-        // As it stands first, like NPD: `x\` becomes a whole pattern only by what is appended.
+        // First compile it as it is written, like NPD: `x\` is complete only with the text that is
+        // appended later.
         compile(&written).map_err(de::Error::custom)?;
         let compiled = compile_anchored(&written).map_err(de::Error::custom)?;
         let compiled = compiled.into();
@@ -105,7 +106,7 @@ pub(super) struct CheckedLogRule {
 }
 
 impl LogRuleConfig {
-    /// Checks what takes more than one value to see. This is rule `index` of a file that declares
+    /// Checks what depends on more than one value. This is rule `index` of a file that declares
     /// `conditions`.
     pub(super) fn checked(
         self,
@@ -242,7 +243,7 @@ fn mount_points(
     BTreeSet::new()
 }
 
-/// How bad it is and what to do, if the rule says either.
+/// The severity and the action, if the rule has either.
 fn advice(
     check: &mut FileCheck<'_>,
     head: RuleHead<'_>,

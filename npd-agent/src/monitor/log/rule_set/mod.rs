@@ -55,7 +55,7 @@ pub(super) struct RuleSet {
     pub(super) clears: Vec<usize>,
     /// Its `lookback` and `delay`.
     pub(super) window: ReadWindow,
-    /// Its `skipList`: entries that contain one of these are not seen at all.
+    /// Its `skipList`: entries that contain one of these texts are ignored.
     pub(super) skip_list: Vec<String>,
     /// Who may have written what rules for records match.
     pub(super) record_writer: RecordWriter,
@@ -94,7 +94,7 @@ impl RuleSet {
         }
     }
 
-    /// Whether an entry is not to be seen at all.
+    /// Whether an entry is ignored.
     pub(super) fn skips(&self, entry: &str) -> bool {
         self.skip_list.iter().any(|skipped| entry.contains(skipped))
     }
@@ -126,7 +126,7 @@ impl RuleSet {
                 if let Some(pause) = rule.repeat_after
                     && finding.problem.condition.is_none()
                 {
-                    // One entry is one fault, however many rules know it.
+                    // An entry that matches several rules about the same fault is reported once.
                     if !faults.insert(Arc::clone(&rule.fault)) {
                         continue;
                     }
@@ -139,7 +139,7 @@ impl RuleSet {
         findings
     }
 
-    /// What is over because nothing has come for long enough.
+    /// The findings that a problem is over, because no match has come for long enough.
     pub(super) fn expired(&mut self, now: ClockReading) -> Vec<Finding> {
         let mut findings = Vec::new();
         for index in 0..self.rules.len() {
@@ -149,7 +149,7 @@ impl RuleSet {
         findings
     }
 
-    /// When [`RuleSet::expired`] may have something to say, by the monotonic clock.
+    /// When [`RuleSet::expired`] may return something, by the monotonic clock.
     pub(super) fn expiry(&self) -> Option<Duration> {
         self.rules.iter().filter_map(LogRule::expiry).min()
     }
@@ -183,7 +183,7 @@ impl RuleSet {
             .collect()
     }
 
-    /// Remembers what was so before the agent was started.
+    /// Restores what the rules of an earlier agent remembered.
     pub(super) fn remember(&mut self, Remembered(remembered): &Remembered) {
         for rule in &mut self.rules {
             if let Some(memories) = remembered.get(&*self.monitor)

@@ -59,7 +59,7 @@ impl RuleSet {
         Finding { repeated, ..event }
     }
 
-    /// What is over because its device is not the node's any more.
+    /// The findings that a problem is over, because its device is not the node's any more.
     pub(in crate::monitor::log) fn unmounted(
         &mut self,
         storage: &NodeStorage,

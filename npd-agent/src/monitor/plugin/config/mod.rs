@@ -1,7 +1,7 @@
 //! A custom plugin monitor's config file: NPD's JSON, checked.
 //!
-//! What a single value can get wrong is refused by its type, where the reader knows the line; what
-//! takes two values to see is refused by [`load`].
+//! A wrong value is refused by its type, so the error has the line. A wrong combination of values is
+//! refused by [`load`].
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ use crate::exec::{ExternalProgram, ProgramLimits};
 /// A rule without `jitter` is moved by at most this part of its interval.
 const DEFAULT_JITTER: u32 = 10;
 
-/// How long the paths of a file's plugins are looked for.
+/// How long the check of the plugins' paths may take.
 const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A config file that can be run.
@@ -42,7 +42,7 @@ pub(super) struct CheckedPluginConfig {
     pub(super) max_output: usize,
     /// How many plugins may run at once.
     pub(super) concurrency: usize,
-    /// What each plugin may take.
+    /// The limits of each plugin.
     pub(super) limits: ProgramLimits,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct PluginRule {
     pub(super) path: String,
     /// What to run.
     pub(super) program: ExternalProgram,
-    /// What it means when that fails.
+    /// The problem that it reports.
     pub(super) problem: Arc<Problem>,
     /// How long it may run; zero for not at all.
     pub(super) timeout: Duration,
@@ -61,7 +61,7 @@ pub(super) struct PluginRule {
     pub(super) interval: Duration,
     /// The most by which its clock is moved, so that not all nodes and rules run at once.
     pub(super) jitter: Duration,
-    /// How many results in a row it takes to believe them.
+    /// How many equal results in a row are needed to report them.
     pub(super) thresholds: Thresholds,
 }
 
@@ -102,7 +102,7 @@ struct PluginSettings {
     /// NPD publishes nothing before the first result if this is set. Here that is always so.
     #[serde(rename = "skip_initial_status")]
     _skip_initial_status: bool,
-    // What follows is ours; NPD ignores it.
+    // The keys from here on are ours; NPD ignores them.
     memory_limit: Lenient<MemoryLimit>,
     pids_limit: Lenient<AtLeastOne>,
 }
@@ -132,7 +132,7 @@ struct PluginRuleConfig {
     args: Vec<String>,
     timeout: Option<GoDuration>,
     invoke_interval: Option<Positive>,
-    // What follows is ours; NPD ignores it.
+    // The keys from here on are ours; NPD ignores them.
     jitter: Lenient<NotNegative>,
     #[serde(rename = "failureThreshold")]
     failure_threshold: Lenient<AtLeastOne>,
@@ -252,8 +252,8 @@ fn check_paths(check: &FileCheck<'_>, rules: &[PluginRuleConfig]) -> Result<(), 
     }
 }
 
-/// The first path that is known not to exist. Whatever else may be wrong with a path can be mended
-/// before the plugin runs. A sick disk may never answer: then nothing is known.
+/// The first path that does not exist. Other mistakes in a path can be corrected before the plugin
+/// runs. A broken disk may never answer; then no path counts as missing.
 fn missing(paths: Vec<String>) -> Option<(usize, String)> {
     let (sender, answer) = mpsc::channel();
     let looked = std::thread::Builder::new().spawn(move || {
@@ -283,7 +283,7 @@ impl PluginRuleConfig {
             condition: &self.condition,
             reason: &self.reason,
         };
-        // Of plugins NPD checks this, unless the type is not spelled as it should be.
+        // NPD checks this for plugins, unless the type is misspelled.
         if self.r#type == "permanent"
             && let Some(message) = head.undeclared(conditions)
         {
@@ -325,12 +325,12 @@ impl PluginRuleConfig {
     }
 }
 
-/// How a rule is called in `/status`, as a detector and as a claimant.
+/// The name of a rule in `/status`, as a detector and as a claimant.
 pub(super) fn rule_name(index: usize) -> Arc<str> {
     Arc::from(format!("rules[{index}]"))
 }
 
-/// What is run for a path: a built-in check is the agent itself.
+/// The program for a path: for a built-in check, the agent's own file.
 fn program(path: &str, args: Vec<String>) -> ExternalProgram {
     match path.strip_prefix(checks::PREFIX) {
         Some(name) => ExternalProgram {

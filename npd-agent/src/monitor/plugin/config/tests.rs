@@ -20,7 +20,7 @@ fn loaded(json: &str) -> CheckedPluginConfig {
     loaded
 }
 
-/// What is said of files with which the agent starts, a line for each problem.
+/// The problems of files with which the agent starts, one line for each.
 #[track_caller]
 fn noted(files: impl IntoIterator<Item = String>, expect: &Expect) {
     let mut lines = String::new();
@@ -35,7 +35,7 @@ fn noted(files: impl IntoIterator<Item = String>, expect: &Expect) {
     expect.assert_eq(&lines);
 }
 
-/// What is said of files that are refused, a line each.
+/// The errors of files that are refused, one line for each.
 #[track_caller]
 fn refused(files: impl IntoIterator<Item = String>, expect: &Expect) {
     let mut lines = String::new();

@@ -79,7 +79,7 @@ pub(super) fn answer(
     } else {
         output.to_owned()
     };
-    // A plugin that has found nothing has managed with what there was.
+    // If a plugin reports no problem, the limit did not matter.
     if let Some(limit) = limit.filter(|_| present != ConditionStatus::False) {
         message = [message, sentence(limit)]
             .into_iter()

@@ -52,7 +52,7 @@ fn describe(reported: &mut String, findings: Vec<Finding>) {
     }
 }
 
-/// What a rule says to kernel messages, each at its second; an empty one lets the time pass.
+/// What a rule reports for kernel messages, each at its second. For an empty message, only time passes.
 #[track_caller]
 fn check(rule: &str, messages: &[(u64, &str)], expect: &Expect) {
     let mut set = set(rule);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a rule with `"match": "record"` says to a message of this writer.
+/// What a rule with `"match": "record"` reports for a message of this writer.
 #[track_caller]
 fn check_writer(mode: &str, text: &str, witness: Witness, found: bool) {
     let rule = format!(r#""type": "temporary", "pattern": "disk \\w+ failed", "match": "{mode}""#);
@@ -25,7 +25,7 @@ fn a_record_is_matched_from_its_start_and_only_if_the_kernel_wrote_it() {
     }
 }
 
-/// What a rule tells of each message: its object, and whether it is a repeat.
+/// What a rule reports for each message: its object, and whether it is a repeat.
 #[track_caller]
 fn check_objects(rule: &str, messages: &[(u64, &str)], expect: &Expect) {
     let mut set = set(rule);

@@ -3,8 +3,8 @@
 //! One reader feeds every rule set on the file. It follows the file through rotation and truncation
 //! ([`tail`]). It parses only lines that a rule could match ([`rules`]).
 //!
-//! Written here because the crate `linemux` brings 40 crates, an old `notify` among them, and has no
-//! places to go on from after a restart; `nix` has inotify, which is all that is needed.
+//! Written here because the crate `linemux` brings 40 crates, an old `notify` among them, and cannot
+//! continue at a position after a restart; `nix` has inotify, which is all that is needed.
 
 mod fingerprint;
 #[cfg(any(test, fuzzing))]

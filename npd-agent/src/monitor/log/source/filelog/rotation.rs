@@ -1,4 +1,4 @@
-//! The earlier generations of a log file: what rotation has made of it.
+//! The earlier generations of a log file, which rotation has made.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};

@@ -9,7 +9,7 @@ use super::follow::Follower;
 use crate::journal::EntryFilter;
 use crate::monitor::log::rule_set::RuleSet;
 
-/// Follows a journal for all rule sets that want the same of its entries.
+/// Follows a journal for all rule sets that want the same entries.
 pub(crate) type JournalLog = Follower<JournalWorker>;
 
 impl JournalLog {

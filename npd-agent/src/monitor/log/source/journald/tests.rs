@@ -156,7 +156,7 @@ async fn a_file_that_cannot_be_read_hides_no_other() {
         // Eleven of them begin with a four.
         let (found, _) = next(&mut reports, 111).await;
         assert_eq!(found[110], "Bad: bad 99");
-        // They may be just being made; so it takes a while.
+        // They may be just being written, so the reader first waits a while.
         while malformed.get() < 2 {
             tokio::task::yield_now().await;
         }

@@ -181,7 +181,7 @@ impl KernelLog {
         device.read_now(&mut self.buffer)
     }
 
-    /// Says, once, that all that was there is read.
+    /// Reports, once, that everything that was there at the start is read.
     async fn caught_up(&mut self, reporter: &Reporter) -> anyhow::Result<()> {
         if !std::mem::replace(&mut self.checked, true) {
             for declaration in self.declarations() {
@@ -197,8 +197,8 @@ impl KernelLog {
         self.report(findings, reporter).await
     }
 
-    /// Makes findings about devices that are not the node's events. If the mount table cannot be read,
-    /// every device may be the node's.
+    /// Changes findings about devices that are not the node's into events. If the mount table cannot be
+    /// read, every device may be the node's.
     async fn placed(&mut self, findings: Vec<Finding>, reporter: &Reporter) -> Vec<Finding> {
         let concerns = |finding: &Finding| {
             let mut sets = self.sets.iter();
@@ -227,7 +227,7 @@ impl KernelLog {
         NodeStorage::read(&reporter.node.roots, &paths).await.ok()
     }
 
-    /// What is over: because nothing has come for long enough, or a device is unmounted.
+    /// Reports what is over, because no match has come for long enough, or a device is unmounted.
     async fn over(&mut self, reporter: &Reporter) -> Vec<Finding> {
         let mut storage = None;
         if self.sets.iter().any(RuleSet::claims_storage) {
@@ -296,7 +296,7 @@ impl KernelLog {
                 .records_malformed
                 .with_label_values(&[NAME]);
             malformed.inc();
-            // It had a sequence number too.
+            // The invalid record had a sequence number too.
             *next = next.map(|next| next.saturating_add(1));
             return Vec::new();
         };

@@ -1,4 +1,4 @@
-//! OOM kills of the agent's own plugins, which the kernel's line about a kill does not tell apart.
+//! Recognises OOM kills of the agent's own plugins. The kernel's line about a kill does not show that.
 //!
 //! The kernel names the victim's cgroup in a line of its own, just before that of the kill.
 
@@ -16,7 +16,7 @@ const MAX_KILLS: usize = 16;
 pub(super) struct PluginKills(VecDeque<(Subject, PluginRuleId)>);
 
 impl PluginKills {
-    /// Takes in a line of the kernel's.
+    /// Reads a line of the kernel.
     pub(super) fn read(&mut self, text: &str) {
         let Some((subject, path)) = kernel_text::cgroup(text) else {
             return;
@@ -30,7 +30,7 @@ impl PluginKills {
         }
     }
 
-    /// Says in findings about such kills which plugin it was.
+    /// Adds the plugin's name to findings about such kills.
     pub(super) fn explain(&self, findings: &mut [Finding]) {
         for finding in findings {
             let is_about =

@@ -29,7 +29,7 @@ pub(in crate::monitor::log::source::filelog) trait Sink {
     fn lines(&mut self, lines: &[u8]);
 }
 
-/// What came of reading from a file.
+/// The result of reading from a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Read {
     Lines,

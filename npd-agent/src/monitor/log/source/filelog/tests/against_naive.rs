@@ -18,8 +18,8 @@ use crate::monitor::ConfigFile;
 use crate::monitor::log::config::{self, Source};
 use crate::monitor::log::source::follow::{FollowStep, Worker as _};
 
-/// What lines are looked for: patterns that require something and that do not, and that can tell
-/// what came before and that cannot.
+/// The patterns: with and without a required literal, and some that depend on the text before the
+/// match.
 const PATTERNS: [&str; 16] = [
     "abc ?",
     "(?i)the .*efg",

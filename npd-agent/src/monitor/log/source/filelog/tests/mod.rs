@@ -314,7 +314,7 @@ fn a_pattern_spans_lines() {
 }
 
 proptest! {
-    /// A spanning pattern that never matches makes every line be looked at.
+    /// With a spanning pattern that never matches, every line is parsed.
     #[test]
     fn looking_at_few_lines_finds_what_looking_at_all_finds(
         lines in prop::collection::vec(

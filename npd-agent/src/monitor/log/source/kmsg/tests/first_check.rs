@@ -3,7 +3,7 @@
 use super::*;
 
 impl KmsgBench {
-    /// The messages that were found, and when it was said that all is read.
+    /// The messages that were found, and when it was reported that everything is read.
     fn story(&mut self) -> Vec<String> {
         let reports = std::iter::from_fn(|| self.reports.try_recv().ok());
         let words = reports.filter_map(|report| match report {
@@ -24,7 +24,7 @@ async fn the_first_check_ends_after_all_that_was_there() {
     let mut expect = vec!["bad one", "bad one", "bad two", "bad two"];
     expect.extend(checked);
     assert_eq!(bench.story(), expect);
-    // Once is enough.
+    // It is reported only once.
     assert!(bench.read(recorded("6,3,3,-;bad three")).await.is_err());
     assert_eq!(bench.story(), ["bad three", "bad three"]);
     // A flood has no end, but its records were not there before.

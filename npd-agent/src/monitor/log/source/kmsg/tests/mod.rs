@@ -83,7 +83,7 @@ fn place(next: u64) -> KmsgPosition {
     }
 }
 
-/// A kernel log monitor whose reports are kept.
+/// A kernel log monitor, and its reports.
 struct KmsgBench {
     log: KernelLog,
     reporter: Reporter,
@@ -109,7 +109,7 @@ impl KmsgBench {
         }
     }
 
-    /// Lets the monitor read until the device is gone or has to be opened anew.
+    /// Lets the monitor read until the device is gone or must be opened again.
     async fn read(&mut self, mut device: Recorded) -> anyhow::Result<Reopen> {
         self.log.follow(&mut device, &self.reporter).await
     }

@@ -70,7 +70,7 @@ fn what_kernels_have_written_is_reported_once() {
             let mut found: Vec<_> = findings
                 .map(|finding| finding.problem.reason.to_string())
                 .collect();
-            // What hangs is a task, whatever it does to the node.
+            // The task is hung, whatever the effect on the node.
             found.retain(|reason| reason == expected || reason != "TaskHung");
             found.dedup();
             let right = match mark {

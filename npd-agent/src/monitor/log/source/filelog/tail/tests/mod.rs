@@ -38,7 +38,7 @@ struct TailBench {
     /// What the writer has open; it may be called something else by now.
     writer: Option<File>,
     written: usize,
-    /// Files are told apart by when they were written, and the kernel's clock for that is coarse.
+    /// Files are distinguished by their modification times, and the kernel's clock for these is coarse.
     clock: SystemTime,
 }
 

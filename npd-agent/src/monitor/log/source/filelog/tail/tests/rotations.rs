@@ -9,8 +9,8 @@ use super::TailBench;
 enum Act {
     Write(usize),
     Rename,
-    /// Copy, or if that is done, truncate. In between the writer is silent: what it would write
-    /// logrotate would lose.
+    /// Copies, or truncates if it has copied. Between the two, the writer writes nothing, because
+    /// logrotate would lose it.
     CopyTruncate,
     FollowStep,
     Read,
@@ -29,7 +29,8 @@ fn act(rotations: Vec<Act>) -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Whatever happens, every line comes once, as long as at most two rotations come between two looks.
+/// In any order of these steps, every line comes once, as long as there are at most two rotations
+/// between two reads.
 fn perform(acts: &[Act]) {
     let mut bench = TailBench::new();
     bench.read();
@@ -81,7 +82,7 @@ fn a_copy_is_read_once_whether_the_file_is_truncated_yet_or_not() {
         Read,
         CopyTruncate,
     ]);
-    // In the nick of time: an earlier copy is read first.
+    // Just before it is too late: an earlier copy is read first.
     for steps in 1..5 {
         let acts = [
             &[
