@@ -11,6 +11,7 @@ use crate::node::files::read;
 /// The metrics of this collector.
 pub const METRICS: &[Metric] = &[Metric::counter(
     "cgroup/memory_events_total",
+    "cgroup_memory_events_total",
     &["cgroup", "event"],
     "How often the memory controller had to act in the tree of pods (cgroup v2: memory.events; \
      v1: oom_kill of memory.oom_control)",

@@ -13,16 +13,19 @@ use crate::node::{Roots, clock};
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "clock/synchronized",
+        "clock_synchronized",
         &[],
         "1 while something sets the clock, else 0",
     ),
     Metric::gauge(
         "clock/max_error_seconds",
+        "clock_max_error_seconds",
         &[],
         "How wrong the clock can be, as the kernel estimates, in seconds",
     ),
     Metric::gauge(
         "clock/seconds_since_sync",
+        "clock_seconds_since_sync",
         &["daemon"],
         "Seconds since a time daemon touched its file, which it does while it is synchronised",
     ),

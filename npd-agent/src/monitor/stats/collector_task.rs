@@ -65,7 +65,7 @@ impl CollectorTask {
                     self.state = CollectorState::Running(task);
                     bail!("the kernel still does not answer");
                 };
-                // What it saw is old.
+                // The sample is too old.
                 let (collector, _) = ended.context("collecting the last sample")?;
                 collector
             }

@@ -59,7 +59,7 @@ pub struct StatsConfig {
     rules: Lenient<Vec<Lenient<StatsRuleConfig>>>,
 }
 
-/// A section. Each understands the options that are its own.
+/// A section. Each option has an effect only in its own section.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SectionConfig {
@@ -71,7 +71,8 @@ pub struct SectionConfig {
     /// `disk`: show the devices of mounted file systems.
     #[serde(rename = "includeAllAttachedBlk")]
     pub include_all_attached_blk: bool,
-    /// `disk`: NPD's limit for a command that is not run here. A bad one is an error all the same.
+    /// `disk`: NPD's limit for a command that the agent does not run. An invalid value is an error
+    /// nevertheless.
     #[serde(rename = "lsblkTimeout")]
     lsblk_timeout: MaybeDuration,
     /// `osFeature`: the file that lists the modules known to be harmless.
@@ -236,7 +237,11 @@ impl Checker<'_> {
                 );
                 continue;
             }
-            let name = exported_name(display_name);
+            let name = if display_name == id {
+                metric.name.to_owned()
+            } else {
+                exported_name(display_name)
+            };
             if self.declare(&key, &name, metric)? {
                 let name = Some(name);
                 wanted.insert(metric.id, WantedMetric { metric, name });
@@ -274,8 +279,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Takes a name for a metric; whether that can be exported under it. Two config files may export
-    /// the same metric under one name.
+    /// Reserves a name for a metric. Returns whether the metric can be exported under it. Two config
+    /// files may export the same metric under one name.
     fn declare(
         &mut self,
         key: &str,

@@ -19,32 +19,43 @@ const DIRECTION: &[&str] = &["device_name", "direction"];
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "disk/io_time",
+        "disk_io_time",
         DEVICE,
         "The IO time spent on the disk, in ms",
     ),
     Metric::counter(
         "disk/weighted_io",
+        "disk_weighted_io",
         DEVICE,
         "The weighted IO on the disk, in ms",
     ),
     Metric::gauge(
         "disk/avg_queue_len",
+        "disk_avg_queue_len",
         DEVICE,
         "The average queue length on the disk",
     ),
-    Metric::counter("disk/operation_count", DIRECTION, "Disk operations count"),
+    Metric::counter(
+        "disk/operation_count",
+        "disk_operation_count",
+        DIRECTION,
+        "Disk operations count",
+    ),
     Metric::counter(
         "disk/merged_operation_count",
+        "disk_merged_operation_count",
         DIRECTION,
         "Disk merged operations count",
     ),
     Metric::counter(
         "disk/operation_bytes_count",
+        "disk_operation_bytes_count",
         DIRECTION,
         "Bytes transferred in disk operations",
     ),
     Metric::counter(
         "disk/operation_time",
+        "disk_operation_time",
         DIRECTION,
         "Time spent in disk operations, in ms",
     ),

@@ -128,8 +128,16 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_has_the_name_that_follows_from_its_id() {
+        let sections = crate::monitor::stats::SECTIONS.iter();
+        for metric in sections.flat_map(|section| section.metrics) {
+            assert_eq!(metric.name, exported_name(metric.id));
+        }
+    }
+
+    #[test]
     fn labels_are_escaped_and_numbers_exact() {
-        let metric = Metric::counter("m", &["a", "b"], "Help.");
+        let metric = Metric::counter("m", "m", &["a", "b"], "Help.");
         let series =
             [("plain", 8_574_464.0), ("q\"b\\n\nü", 0.25)].map(|(label, value)| MetricSeries {
                 labels: Labels::from([Label::from(label), Label::from("")]),

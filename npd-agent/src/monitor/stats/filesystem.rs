@@ -22,26 +22,31 @@ const DEVICE: &[&str] = &["device_name"];
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "disk/bytes_used",
+        "disk_bytes_used",
         &["device_name", "fs_type", "mount_option", "state"],
         "Disk bytes used, in Bytes",
     ),
     Metric::gauge(
         "disk/percent_used",
+        "disk_percent_used",
         DEVICE,
         "Disk usage in percentage of total space",
     ),
     Metric::gauge(
         "filesystem/inodes",
+        "filesystem_inodes",
         &["device_name", "state"],
         "Inodes of the file system, by state",
     ),
     Metric::gauge(
         "filesystem/percent_inodes_used",
+        "filesystem_percent_inodes_used",
         DEVICE,
         "Inode usage in percentage of all inodes",
     ),
     Metric::gauge(
         "filesystem/read_only",
+        "filesystem_read_only",
         &["device_name", "mount_point"],
         "1 if the file system cannot be written to, because of its mount options or of an error",
     ),
@@ -50,7 +55,7 @@ pub const METRICS: &[Metric] = &[
 /// How long one file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many file systems are waited for in vain in one collection. The others are asked in the next one.
+/// How many file systems may fail to answer in one collection. The others are asked in the next one.
 const MAX_SILENT: usize = 5;
 
 /// How many threads may hang in file systems that do not answer. Then only those are asked that have
@@ -171,7 +176,7 @@ impl FilesystemCollector {
                     self.answered.insert(mount.point.clone());
                     show(device, mount, usage, sample);
                 }
-                // Unmounted meanwhile, or out of our sight.
+                // It was unmounted meanwhile, or the agent cannot see it.
                 Ok(Err(_)) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.answered.remove(&mount.point);

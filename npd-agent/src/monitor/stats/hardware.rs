@@ -10,26 +10,31 @@ use crate::node::files::{names, read, read_number};
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "edac/errors_total",
+        "edac_errors_total",
         &["controller", "severity"],
         "Memory errors that were corrected, or could not be corrected (EDAC)",
     ),
     Metric::counter(
         "pcie/aer_errors_total",
+        "pcie_aer_errors_total",
         &["device", "severity"],
         "Errors that PCIe devices report of their links and transactions (AER, Linux 4.19)",
     ),
     Metric::counter(
         "scsi/io_errors_total",
+        "scsi_io_errors_total",
         &["device"],
         "Commands that SCSI and ATA disks ended with an error",
     ),
     Metric::counter(
         "scsi/timeouts_total",
+        "scsi_timeouts_total",
         &["device"],
         "Commands that SCSI and ATA disks did not answer in time",
     ),
     Metric::gauge(
         "nvme/live",
+        "nvme_live",
         &["controller"],
         "1 while the NVMe controller is live, 0 while it resets or is dead",
     ),

@@ -14,16 +14,19 @@ use crate::node::proc;
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "host/uptime",
+        "host_uptime",
         &["kernel_version", "os_version"],
         "The uptime of the operating system",
     ),
     Metric::gauge(
         "host/boot_time_seconds",
+        "host_boot_time_seconds",
         &[],
         "When the kernel was booted, in seconds since the epoch",
     ),
     Metric::gauge(
         "host/boot_id",
+        "host_boot_id",
         &["boot_id"],
         "Always 1; the label changes with every boot",
     ),

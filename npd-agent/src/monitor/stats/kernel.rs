@@ -9,29 +9,49 @@ use crate::node::proc;
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "kernel/oom_kills_total",
+        "kernel_oom_kills_total",
         &[],
         "Processes that the OOM killer has killed",
     ),
     Metric::counter(
         "kernel/hung_tasks_total",
+        "kernel_hung_tasks_total",
         &[],
         "Reports of hanging tasks (Linux 6.13)",
     ),
-    Metric::counter("kernel/oopses_total", &[], "Oopses (Linux 6.2)"),
-    Metric::counter("kernel/warnings_total", &[], "Kernel warnings (Linux 6.2)"),
+    Metric::counter(
+        "kernel/oopses_total",
+        "kernel_oopses_total",
+        &[],
+        "Oopses (Linux 6.2)",
+    ),
+    Metric::counter(
+        "kernel/warnings_total",
+        "kernel_warnings_total",
+        &[],
+        "Kernel warnings (Linux 6.2)",
+    ),
     Metric::counter(
         "kernel/soft_lockups_total",
+        "kernel_soft_lockups_total",
         &[],
         "Soft lockups (Linux 6.16)",
     ),
     Metric::counter(
         "kernel/hard_lockups_total",
+        "kernel_hard_lockups_total",
         &[],
         "Hard lockups (Linux 6.16)",
     ),
-    Metric::counter("kernel/rcu_stalls_total", &[], "RCU stalls (Linux 6.16)"),
+    Metric::counter(
+        "kernel/rcu_stalls_total",
+        "kernel_rcu_stalls_total",
+        &[],
+        "RCU stalls (Linux 6.16)",
+    ),
     Metric::gauge(
         "kernel/tainted",
+        "kernel_tainted",
         &[],
         "The kernel's taint flags, as a bit mask",
     ),

@@ -8,32 +8,52 @@ use crate::node::proc;
 
 /// The metrics of this collector.
 pub const METRICS: &[Metric] = &[
-    Metric::gauge("conntrack/entries", &[], "Connections that are tracked"),
+    Metric::gauge(
+        "conntrack/entries",
+        "conntrack_entries",
+        &[],
+        "Connections that are tracked",
+    ),
     Metric::gauge(
         "conntrack/limit",
+        "conntrack_limit",
         &[],
         "The most connections that can be tracked",
     ),
     Metric::gauge(
         "conntrack/percent_used",
+        "conntrack_percent_used",
         &[],
         "Tracked connections in percentage of the limit",
     ),
-    Metric::gauge("process/tasks", &[], "Processes and threads"),
+    Metric::gauge(
+        "process/tasks",
+        "process_tasks",
+        &[],
+        "Processes and threads",
+    ),
     Metric::gauge(
         "process/limit",
+        "process_limit",
         &[],
         "The most processes and threads that there can be",
     ),
     Metric::gauge(
         "process/percent_used",
+        "process_percent_used",
         &[],
         "Processes and threads in percentage of the limit",
     ),
-    Metric::gauge("file/open", &[], "Open files"),
-    Metric::gauge("file/limit", &[], "The most files that can be open"),
+    Metric::gauge("file/open", "file_open", &[], "Open files"),
+    Metric::gauge(
+        "file/limit",
+        "file_limit",
+        &[],
+        "The most files that can be open",
+    ),
     Metric::gauge(
         "file/percent_used",
+        "file_percent_used",
         &[],
         "Open files in percentage of the limit",
     ),

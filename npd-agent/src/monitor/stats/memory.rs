@@ -10,34 +10,40 @@ use crate::node::files::read;
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         "memory/bytes_used",
+        "memory_bytes_used",
         &["state"],
         "Memory usage by each memory state, in Bytes. Summing values of all states yields the \
          total memory on the node.",
     ),
     Metric::gauge(
         "memory/percent_used",
+        "memory_percent_used",
         &["state"],
         "Memory usage in percentage of total memory.",
     ),
     Metric::gauge(
         "memory/anonymous_used",
+        "memory_anonymous_used",
         &["state"],
         "Anonymous memory usage, in Bytes. Summing values of all states yields the total \
          anonymous memory used.",
     ),
     Metric::gauge(
         "memory/page_cache_used",
+        "memory_page_cache_used",
         &["state"],
         "Page cache memory usage, in Bytes. Summing values of all states yields the total \
          anonymous memory used.",
     ),
     Metric::gauge(
         "memory/unevictable_used",
+        "memory_unevictable_used",
         &[],
         "Unevictable memory usage, in Bytes",
     ),
     Metric::gauge(
         "memory/dirty_used",
+        "memory_dirty_used",
         &["state"],
         "Dirty pages usage, in Bytes. Dirty means the memory is waiting to be written back to \
          disk, and writeback means the memory is actively being written back to disk.",

@@ -10,6 +10,8 @@ use crate::node::Roots;
 pub struct Metric {
     /// The key in `metricsConfigs`.
     pub id: &'static str,
+    /// The name in `/metrics` if `displayName` is the key, as in the config files that we ship.
+    pub name: &'static str,
     /// Its HELP.
     pub help: &'static str,
     /// Its TYPE.
@@ -31,11 +33,13 @@ impl Metric {
     /// A counter.
     pub const fn counter(
         id: &'static str,
+        name: &'static str,
         labels: &'static [&'static str],
         help: &'static str,
     ) -> Self {
         Self {
             id,
+            name,
             help,
             kind: MetricKind::Counter,
             labels,
@@ -45,11 +49,13 @@ impl Metric {
     /// A gauge.
     pub const fn gauge(
         id: &'static str,
+        name: &'static str,
         labels: &'static [&'static str],
         help: &'static str,
     ) -> Self {
         Self {
             id,
+            name,
             help,
             kind: MetricKind::Gauge,
             labels,

@@ -15,6 +15,7 @@ use crate::node::files::read;
 /// The metrics of this collector.
 pub const METRICS: &[Metric] = &[Metric::gauge(
     "system/os_feature",
+    "system_os_feature",
     &["os_feature", "value"],
     "OS Features like GPU support, KTD kernel, third party modules as unknown modules. 1 if the \
      feature is enabled and 0, if disabled.",

@@ -12,16 +12,19 @@ const LABELS: &[&str] = &["resource", "share"];
 pub const METRICS: &[Metric] = &[
     Metric::counter(
         "pressure/stalled_seconds_total",
+        "pressure_stalled_seconds_total",
         LABELS,
         "Time in which some or all tasks waited for the resource, in seconds",
     ),
     Metric::gauge(
         "pressure/avg10",
+        "pressure_avg10",
         LABELS,
         "Share of the last 10 seconds in which some or all tasks waited for the resource, in percent",
     ),
     Metric::gauge(
         "pressure/avg60",
+        "pressure_avg60",
         LABELS,
         "Share of the last 60 seconds in which some or all tasks waited for the resource, in percent",
     ),

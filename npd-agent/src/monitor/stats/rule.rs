@@ -55,7 +55,7 @@ pub struct StatsRule {
     pub first_result: FirstResult,
 }
 
-/// Whether it is known how a rule's series stand.
+/// Whether the state of a rule's series is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FirstResult {
     /// No sample yet.
@@ -140,7 +140,7 @@ impl StatsRuleConfig {
 type Target = (&'static Metric, Vec<(usize, String)>);
 
 impl StatsRule {
-    /// How a rule is called as a detector; its claimants are this and a series.
+    /// The name of a rule as a detector. Its claimants are this name and a series.
     pub fn name(index: usize) -> Arc<str> {
         Arc::from(format!("rule {index}"))
     }
@@ -195,7 +195,8 @@ impl StatsRule {
     /// A series may be out of bounds, but not yet for long enough to be reported. Perhaps it was so before
     /// the agent was started. Until it is reported or over, it is not known whether all is well.
     fn note_result(&mut self, sample: &Sample, seen: usize) {
-        // A metric without labels has one series: what else failed in its section hides nothing.
+        // A metric without labels has one series, so the failure of other metrics in its section does
+        // not matter.
         let is_whole = sample.error.is_none() || (self.metric.labels.is_empty() && seen > 0);
         if !is_whole || self.state.values().any(|(_, reported)| !reported) {
             return;
@@ -243,7 +244,12 @@ mod tests {
     use crate::monitor::stats::metric::{Label, WantedMetric, WantedMetrics};
     use crate::problem::ConditionStatus::{False, True};
 
-    const METRIC: Metric = Metric::gauge("disk/percent_used", &["device_name"], "");
+    const METRIC: Metric = Metric::gauge(
+        "disk/percent_used",
+        "disk_percent_used",
+        &["device_name"],
+        "",
+    );
 
     fn rule() -> StatsRule {
         StatsRule {
@@ -308,14 +314,14 @@ mod tests {
         assert_eq!(at(0, &sda(95.0)), []);
         assert_eq!(at(1, &sda(96.5)), reported(True, "96.5, above 90"));
         assert_eq!(at(2, &sda(97.0)), []);
-        // What cannot be seen is as it was.
+        // If a series cannot be read, its state does not change.
         assert_eq!(at(3, &blind()), []);
         assert_eq!(at(4, &sda(50.0)), reported(False, "within bounds"));
         assert_eq!(at(5, &sda(91.0)), []);
         assert_eq!(at(6, &sda(50.0)), []);
         assert_eq!(at(7, &sda(91.0)), []);
         assert_eq!(at(8, &sda(91.0)), reported(True, "91, above 90"));
-        // The disk is pulled: what is not there cannot be too full.
+        // The disk was removed, so it cannot be too full.
         assert_eq!(at(9, &disks(&[])), reported(False, "within bounds"));
     }
 

@@ -59,7 +59,7 @@ fn bad_configs_name_the_field() {
     );
 }
 
-/// NPD does not know rules, and starts.
+/// NPD does not know rules, and starts anyway.
 #[test]
 fn bad_rules_are_noted_with_their_field() {
     notes(

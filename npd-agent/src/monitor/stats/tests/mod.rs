@@ -79,7 +79,7 @@ fn whole(name: &str, metrics: &[Metric]) -> String {
     section(name, &ids)
 }
 
-/// Monitors at work, without an agent around them.
+/// Running monitors, without an agent.
 struct Running {
     monitors: Vec<StatsMonitor>,
     rendered: RenderedFamilies,
@@ -102,7 +102,7 @@ impl Running {
         }
     }
 
-    /// The page after one more pass, and what could not be seen.
+    /// The page after one more collection, and what could not be read.
     fn sample(&mut self, roots: &Roots) -> (String, Vec<String>) {
         let mut errors = Vec::new();
         let threads = ThreadPool::new("test", 1);
@@ -117,7 +117,7 @@ impl Running {
     }
 }
 
-/// The page after one pass.
+/// The page after one collection.
 fn page(roots: &Roots, configs: &[&str]) -> String {
     Running::new(configs).sample(roots).0
 }

@@ -1,4 +1,4 @@
-//! NPD's contract: names, types, labels and HELP, and what the values are.
+//! Compares with NPD: names, types, labels and HELP, and the values.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn contract() -> BTreeMap<&'static str, (&'static str, String, &'static str)> {
     CONTRACT.lines().map(row).collect()
 }
 
-/// Name → type, labels and HELP, as a page tells them.
+/// Name → type, labels and HELP, as a page has them.
 fn reported(page: &str) -> BTreeMap<&str, (&str, String, &str)> {
     let mut families = BTreeMap::new();
     let mut help = "";
@@ -47,7 +47,7 @@ fn reported(page: &str) -> BTreeMap<&str, (&str, String, &str)> {
 fn the_shipped_configs_export_what_npd_does() {
     let mut running = Running::new(&[SHIPPED, SHIPPED_NET]);
     running.sample(&recorded("vm-6.18"));
-    // The queue's length is known from the second pass on.
+    // The queue's length is known from the second collection on.
     let (page, errors) = running.sample(&recorded("vm-6.18"));
     assert_eq!(errors, [""; 0]);
     assert_eq!(reported(&page), contract());

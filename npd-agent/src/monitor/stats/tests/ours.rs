@@ -1,4 +1,4 @@
-//! What NPD does not measure.
+//! The metrics that NPD does not have.
 
 use expect_test::expect;
 
@@ -134,7 +134,7 @@ fn kills_of_pods_on_cgroup_v1_are_added_up() {
     kills("", 0);
     kills("/burstable", 0);
     kills("/burstable/poda/1", 0);
-    // Its group counts as little for its pod's as that for its class.
+    // The group of a container is not counted in its pod's group, and that is not counted in its class.
     kills("/burstable/poda", 0);
     kills("/podb", 1);
     assert_eq!(after(), [1, 0]);
