@@ -61,7 +61,7 @@ fn is_room(path: &str, probe: &str) -> bool {
 /// The numbered lines of `text` without comments, tests, and declarations of modules, which Rust
 /// needs for every file.
 fn lines(text: &str) -> Vec<(usize, &str)> {
-    let code = text.split("#[cfg(test)]\nmod tests").next();
+    let code = text.split("#[cfg(test)]\nmod tests {").next();
     let lines = code.unwrap_or_default().lines().zip(1..);
     let lines = lines.map(|(line, number)| (number, line.split("//").next().unwrap_or_default()));
     lines.filter(|(_, line)| !has_word(line, "mod")).collect()
@@ -70,4 +70,15 @@ fn lines(text: &str) -> Vec<(usize, &str)> {
 fn has_word(line: &str, word: &str) -> bool {
     let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.any(|found| found == word)
+}
+
+#[test]
+fn code_after_the_declaration_of_tests_counts() {
+    let named = |text| lines(text).iter().any(|(_, line)| has_word(line, "oom"));
+    assert!(named(
+        "#[cfg(test)]\nmod tests;\nconst X: &str = \"oom\";\n"
+    ));
+    assert!(!named(
+        "#[cfg(test)]\nmod tests {\nconst X: &str = \"oom\";\n}\n"
+    ));
 }

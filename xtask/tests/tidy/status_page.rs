@@ -23,13 +23,16 @@ fn only_the_server_reads_the_status_page() {
 
 /// Whether code outside of tests reads it, over however many lines.
 fn reads(text: &str) -> bool {
-    let code = text.split("#[cfg(test)]\nmod tests").next();
+    let code = text.split("#[cfg(test)]\nmod tests {").next();
     let code = code.unwrap_or_default().split_whitespace();
     code.collect::<String>().contains("status_page.read(")
 }
 
 #[test]
 fn a_read_is_noticed() {
+    assert!(reads(
+        "#[cfg(test)]\nmod tests;\nlet shown = reporter.status_page.read();"
+    ));
     assert!(reads(
         "let shown = reporter\n    .status_page\n    .read();"
     ));
