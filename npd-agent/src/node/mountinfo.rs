@@ -1,31 +1,41 @@
 //! The mount table, `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`).
 //!
-//! The kernel prints it from memory, so reading it never waits for a disk. It may have 100,000 lines
+//! The kernel prints it from memory, so reading it waits for no disk, but for a lock. It may have 100,000 lines
 //! (`fs.mount-max`), and is read at every mount. `procfs` fails completely on one unexpected line or byte,
 //! does not decode the kernel's escapes in paths, and allocates about twenty strings per line. This reader
 //! borrows from one line at a time.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::libc::O_NONBLOCK;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::block::BlockDevice;
 use super::roots::Roots;
 use crate::fd;
+use crate::threads::ThreadPool;
 
 /// The longest line; longer ones are cut and then invalid. A line has a few paths of 4 KiB, and each byte
 /// may be escaped with four.
 const LONGEST_LINE: u64 = 64 * 1024;
 
-/// How many lines are read before other tasks run. The kernel prints 10,000 lines in 20 ms.
+/// How long the kernel may take to print the table. It prints 10,000 lines in 20 ms.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many lines are read at once.
 const LINES_AT_ONCE: usize = 256;
 
 /// One line of the table: a mount.
@@ -151,19 +161,25 @@ pub fn each_mount(path: &Path, mut take: impl FnMut(MountEntry<'_>)) -> anyhow::
 
 /// The mount table of process 1, which is the node's own, and can be watched.
 pub struct WatchedMountinfo {
-    file: File,
-    /// The same file, if the runtime can wait for its changes.
+    path: PathBuf,
+    /// The open table, if the runtime can wait for its changes.
     wakes: Option<AsyncFd<OwnedFd>>,
+    /// Held while it is read.
+    turn: Arc<Mutex<()>>,
 }
 
 impl WatchedMountinfo {
     /// Opens the table of process 1, or the agent's own if that one cannot be read.
     pub fn open(roots: &Roots) -> anyhow::Result<Self> {
         let path = roots.of_first_process("mountinfo");
-        let file = File::open(path).context("opening the mount table")?;
-        let waited_for = file.try_clone().context("opening the mount table twice")?;
-        let wakes = fd::exceptional(waited_for.into()).ok();
-        Ok(Self { file, wakes })
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(O_NONBLOCK);
+        let file = options.open(&path).context("opening the mount table")?;
+        Ok(Self {
+            path,
+            wakes: fd::exceptional(file.into()).ok(),
+            turn: Arc::default(),
+        })
     }
 
     /// Waits until something is mounted, unmounted or remounted. A change by the kernel itself, after an
@@ -179,25 +195,76 @@ impl WatchedMountinfo {
         }
     }
 
-    /// Reads the table, and lets other tasks run meanwhile. `take` gets `None` for an invalid line.
-    pub async fn read(
-        &mut self,
-        mut take: impl FnMut(Option<MountEntry<'_>>),
-    ) -> anyhow::Result<()> {
-        self.file.rewind().context("rewinding the mount table")?;
-        let mut reader = BufReader::new(&self.file);
-        while read_mounts(&mut reader, LINES_AT_ONCE, &mut take)
-            .context("reading the mount table")?
-        {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
+    /// Reads the table into `state`, on another thread: it takes a lock of the kernel, which may be part of a
+    /// deadlock. `take` gets `None` for an invalid line.
+    ///
+    /// # Errors
+    ///
+    /// If the table cannot be read, or the kernel does not answer soon. As long as it does not, this is an
+    /// error at once.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        threads: &ThreadPool,
+        mut state: T,
+        take: impl Fn(&mut T, Option<MountEntry<'_>>) + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let turn = Arc::clone(&self.turn).try_lock_owned();
+        let turn = turn.context("reading the mount table: the kernel has not answered before")?;
+        let threads = threads.ready();
+        let threads = threads.context("making a thread to read the mount table")?;
+        let path = self.path.clone();
+        let reading = threads.run(move || {
+            let _turn = turn;
+            let mut reader = BufReader::new(File::open(path)?);
+            while read_mounts(&mut reader, LINES_AT_ONCE, |mount| take(&mut state, mount))? {}
+            Ok::<_, io::Error>(state)
+        });
+        let read = timeout(PATIENCE, reading).await.map_err(|_elapsed| {
+            anyhow::anyhow!("reading the mount table has taken more than {PATIENCE:?}")
+        });
+        read?.flatten().context("reading the mount table")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
     use super::*;
+
+    /// A table whose lock is never released: a fifo that nobody writes to.
+    #[tokio::test]
+    async fn a_table_that_hangs_stops_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mountinfo");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let table = WatchedMountinfo {
+            path: path.clone(),
+            wakes: None,
+            turn: Arc::default(),
+        };
+        let threads = ThreadPool::new("test", 8);
+        let count = |lines: &mut usize, _: Option<MountEntry<'_>>| *lines += 1;
+        let error = table.read(&threads, 0, count).await.unwrap_err();
+        assert!(error.to_string().contains("more than"), "{error:#}");
+        // It is not asked again while it hangs.
+        for _ in 0..100 {
+            let error = table.read(&threads, 0, count).await.unwrap_err();
+            assert!(error.to_string().contains("before"), "{error:#}");
+        }
+        let release = path.clone();
+        threads
+            .ready()
+            .unwrap()
+            .run(move || std::fs::write(release, "").unwrap())
+            .await
+            .unwrap();
+        drop(table.turn.lock().await);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "1 0 8:1 / / rw - ext4 /dev/root rw\n").unwrap();
+        assert_eq!(table.read(&threads, 0, count).await.unwrap(), 1);
+    }
 
     /// What a line says: device, root, mount point, options, type, source and superblock's options.
     #[track_caller]

@@ -4,33 +4,34 @@
 //! volume, or a device that is gone. The log does not say which, but the mount table shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::node::Roots;
 use crate::node::mountinfo::{MountEntry, WatchedMountinfo, path};
+use crate::threads::ThreadPool;
 
 /// The names of the devices of the file systems that some paths are on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeStorage(BTreeMap<PathBuf, BTreeSet<String>>);
 
 /// The mounts that contain the paths, as far as the table was read.
-struct StorageReading<'p> {
+struct StorageReading {
+    roots: Roots,
     /// For each path: how long the longest mount point above it is, and the names of its device.
-    mounts: BTreeMap<&'p Path, (usize, BTreeSet<String>)>,
+    mounts: BTreeMap<PathBuf, (usize, BTreeSet<String>)>,
 }
 
 impl NodeStorage {
     /// Reads the mount table of process 1.
-    pub(super) async fn read(roots: &Roots, paths: &BTreeSet<PathBuf>) -> anyhow::Result<Self> {
-        let mut table = WatchedMountinfo::open(roots)?;
-        let mut reading = StorageReading::new(paths);
-        let take = |mount: Option<MountEntry<'_>>| {
-            if let Some(mount) = mount {
-                reading.take(&mount, roots);
-            }
-        };
-        table.read(take).await?;
-        Ok(reading.finish())
+    pub(super) async fn read(
+        mountinfo: &WatchedMountinfo,
+        threads: &ThreadPool,
+        roots: &Roots,
+        paths: &BTreeSet<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let reading = StorageReading::new(roots, paths);
+        let reading = mountinfo.read(threads, reading, StorageReading::take);
+        Ok(reading.await?.finish())
     }
 
     /// Whether one of these paths is on the device with this name.
@@ -40,30 +41,35 @@ impl NodeStorage {
     }
 }
 
-impl<'p> StorageReading<'p> {
-    fn new(paths: &'p BTreeSet<PathBuf>) -> Self {
-        let unknown = |path: &'p PathBuf| (path.as_path(), (0, BTreeSet::new()));
+impl StorageReading {
+    fn new(roots: &Roots, paths: &BTreeSet<PathBuf>) -> Self {
+        let unknown = |path: &PathBuf| (path.clone(), (0, BTreeSet::new()));
         Self {
+            roots: roots.clone(),
             mounts: paths.iter().map(unknown).collect(),
         }
     }
 
-    fn take(&mut self, mount: &MountEntry<'_>, roots: &Roots) {
+    fn take(&mut self, mount: Option<MountEntry<'_>>) {
+        let Some(mount) = mount else {
+            return;
+        };
         let point = path(&mount.mount_point);
         let length = mount.mount_point.len();
+        let roots = &self.roots;
         let mut names = None;
         for (path, (longest, devices)) in &mut self.mounts {
             // A later mount hides an earlier one.
             if path.starts_with(point) && length >= *longest {
                 *longest = length;
-                devices.clone_from(names.get_or_insert_with(|| device_names(mount, roots)));
+                devices.clone_from(names.get_or_insert_with(|| device_names(&mount, roots)));
             }
         }
     }
 
     fn finish(self) -> NodeStorage {
         let mounts = self.mounts.into_iter();
-        let devices = mounts.map(|(path, (_, devices))| (path.to_owned(), devices));
+        let devices = mounts.map(|(path, (_, devices))| (path, devices));
         NodeStorage(devices.collect())
     }
 }
@@ -110,7 +116,10 @@ mod tests {
             ..Roots::from_env(|_| None)
         };
         let paths = ["/", "/var/lib/kubelet"].map(PathBuf::from).into();
-        let storage = NodeStorage::read(&roots, &paths).await.unwrap();
+        let table = WatchedMountinfo::open(&roots).unwrap();
+        let threads = ThreadPool::new("test", 1);
+        let storage = NodeStorage::read(&table, &threads, &roots, &paths);
+        let storage = storage.await.unwrap();
         for (device, expected) in [
             ("sda1", true),
             ("dm-0", true),

@@ -326,17 +326,17 @@ impl FilesystemProbe {
     }
 
     async fn read(&mut self, watch: &ProbeContext) -> anyhow::Result<FilesystemChanges> {
-        let mut mountinfo = match self.mountinfo.take() {
+        let (threads, roots) = (&watch.reporter.threads, &self.state.roots);
+        let mountinfo = match &self.mountinfo {
             Some(mountinfo) => mountinfo,
-            None => WatchedMountinfo::open(&self.state.roots)?,
+            None => self.mountinfo.insert(WatchedMountinfo::open(roots)?),
         };
-        let mut reading = MountReading::new(&self.paths);
-        mountinfo.read(|mount| reading.take(mount)).await?;
-        let table = reading.finish();
+        let reading = MountReading::new(&self.paths);
+        let reading = mountinfo.read(threads, reading, MountReading::take);
+        let table = reading.await?.finish();
         if self.source_is_up.replace(true) != Some(true) {
             watch.reporter.source_up(SOURCE, false);
         }
-        self.mountinfo = Some(mountinfo);
         let malformed = &watch.reporter.metrics.records_malformed;
         malformed
             .with_label_values(&[SOURCE])

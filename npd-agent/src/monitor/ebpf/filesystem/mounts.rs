@@ -60,21 +60,21 @@ pub enum MountAccess {
 
 /// A table that is being read.
 #[derive(Debug)]
-pub struct MountReading<'a> {
-    paths: &'a [PathBuf],
+pub struct MountReading {
+    paths: Vec<PathBuf>,
     /// For each of the paths, the length of the mount point that backs it so far.
     depths: Vec<usize>,
     table: MountTable,
 }
 
-impl<'a> MountReading<'a> {
+impl MountReading {
     /// Begins to read, and also finds the file systems that contain `paths`: absolute paths without a
     /// slash at the end. A path is on the file system with the deepest mount point above it, and of
     /// several mounts on one point on the latest. Symbolic links are not followed, because that would
     /// touch the file systems.
-    pub fn new(paths: &'a [PathBuf]) -> Self {
+    pub fn new(paths: &[PathBuf]) -> Self {
         Self {
-            paths,
+            paths: paths.to_vec(),
             depths: vec![0; paths.len()],
             table: MountTable::default(),
         }

@@ -30,6 +30,7 @@ use crate::logs::kmsg::KmsgRecord;
 use crate::logs::matcher::LiteralSet;
 use crate::monitor::{Declaration, Monitor, Task};
 use crate::node::clock::{self, ClockReading};
+use crate::node::mountinfo::WatchedMountinfo;
 use crate::problem::{Finding, Forever, Witness};
 use crate::reporter::Reporter;
 
@@ -67,6 +68,8 @@ pub(crate) struct KernelLog {
     /// Whether records that an earlier agent has read must still go into the matchers' buffers.
     fills_buffers: bool,
     plugin_kills: PluginKills,
+    /// The mount table, once a rule has asked for it.
+    mountinfo: Option<WatchedMountinfo>,
     /// When the reading position was last reported.
     reported: Instant,
     buffer: Vec<u8>,
@@ -97,6 +100,7 @@ impl KernelLog {
             next: None,
             fills_buffers: false,
             plugin_kills: PluginKills::default(),
+            mountinfo: None,
             reported: Instant::now(),
             buffer: vec![0; BUFFER],
         })
@@ -222,9 +226,15 @@ impl KernelLog {
     }
 
     /// The node's devices, as the mount table has them now.
-    async fn storage(&self, reporter: &Reporter) -> Option<NodeStorage> {
+    async fn storage(&mut self, reporter: &Reporter) -> Option<NodeStorage> {
         let paths = self.sets.iter().flat_map(RuleSet::storage_paths).collect();
-        NodeStorage::read(&reporter.node.roots, &paths).await.ok()
+        let roots = &reporter.node.roots;
+        let mountinfo = match &self.mountinfo {
+            Some(mountinfo) => mountinfo,
+            None => self.mountinfo.insert(WatchedMountinfo::open(roots).ok()?),
+        };
+        let storage = NodeStorage::read(mountinfo, &reporter.threads, roots, &paths);
+        storage.await.ok()
     }
 
     /// Reports what is over, because no match has come for long enough, or a device is unmounted.
