@@ -218,6 +218,7 @@ async fn put_into_kernel(
         .run(move || Programs::load(OBJECT, &sys, programs, &iterators))
         .await;
     let (kernel, records) = loaded.context("loading the programs")??;
+    memory::return_free();
     Ok((ProgramsHandle::new(kernel), RingBuffer::new(records)?))
 }
 
