@@ -18,7 +18,7 @@ use crate::problem::Forever;
 /// How often the kernel's counts are read if no record comes, because a record may have been lost.
 const PACE: Duration = Duration::from_mins(1);
 /// How often to check whether the kernel's log is read, while there is no tracepoint.
-const PACE_BLIND: Duration = Duration::from_secs(5);
+const PACE_FALLBACK: Duration = Duration::from_secs(5);
 
 /// A failure, as a record describes it.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ struct Failures {
     /// The kinds, by the programs' keys. There are no more of them than fit into the programs' map.
     kinds: BTreeMap<u64, KindOfFailure>,
     /// Keys with counts but without a record so far.
-    strangers: BTreeSet<u64>,
+    unknown: BTreeSet<u64>,
     repeats: Aggregate<u64>,
     backend: Option<&'static str>,
     /// When to read the kernel's counts and check the backend next.
@@ -83,7 +83,7 @@ impl Failures {
         Self {
             sys: watch.reporter.node.roots.sys.clone(),
             kinds: BTreeMap::new(),
-            strangers: BTreeSet::new(),
+            unknown: BTreeSet::new(),
             repeats: Aggregate::default(),
             backend: None,
             due: Instant::now(),
@@ -156,9 +156,9 @@ impl Failures {
         // The record will come soon, or was dropped because the ring buffer was full.
         let unknown = counted.filter(|key| !self.kinds.contains_key(key) && !over.contains(key));
         let unknown: BTreeSet<u64> = unknown.collect();
-        let before = std::mem::take(&mut self.strangers);
+        let before = std::mem::take(&mut self.unknown);
         over.extend(unknown.intersection(&before));
-        self.strangers = &unknown - &before;
+        self.unknown = &unknown - &before;
         for key in over {
             if let Some(counts) = &watch.counts {
                 counts.forget(key);
@@ -202,8 +202,8 @@ impl Failures {
         let is_attached = refused.is_none();
         let (backend, pace) = match refused {
             None => ("raw_tracepoint", PACE),
-            Some(_) if watch.text_is_read() => ("kmsg", PACE_BLIND),
-            Some(_) => ("none", PACE_BLIND),
+            Some(_) if watch.text_is_read() => ("kmsg", PACE_FALLBACK),
+            Some(_) => ("none", PACE_FALLBACK),
         };
         self.due = Instant::now() + pace;
         if self.backend.replace(backend) == Some(backend) {
@@ -211,7 +211,7 @@ impl Failures {
         }
         watch.set_backend(backend, refused);
         if !is_attached {
-            return watch.is_blind().await;
+            return watch.cannot_check().await;
         }
         watch.answers().await?;
         watch.checked().await

@@ -313,7 +313,7 @@ impl ProbeContext {
     }
 
     /// Says that the probe cannot check. Only others, such as the kernel log, decide about its conditions.
-    pub async fn is_blind(&self) -> anyhow::Result<()> {
+    pub async fn cannot_check(&self) -> anyhow::Result<()> {
         for monitor in self.files() {
             let detector = Arc::from(self.probe.name);
             let report = Report::CannotCheck { monitor, detector };

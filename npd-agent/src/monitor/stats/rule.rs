@@ -289,7 +289,7 @@ mod tests {
     }
 
     /// A sample without any series, because the collection failed.
-    fn blind() -> Sample {
+    fn failed() -> Sample {
         let mut sample = disks(&[]);
         sample.error = Some(anyhow::anyhow!("no answer"));
         sample
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(at(1, &sda(96.5)), reported(True, "96.5, above 90"));
         assert_eq!(at(2, &sda(97.0)), []);
         // If a series cannot be read, its state does not change.
-        assert_eq!(at(3, &blind()), []);
+        assert_eq!(at(3, &failed()), []);
         assert_eq!(at(4, &sda(50.0)), reported(False, "within bounds"));
         assert_eq!(at(5, &sda(91.0)), []);
         assert_eq!(at(6, &sda(50.0)), []);
@@ -339,8 +339,8 @@ mod tests {
     #[test]
     fn there_is_a_result_when_nothing_is_about_to_be_a_problem() {
         use FirstResult::{Empty, None, Reached};
-        check_first_results(&[sda(50.0), blind()], &[Reached, Reached]);
-        check_first_results(&[blind(), sda(50.0)], &[None, Reached]);
+        check_first_results(&[sda(50.0), failed()], &[Reached, Reached]);
+        check_first_results(&[failed(), sda(50.0)], &[None, Reached]);
         // It may have been full for hours.
         check_first_results(&[sda(95.0), sda(95.0)], &[None, Reached]);
         check_first_results(&[sda(95.0), sda(50.0)], &[None, Reached]);

@@ -107,7 +107,7 @@ const SOURCE: &str = "mountinfo";
 /// without a notification.
 const PACE: Duration = Duration::from_secs(5);
 /// The same while no tracepoint reports errors.
-const PACE_BLIND: Duration = Duration::from_secs(2);
+const PACE_FALLBACK: Duration = Duration::from_secs(2);
 /// The same while a file system is at fault, because the end of a fault makes no notification either.
 /// Also how often ext4's counts of errors are compared.
 const PACE_FAULTY: Duration = Duration::from_secs(1);
@@ -137,7 +137,7 @@ async fn watch_filesystems(mut watch: ProbeContext) -> Forever {
                 let record = record.context("waiting for records, which have ended")?;
                 filesystems.take(&watch, &record).await?;
             }
-            () = changed(filesystems.mountinfo.as_ref()) => filesystems.hurry(Duration::ZERO),
+            () = changed(filesystems.mountinfo.as_ref()) => filesystems.check_within(Duration::ZERO),
             attached = watch.attached.changed() => {
                 attached.context("waiting for programs to be attached, which has ended")?;
                 filesystems.report_backend(&watch).await?;
@@ -167,7 +167,7 @@ struct FilesystemProbe {
     due: Instant,
     not_before: Instant,
     /// Devices for which the mount table was read at once, without finding them.
-    strangers: BTreeSet<BlockDevice>,
+    unknown: BTreeSet<BlockDevice>,
     /// When ext4's counts of errors were last compared.
     counted: Option<Instant>,
     /// Whether any program is attached, and whether the one for errors in ext4 is.
@@ -195,7 +195,7 @@ impl FilesystemProbe {
             checked: false,
             due: now,
             not_before: now,
-            strangers: BTreeSet::new(),
+            unknown: BTreeSet::new(),
             counted: None,
             sees: false,
             sees_errors: false,
@@ -236,7 +236,7 @@ impl FilesystemProbe {
     }
 
     /// Makes sure that the mount table is read within `pause`.
-    fn hurry(&mut self, pause: Duration) {
+    fn check_within(&mut self, pause: Duration) {
         let soon = self.not_before.max(Instant::now() + pause);
         self.due = self.due.min(soon);
     }
@@ -251,7 +251,7 @@ impl FilesystemProbe {
     async fn tick(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         self.reports.repeat(watch, &self.state).await?;
         if self.due <= Instant::now() {
-            self.strangers.clear();
+            self.unknown.clear();
             self.check(watch).await?;
         }
         Ok(())
@@ -294,7 +294,7 @@ impl FilesystemProbe {
         let pace = match (self.reports.any_fault(), self.sees_errors) {
             (true, _) => PACE_FAULTY,
             (false, true) => PACE,
-            (false, false) => PACE_BLIND,
+            (false, false) => PACE_FALLBACK,
         };
         self.not_before = now + cost * REST;
         self.due = self.not_before.max(now + pace);
@@ -371,7 +371,7 @@ impl FilesystemProbe {
             return Ok(());
         };
         let device = BlockDevice::from_kernel(record.device);
-        if self.state.get(device).is_none() && self.strangers.insert(device) {
+        if self.state.get(device).is_none() && self.unknown.insert(device) {
             // Perhaps it was mounted a moment ago.
             self.check(watch).await?;
         }
@@ -391,7 +391,7 @@ impl FilesystemProbe {
             .happened(watch, &self.state, device, what, 1, timestamp)
             .await?;
         self.settle(watch, BTreeSet::new()).await?;
-        self.hurry(PACE_RECORD);
+        self.check_within(PACE_RECORD);
         Ok(())
     }
 }

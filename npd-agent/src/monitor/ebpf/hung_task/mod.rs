@@ -22,7 +22,7 @@ use npd_ebpf::hung_task::HungTaskRecord;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
-use self::scan::ScanResult;
+use self::scan::TaskScan;
 use self::table::{SleepingTask, TaskChanges, TaskTable};
 use super::layout::{CGROUP, TASK};
 use super::probe::{Observation, Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, text};
@@ -67,7 +67,7 @@ pub(super) const PROBE: Probe = Probe {
 const PACE_HANGING: Duration = Duration::from_secs(1);
 
 /// How many scans of all tasks there are within the threshold.
-const LOOKS: u32 = 4;
+const SCANS: u32 = 4;
 
 /// A scan of `/proc` is followed by a pause of this many times its own length. So a node with many
 /// threads is scanned less often.
@@ -107,9 +107,9 @@ struct Tasks {
     threads: ThreadPool,
     /// A read of a task's cgroup that has not returned.
     unanswered: Option<ThreadTask<String>>,
-    sight: ScanResult,
+    scan: TaskScan,
     /// Why the probe has no better backend.
-    dim: Option<String>,
+    drawback: Option<String>,
     pace: Duration,
     /// When all tasks are scanned next, and when those that hang are checked.
     due: Instant,
@@ -127,7 +127,7 @@ impl Tasks {
         let roots = &watch.reporter.node.roots;
         let threshold = watch.settings.hung_task_threshold;
         let now = Instant::now();
-        let (sight, dim) = ScanResult::best(&watch.walk, &roots.proc);
+        let (scan, drawback) = TaskScan::best(&watch.walk, &roots.proc);
         watch.missed(0);
         Self {
             proc: roots.proc.clone(),
@@ -135,9 +135,9 @@ impl Tasks {
             names: PodNames::new(&roots.log, watch.reporter.threads.clone()),
             threads: watch.reporter.threads.clone(),
             unanswered: None,
-            sight,
-            dim,
-            pace: (threshold / LOOKS).max(PACE_HANGING),
+            scan,
+            drawback,
+            pace: (threshold / SCANS).max(PACE_HANGING),
             due: now,
             due_hanging: now,
             reconciler: Reconciler::from(hung_tasks(&roots.proc)),
@@ -149,17 +149,17 @@ impl Tasks {
 
     async fn report_backend(&self, watch: &ProbeContext) -> anyhow::Result<()> {
         let refused = watch.refusals();
-        let backend = match (&refused, &self.sight) {
+        let backend = match (&refused, &self.scan) {
             (None, _) => "raw_tracepoint",
-            (Some(_), ScanResult::Iterator(_)) => "iterator",
-            (Some(_), ScanResult::Proc) => "poll",
-            (Some(_), ScanResult::None) if watch.text_is_read() => "kmsg",
-            (Some(_), ScanResult::None) => "none",
+            (Some(_), TaskScan::Iterator(_)) => "iterator",
+            (Some(_), TaskScan::Proc) => "poll",
+            (Some(_), TaskScan::None) if watch.text_is_read() => "kmsg",
+            (Some(_), TaskScan::None) => "none",
         };
-        let reasons: Vec<String> = refused.into_iter().chain(self.dim.clone()).collect();
+        let reasons: Vec<String> = refused.into_iter().chain(self.drawback.clone()).collect();
         watch.set_backend(backend, (!reasons.is_empty()).then(|| reasons.join("; ")));
         if ["kmsg", "none"].contains(&backend) {
-            return watch.is_blind().await;
+            return watch.cannot_check().await;
         }
         watch.answers().await
     }
@@ -168,7 +168,7 @@ impl Tasks {
     async fn resume(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let reported: Vec<SleepingTask> = watch.remembered().unwrap_or_default();
         let found = self
-            .sight
+            .scan
             .these(&self.proc, reported.iter().map(|sleeper| sleeper.pid));
         let asleep: Option<BTreeSet<_>> =
             found.map(|found| found.iter().map(SleepingTask::identity).collect());
@@ -230,25 +230,25 @@ impl Tasks {
             watch.missed(self.reconciler.missed(hung_tasks(&self.proc)));
         }
         // With the iterator, a scan of all tasks costs almost nothing.
-        let all = self.due <= now || matches!(self.sight, ScanResult::Iterator(_));
+        let all = self.due <= now || matches!(self.scan, TaskScan::Iterator(_));
         let claimed = claimed(watch);
         let found = if all {
-            self.sight.all(&self.proc, &self.threads).await
+            self.scan.all(&self.proc, &self.threads).await
         } else {
             let hanging = self.table.hanging().map(|sleeper| sleeper.pid);
             Ok(self
-                .sight
+                .scan
                 .these(&self.proc, hanging.chain(claimed.iter().copied())))
         };
         if all {
-            let rest = match self.sight {
-                ScanResult::Proc => now.elapsed() * REST,
+            let rest = match self.scan {
+                TaskScan::Proc => now.elapsed() * REST,
                 _ => Duration::ZERO,
             };
             self.due = Instant::now() + self.pace.max(rest);
         }
         let began = *self.began.get_or_insert(now);
-        let blind_until = match found {
+        let silent_until = match found {
             Ok(None) => Some(began + message::silence(&self.proc)),
             _ => None,
         };
@@ -263,14 +263,14 @@ impl Tasks {
             Err(error) => {
                 let reason = format!("{error:#}");
                 warn!(reason, "Checking all tasks failed");
-                (self.sight, self.dim) = ScanResult::without_iterator(&self.proc, &reason);
+                (self.scan, self.drawback) = TaskScan::without_iterator(&self.proc, &reason);
                 return self.report_backend(watch).await;
             }
         };
         self.report(watch, changes, None).await?;
         // A task that slept at the first scan may have hung for hours. It counts as hung after the
         // threshold, or when khungtaskd has had enough time to report it.
-        let decided = match blind_until {
+        let decided = match silent_until {
             Some(until) => until <= now,
             None => all && !self.table.is_undecided(began.into_std()),
         };
@@ -362,7 +362,7 @@ impl Tasks {
     ) -> Observation {
         let SleepingTask { pid, comm, .. } = sleeper;
         // In another pid namespace, the numbers belong to other tasks.
-        let visible = !matches!(self.sight, ScanResult::None);
+        let visible = !matches!(self.scan, TaskScan::None);
         let waits = visible.then(|| message::wait_channel(&self.proc, *pid));
         Observation {
             key: pid.to_string(),

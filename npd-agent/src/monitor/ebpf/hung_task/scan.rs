@@ -29,7 +29,7 @@ const FROZEN: u64 = 0x0001_0000;
 const INITIAL_NAMESPACE: &str = "pid:[4026531836]";
 
 /// How the host's tasks are scanned.
-pub(super) enum ScanResult {
+pub(super) enum TaskScan {
     /// By an iterator in the kernel: one walk, tens of nanoseconds a task.
     Iterator(TaskWalk),
     /// By every thread in `/proc`: some ten microseconds a thread.
@@ -38,7 +38,7 @@ pub(super) enum ScanResult {
     None,
 }
 
-impl ScanResult {
+impl TaskScan {
     /// The best possible way, and why there is no better one.
     pub(super) fn best(walk: &Result<TaskWalk, String>, proc: &Path) -> (Self, Option<String>) {
         match in_sight(walk, proc) {
@@ -224,7 +224,7 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         thread(&proc.path().join("11"), 11, "worker", "D", 0);
         thread(&proc.path().join("12"), 12, "worker", "R", 0);
-        let found = ScanResult::Proc
+        let found = TaskScan::Proc
             .these(proc.path(), [11, 12, 13].into_iter())
             .unwrap();
         assert_eq!(found, [asleep(11, "worker")]);
@@ -233,13 +233,13 @@ mod tests {
     #[test]
     fn without_the_hosts_tasks_it_says_that() {
         let proc = tempfile::tempdir().unwrap();
-        let sight = || ScanResult::best(&Err("no BPF".to_owned()), proc.path());
-        assert!(matches!(sight(), (ScanResult::None, Some(_))));
+        let scan = || TaskScan::best(&Err("no BPF".to_owned()), proc.path());
+        assert!(matches!(scan(), (TaskScan::None, Some(_))));
         fs::create_dir(proc.path().join("2")).unwrap();
         fs::write(proc.path().join("2/comm"), "nginx\n").unwrap();
-        assert!(matches!(sight(), (ScanResult::None, Some(_))));
+        assert!(matches!(scan(), (TaskScan::None, Some(_))));
         fs::write(proc.path().join("2/comm"), "kthreadd\n").unwrap();
-        assert!(matches!(sight(), (ScanResult::Proc, Some(_))));
+        assert!(matches!(scan(), (TaskScan::Proc, Some(_))));
     }
 
     #[test]

@@ -55,7 +55,7 @@ const PACE: Duration = Duration::from_mins(1);
 /// The same after a kill.
 const PACE_BUSY: Duration = Duration::from_secs(5);
 /// The same while there is no tracepoint.
-const PACE_BLIND: Duration = Duration::from_secs(1);
+const PACE_FALLBACK: Duration = Duration::from_secs(1);
 
 fn run(watch: ProbeContext) -> Task<'static> {
     Box::pin(watch_kills(watch))
@@ -93,7 +93,7 @@ struct Kills {
     page_bytes: u64,
     names: PodNames,
     victims: Victims,
-    sight: Option<OomView>,
+    view: Option<OomView>,
     reconciler: Reconciler,
     /// The value of the counter when it was last read.
     counter: Option<u64>,
@@ -111,7 +111,7 @@ impl Kills {
             page_bytes: procfs::page_size(),
             names: PodNames::new(&roots.log, watch.reporter.threads.clone()),
             victims: Victims::default(),
-            sight: None,
+            view: None,
             reconciler: Reconciler::from(counter),
             counter,
             due: Instant::now(),
@@ -150,7 +150,7 @@ impl Kills {
         let counter = oom_kills(&self.proc).ok().flatten();
         let before = std::mem::replace(&mut self.counter, counter);
         let missed = self.reconciler.missed(counter);
-        match self.sight {
+        match self.view {
             Some(OomView::Tracepoint) => watch.missed(missed),
             Some(OomView::Counter) => {
                 let news = counter.unwrap_or(0).saturating_sub(before.unwrap_or(0));
@@ -184,7 +184,7 @@ impl Kills {
     /// Finds out which backend sees kills now, and reports it if it has changed.
     async fn report_backend(&mut self, watch: &ProbeContext) -> anyhow::Result<()> {
         let refused = watch.refusals();
-        let sight = if refused.is_none() {
+        let view = if refused.is_none() {
             OomView::Tracepoint
         } else if watch.text_is_read() {
             OomView::Text
@@ -193,29 +193,29 @@ impl Kills {
         } else {
             OomView::None
         };
-        let pace = match sight {
+        let pace = match view {
             OomView::Tracepoint => PACE,
-            _ => PACE_BLIND,
+            _ => PACE_FALLBACK,
         };
         self.due = Instant::now() + pace;
-        if self.sight.replace(sight) == Some(sight) {
+        if self.view.replace(view) == Some(view) {
             return Ok(());
         }
-        let backend = match sight {
+        let backend = match view {
             OomView::Tracepoint => "raw_tracepoint",
             OomView::Text => "kmsg",
             OomView::Counter => "counter",
             OomView::None => "none",
         };
         watch.set_backend(backend, refused);
-        if sight == OomView::Tracepoint {
+        if view == OomView::Tracepoint {
             self.reconciler = Reconciler::from(self.counter);
             watch.answers().await?;
         }
         // A kill does not last, so no condition depends on earlier kills.
-        match sight {
+        match view {
             OomView::Tracepoint | OomView::Counter => watch.checked().await,
-            OomView::Text | OomView::None => watch.is_blind().await,
+            OomView::Text | OomView::None => watch.cannot_check().await,
         }
     }
 }

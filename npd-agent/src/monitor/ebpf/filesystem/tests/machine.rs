@@ -24,7 +24,7 @@ impl Machine {
     }
 
     /// The same without kernel programs.
-    pub(super) fn start_blind(mounts: &str) -> Self {
+    pub(super) fn start_without_programs(mounts: &str) -> Self {
         Self::boot(mounts, &Err("no BPF".to_owned()))
     }
 
@@ -48,7 +48,7 @@ impl Machine {
     }
 
     /// The same, without programs in the kernel.
-    pub(super) fn restart_blind(self) -> Self {
+    pub(super) fn restart_without_programs(self) -> Self {
         Self::run(self.probe.end(), &Err("no BPF".to_owned()))
     }
 

@@ -273,7 +273,7 @@ async fn a_file_system_in_a_container_only_makes_events() {
 
 #[tokio::test(start_paused = true)]
 async fn without_programs_the_mount_table_and_counts_are_watched() {
-    let mut machine = Machine::start_blind(&var("rw", "rw,errors=remount-ro"));
+    let mut machine = Machine::start_without_programs(&var("rw", "rw,errors=remount-ro"));
     machine.write("sys/fs/ext4/loop0/errors_count", "3\n");
     machine.write("sys/fs/ext4/loop0/last_error_func", "ext4_lookup\n");
     machine.write("sys/fs/ext4/loop0/last_error_line", "12\n");

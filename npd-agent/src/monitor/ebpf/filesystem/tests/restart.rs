@@ -81,7 +81,7 @@ async fn what_was_healed_meanwhile_is_well_though_no_program_is_attached() {
     machine.mounts(&srv("vfat", "rw", "ro"));
     machine.hear(10).await;
     machine.mounts(&srv("vfat", "rw", "rw"));
-    let mut machine = machine.restart_blind();
+    let mut machine = machine.restart_without_programs();
     let heard = machine.hear(10).await;
     let well = "Recovered: filesystem loop1";
     assert_eq!(heard, [well, "Watching: {}"]);
