@@ -49,27 +49,31 @@ const BUILT_IN: &[BuiltIn] = &[
     built_in!("ebpf-monitor", "ebpf-monitor.json", true),
 ];
 
-/// The files that run for `flag` by default.
-pub(super) fn built_in(flag: &str) -> impl Iterator<Item = ConfigFile> {
-    let files = BUILT_IN.iter();
-    let files = files.filter(move |file| file.flag == flag && file.default);
-    files.map(BuiltIn::file)
+/// The files that run by default for `flag`, or for every flag.
+pub(super) fn built_in(flag: Option<&str>) -> impl Iterator<Item = ConfigFile> {
+    let files = BUILT_IN.iter().filter(move |file| file.is_for(flag));
+    files.filter(|file| file.default).map(BuiltIn::file)
 }
 
-/// The file with this name, which begins with `builtin:`.
-pub(super) fn named_built_in(flag: &str, name: &str) -> anyhow::Result<ConfigFile> {
-    let mut files = BUILT_IN.iter().filter(|file| file.flag == flag);
+/// The file for `flag`, or for any flag, with this name, which begins with `builtin:`.
+pub(super) fn named_built_in(flag: Option<&str>, name: &str) -> anyhow::Result<ConfigFile> {
+    let files = BUILT_IN.iter().filter(|file| file.is_for(flag));
     if let Some(file) = files.clone().find(|file| file.name == name) {
         return Ok(file.file());
     }
-    let known: Vec<_> = files.by_ref().map(|file| file.name).collect();
+    let known: Vec<_> = files.map(|file| file.name).collect();
+    let flag = flag.map_or_else(String::new, |flag| format!("{flag}="));
     bail!(
-        "{flag}={name}: the agent has no such config file, only {}",
+        "{flag}{name}: the agent has no such config file, only {}",
         known.join(", ")
     )
 }
 
 impl BuiltIn {
+    fn is_for(&self, flag: Option<&str>) -> bool {
+        flag.is_none_or(|flag| flag == self.flag)
+    }
+
     fn file(&self) -> ConfigFile {
         ConfigFile {
             name: Arc::from(self.name),

@@ -39,10 +39,10 @@ pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Loaded> {
     for (kind, paths) in KINDS.iter().zip(configs) {
         let mut files = Vec::new();
         if none_named {
-            files.extend(built_in(kind.flag));
+            files.extend(built_in(Some(kind.flag)));
         }
         for path in paths {
-            for file in named(kind.flag, path)? {
+            for file in named(Some(kind.flag), path)? {
                 if seen.insert(Arc::clone(&file.name)) {
                     files.push(file);
                 } else {
@@ -95,9 +95,10 @@ impl Loaded {
     }
 }
 
-/// The config files that a value of a flag names: `builtin` is all that run by default,
+/// The config files that a value of `flag` names: `builtin` is all that run by default,
 /// `builtin:NAME` is one that is part of the agent, and anything else is a path.
-fn named(flag: &str, path: &Path) -> anyhow::Result<Vec<ConfigFile>> {
+/// Without `flag`, the built-in files of every flag are meant.
+pub fn named(flag: Option<&str>, path: &Path) -> anyhow::Result<Vec<ConfigFile>> {
     match path.to_str() {
         Some("builtin") => Ok(built_in(flag).collect()),
         Some(name) if name.starts_with("builtin:") => Ok(vec![named_built_in(flag, name)?]),

@@ -344,6 +344,9 @@ fn check_fails_for_a_file_with_an_error() -> anyhow::Result<()> {
         (&["bad.json"], 1),
         (&["good.json", "bad.json"], 1),
         (&["bad.json", "missing.json"], 2),
+        (&["builtin"], 0),
+        (&["builtin:kernel-monitor.json", "bad.json"], 1),
+        (&["builtin:no-such.json"], 2),
         (&[], 2),
     ] {
         let output = command(folder.path())?.arg("check").args(files).output()?;

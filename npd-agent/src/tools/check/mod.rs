@@ -44,6 +44,7 @@ fn program() -> Program<CheckArgs> {
         about: "Checks config files of monitors, of every kind, without starting anything.
 An error is what the agent refuses, or what has no effect although the agent starts.
 A warning is a rule that does something else than it seems to.
+FILE is a path, or as for a flag builtin or builtin:NAME.
 Exit code: 0 if there is no error, 1 if there is one, 2 if a file cannot be read.",
         words: " FILE...",
         after: "",
@@ -61,13 +62,14 @@ fn run(line: Vec<OsString>) -> ExitCode {
         return ExitCode::from(BAD_COMMAND_LINE);
     }
     let mut code = 0;
-    for path in &words.words {
-        match config::read(Path::new(path)) {
-            Ok(file) => {
-                let report = FileReport::new(&file);
-                code = code.max(u8::from(report.errors().count() > 0));
-                // Ignore an error: if nobody reads the report, the exit code is enough.
-                drop(write!(stdout(), "{}", report.shown(args.npd)));
+    for name in &words.words {
+        match config::named(None, Path::new(name)) {
+            Ok(files) => {
+                for report in files.iter().map(FileReport::new) {
+                    code = code.max(u8::from(report.errors().count() > 0));
+                    // Ignore an error: if nobody reads the report, the exit code is enough.
+                    drop(write!(stdout(), "{}", report.shown(args.npd)));
+                }
             }
             Err(error) => {
                 complain(NAME, format_args!("{error:#}"));

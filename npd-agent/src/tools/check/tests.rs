@@ -140,3 +140,21 @@ fn what_is_shipped_has_no_error() {
         }
     }
 }
+
+#[test]
+fn what_is_built_in_has_no_error_and_a_name() {
+    let files = config::named(None, Path::new("builtin")).unwrap();
+    assert!(files.len() > 10, "{}", files.len());
+    for file in &files {
+        let report = FileReport::new(file);
+        assert_eq!(report.errors().count(), 0, "{}", report.shown(false));
+        let again = config::named(None, Path::new(&report.name)).unwrap();
+        let names: Vec<_> = again.iter().map(|file| &*file.name).collect();
+        assert_eq!(names, [&*report.name]);
+    }
+    let error = config::named(None, Path::new("builtin:coffee.json")).unwrap_err();
+    let error = error.to_string();
+    let start =
+        "builtin:coffee.json: the agent has no such config file, only builtin:kernel/core.json,";
+    assert!(error.starts_with(start), "{error}");
+}
