@@ -9,7 +9,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::collector_task::CollectorTask;
-use super::exported::{Names, exported_name};
+use super::exported::{NamedMetric, Names, exported_name};
 use super::metric::{Metric, WantedMetric, WantedMetrics};
 use super::rule::{StatsRule, StatsRuleConfig};
 use super::{SECTIONS, Section, StatsMonitor};
@@ -237,12 +237,13 @@ impl Checker<'_> {
                 );
                 continue;
             }
+            self.check_display_name(&key, display_name)?;
             let name = if display_name == id {
                 metric.name.to_owned()
             } else {
                 exported_name(display_name)
             };
-            if self.declare(&key, &name, metric)? {
+            if self.declare(&key, &name, display_name, metric)? {
                 let name = Some(name);
                 wanted.insert(metric.id, WantedMetric { metric, name });
             }
@@ -279,32 +280,57 @@ impl Checker<'_> {
         }
     }
 
+    /// What NPD's metrics library refuses.
+    fn check_display_name(&self, key: &str, display_name: &str) -> Result<(), ConfigProblem> {
+        let is_printable = |c: char| matches!(c, ' '..='~');
+        if display_name.len() > 255 || !display_name.chars().all(is_printable) {
+            let message = "its displayName is longer than 255 characters, or not printable ASCII";
+            return Err(self.check.error(key, message));
+        }
+        Ok(())
+    }
+
     /// Reserves a name for a metric. Returns whether the metric can be exported under it. Two config
-    /// files may export the same metric under one name.
+    /// files may export the same metric under one name. NPD refuses another metric of the same `displayName`, but not
+    /// of one that only becomes the same name.
     fn declare(
         &mut self,
         key: &str,
         name: &str,
+        display_name: &str,
         metric: &'static Metric,
     ) -> Result<bool, ConfigProblem> {
-        match self.names.get(name).or_else(|| self.own.get(name)) {
-            Some(known) if known.id != metric.id => {
-                let message = format!("{name} is the exported name of {}", known.id);
+        let known = self.names.get(name).or_else(|| self.own.get(name));
+        let taken = match known {
+            Some(known) if known.metric.id == metric.id => return Ok(true),
+            Some(known) => {
+                let message = format!("{name} is the exported name of {}", known.metric.id);
+                Some((message, known.display_name == display_name))
+            }
+            None if NAMES_OF_NPD.contains(&name) => {
+                let message = format!("{name} is the name of another metric");
+                Some((message, name == display_name))
+            }
+            None => None,
+        };
+        if let Some((message, is_refused)) = taken {
+            if is_refused {
                 return Err(self.check.error(key, message));
             }
-            Some(_) => return Ok(true),
-            None => {}
-        }
-        if NAMES_OF_NPD.contains(&name) {
-            let message = format!("{name} is the name of another metric");
-            return Err(self.check.error(key, message));
+            self.check
+                .note(key, format!("{message}; it is not exported"));
+            return Ok(false);
         }
         if name.starts_with(OUR_NAMES) {
             let message = format!("names with {OUR_NAMES} are the agent's own; it is not exported");
             self.check.note(key, message);
             return Ok(false);
         }
-        self.own.insert(name.to_owned(), metric);
+        let named = NamedMetric {
+            metric,
+            display_name: display_name.to_owned(),
+        };
+        self.own.insert(name.to_owned(), named);
         Ok(true)
     }
 }

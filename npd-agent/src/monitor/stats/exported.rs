@@ -12,7 +12,16 @@ use super::metric::{Metric, MetricKind, MetricSeries, Sample, WantedMetrics};
 use crate::rendered::RenderedFamilies;
 
 /// The metric of each name.
-pub type Names = BTreeMap<String, &'static Metric>;
+pub type Names = BTreeMap<String, NamedMetric>;
+
+/// A metric, and the `displayName` that its name is made of.
+#[derive(Clone, Debug)]
+pub struct NamedMetric {
+    /// The metric.
+    pub metric: &'static Metric,
+    /// As the config file has it.
+    pub display_name: String,
+}
 
 /// The name that NPD gives a metric: characters that Prometheus does not allow become `_`, there are at
 /// most 100 bytes, and the first is neither a digit nor `_`.
@@ -31,7 +40,7 @@ pub fn reserve(names: &Names, registry: &Registry) -> anyhow::Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    let describe = |(name, metric): (&String, &&Metric)| {
+    let describe = |(name, NamedMetric { metric, .. }): (&String, &NamedMetric)| {
         let labels = metric.labels.iter().map(|label| (*label).to_owned());
         let (help, labels) = (metric.help.to_owned(), labels.collect());
         Desc::new(name.clone(), help, labels, HashMap::new())
@@ -170,7 +179,12 @@ mod tests {
         let metric: &'static Metric = &crate::monitor::stats::memory::METRICS[0];
         let metrics = crate::metrics::Metrics::new().unwrap();
         let reserve = |name: &str| {
-            let names = Names::from([(name.to_owned(), metric)]);
+            let display_name = name.to_owned();
+            let reserved = NamedMetric {
+                metric,
+                display_name,
+            };
+            let names = Names::from([(name.to_owned(), reserved)]);
             reserve(&names, &metrics.registry)
         };
         assert!(reserve("memory_bytes_used").is_ok());
