@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 pub use self::rule::RuleHead;
 pub use self::value::{AtLeastOne, Lenient, NotNegative, Positive};
 use crate::go::json::{self, ConfigProblem, UnknownKey};
+use crate::go::layout::TimeLayout;
 use crate::problem::Healthy;
 
 /// A config file that was read, but not parsed.
@@ -123,7 +124,22 @@ pub struct ConditionConfig {
     #[serde(rename = "status")]
     _status: String,
     #[serde(rename = "transition")]
-    _transition: Option<jiff::Timestamp>,
+    _transition: Option<Transition>,
+}
+
+/// A time, as Go reads it in JSON. Nothing is done with it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Transition;
+
+impl TryFrom<String> for Transition {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let layout = TimeLayout::new("2006-01-02T15:04:05Z07:00");
+        let parsed = layout.parse(&text);
+        parsed.map(|_| Self).map_err(|error| error.to_string())
+    }
 }
 
 impl ConditionConfig {
