@@ -7,10 +7,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
 use tracing::warn;
 
 use crate::go::duration::GoDuration;
+use crate::go::json;
 use crate::go::pflag::{ParsedLine, Words};
 use crate::logging::LogFormat;
 use crate::monitor::KINDS;
@@ -152,6 +154,12 @@ impl Flags {
         if !self.options.vmodule.is_empty() {
             warn!("--vmodule has no effect: --v is for all files");
         }
+        if !self.options.stackdriver.is_empty() {
+            warn!(
+                "--exporter.stackdriver has no effect: the agent does not export to Stackdriver; \
+                 scrape --prometheus-port with a collector that does"
+            );
+        }
     }
 }
 
@@ -168,13 +176,14 @@ impl Options {
         }
     }
 
-    /// Refuses the flags that are known and not supported.
+    /// Refuses what NPD refuses of the file of an exporter that only NPD has.
     pub fn check(&self) -> anyhow::Result<()> {
-        ensure!(
-            self.stackdriver.is_empty(),
-            "--exporter.stackdriver: this agent does not export to Stackdriver; scrape \
-             --prometheus-port with a collector that does"
-        );
+        if !self.stackdriver.is_empty() {
+            let file = || format!("--exporter.stackdriver={}", self.stackdriver);
+            let content = std::fs::read(&self.stackdriver).with_context(file)?;
+            json::from_slice::<BTreeMap<String, Value>>(&self.stackdriver, &content)
+                .with_context(file)?;
+        }
         Ok(())
     }
 

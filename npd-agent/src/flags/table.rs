@@ -82,7 +82,7 @@ const EXPORTERS: &[Flag<Options>] = &[
         "--exporter.stackdriver",
         "FILE",
         "",
-        "Not supported: a value is refused",
+        "Not supported: it has no effect, and a warning says so",
         |options: &mut Options, _, value| string(&mut options.stackdriver, value),
     )
     .hidden(),

@@ -171,17 +171,26 @@ fn a_deprecated_list_takes_the_place_of_an_empty_one() {
 }
 
 #[test]
-fn stackdriver_is_refused_in_a_sentence() {
-    let options = Options::parse(&["--exporter.stackdriver=file"]).unwrap();
-    assert!(
-        options
-            .check()
-            .unwrap_err()
-            .to_string()
-            .contains("Stackdriver")
-    );
-    let options = Options::parse(&["--exporter.stackdriver="]).unwrap();
-    options.check().unwrap();
+fn stackdriver_s_file_is_refused_where_npd_refuses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stackdriver.json");
+    let check = |content: &str| {
+        std::fs::write(&path, content).unwrap();
+        let flag = format!("--exporter.stackdriver={}", path.display());
+        let options = Options::parse(&[&flag]).unwrap();
+        options.check().map_err(|error| format!("{error:#}"))
+    };
+    check(r#"{"exportPeriod": "60s", "metadataFetchTimeout": "600s"}"#).unwrap();
+    check("{}").unwrap();
+    assert!(check("").unwrap_err().contains("stackdriver.json:1:1: EOF"));
+    let missing = Options::parse(&["--exporter.stackdriver=/no/such"]).unwrap();
+    let error = format!("{:#}", missing.check().unwrap_err());
+    let expected = "--exporter.stackdriver=/no/such: No such file or directory (os error 2)";
+    assert_eq!(error, expected);
+    Options::parse(&["--exporter.stackdriver="])
+        .unwrap()
+        .check()
+        .unwrap();
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("monitor", &["monitor::config_file", "monitor::ebpf", "monitor::kind", "monitor::log", "monitor::plugin", "monitor::stats", "problem"]),
     // The command line, which has a flag for each kind of monitor.
     ("logging", &["bounded_queue", "fd", "go", "metrics", "std::thread", "tracing"]),
-    ("flags", &["go", "logging", "monitor", "tracing"]),
+    ("flags", &["go", "logging", "monitor", "std::fs", "tracing"]),
     // The exporters do not know the monitors.
     ("exporter::kind", &["checkpoint", "flags", "metrics", "node", "problem", "status_page"]),
     ("exporter::kubernetes", &["checkpoint", "exporter::kind", "flags", "go", "hyper", "kube", "metrics", "node", "problem", "status_page", "std::env", "std::fs", "std::net", "threads", "tokio", "tracing"]),
