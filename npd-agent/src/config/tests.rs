@@ -76,7 +76,10 @@ fn the_agent_starts_with_what_npd_starts_with() {
             writeln!(rows, "{row}").unwrap();
             continue;
         }
-        let content = config.replace('␤', "\n").replace('␉', "\t");
+        let content = config
+            .replace('␤', "\n")
+            .replace('␍', "\r")
+            .replace('␉', "\t");
         let (starts, places) = outcome(flag, &content);
         let starts = if starts { "yes" } else { "no" };
         assert_eq!(starts, npd_starts, "{name}: {places}");
