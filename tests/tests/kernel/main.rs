@@ -5,6 +5,7 @@ mod block_error;
 mod filesystem;
 mod hung_task;
 mod oom;
+mod state_dir;
 mod writeback_error;
 
 use std::path::Path;
@@ -49,6 +50,12 @@ const HANG: &[Need] = &[
     Need::All(LOOP),
     Need::Tool("fsfreeze"),
     Need::File("/proc/sys/kernel/hung_task_check_interval_secs"),
+];
+const FROZEN: &[Need] = &[
+    Need::Agent,
+    Need::Root,
+    Need::All(LOOP),
+    Need::Tool("fsfreeze"),
 ];
 const UNPRIVILEGED: &[Need] = &[
     Need::Agent,
@@ -108,6 +115,11 @@ const TESTS: &[Test] = &[
         name: "a_lost_write_is_one_event_though_nobody_calls_fsync",
         needs: LOST_WRITE,
         run: writeback_error::a_lost_write_is_one_event_though_nobody_calls_fsync,
+    },
+    Test {
+        name: "a_frozen_state_dir_is_shown_and_stops_nothing_else",
+        needs: FROZEN,
+        run: state_dir::a_frozen_state_dir_is_shown_and_stops_nothing_else,
     },
     Test {
         name: "without_bpf_the_same_faults_are_reported_once",
