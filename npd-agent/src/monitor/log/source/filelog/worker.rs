@@ -192,13 +192,16 @@ struct Reading<'a> {
 
 impl Sink for Reading<'_> {
     fn beginning(&mut self, file: &File) -> io::Result<u64> {
-        let mut earliest = file.metadata()?.len();
-        for rules in &mut *self.rules {
-            let start = rules.start(&self.at);
-            let from = lookback::beginning(file, start, |line| rules.time(line, &self.at))?;
-            earliest = earliest.min(from);
-        }
-        Ok(earliest)
+        let Self { rules, at, .. } = self;
+        let starts = rules.iter_mut().map(|rules| rules.start(at));
+        let Some(earliest) = starts.min() else {
+            return Ok(file.metadata()?.len());
+        };
+        // One search for all, because it may read the whole file.
+        lookback::beginning(file, earliest, |line| {
+            let times = rules.iter().filter_map(|rules| rules.time(line, at));
+            times.max()
+        })
     }
 
     fn resumed(&mut self, file: &File, position: u64) -> io::Result<()> {
