@@ -147,16 +147,16 @@ impl Beginnings {
         let parts: [&[u8]; LANES] =
             std::array::from_fn(|lane| &lines[bounds[lane]..bounds[lane + 1]]);
         let together = parts.iter().map(|part| part.len()).min().unwrap_or(0);
-        // Written out, because the release build is optimised for size.
+        // Written out, because the release build is optimised for size and would not unroll it.
         let [a, b, c, d] = parts.map(|part| &part[..together]);
         let [mut in_a, mut in_b, mut in_c, mut in_d] = [self.start; LANES];
         let special = |state| self.automaton.is_special(state);
-        for at in 0..together {
-            in_a = self.next(in_a, a[at]);
-            in_b = self.next(in_b, b[at]);
-            in_c = self.next(in_c, c[at]);
-            in_d = self.next(in_d, d[at]);
-            if special(in_a) || special(in_b) || special(in_c) || special(in_d) {
+        for (at, (((&a, &b), &c), &d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+            in_a = self.next(in_a, a);
+            in_b = self.next(in_b, b);
+            in_c = self.next(in_c, c);
+            in_d = self.next(in_d, d);
+            if special(in_a) | special(in_b) | special(in_c) | special(in_d) {
                 for (bound, state) in bounds.iter().zip([in_a, in_b, in_c, in_d]) {
                     self.found(state, lines, bound + at, found);
                 }
