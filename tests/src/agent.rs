@@ -50,7 +50,7 @@ impl Agent {
         Self::start_as(Command::new(harness::agent()?), folder, arguments)
     }
 
-    /// Starts the agent as `command`, which becomes it.
+    /// Starts the agent with `command`, which becomes the agent with `exec`.
     pub fn start_as(
         mut command: Command,
         folder: &Path,
@@ -191,7 +191,7 @@ impl Agent {
         Page::read(self.metrics_text()?)
     }
 
-    /// The page of metrics as it comes.
+    /// The text of the page of metrics.
     pub fn metrics_text(&self) -> anyhow::Result<String> {
         get(self.prometheus_port.number, "/metrics")
     }
@@ -209,7 +209,7 @@ impl Agent {
         self.port.number
     }
 
-    /// What a page says, for example `/conditions`.
+    /// A page, for example `/conditions`.
     pub fn page(&self, path: &str) -> anyhow::Result<Value> {
         serde_json::from_str(&get(self.port.number, path)?)
             .with_context(|| format!("reading {path}"))

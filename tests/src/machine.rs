@@ -1,4 +1,4 @@
-//! Machines that nobody here has, as the files in which their kernels would describe them.
+//! Machines that we do not have, as the files in `/proc` and `/sys` that their kernels would show.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::harness;
 
-/// A tree of `/proc` and `/sys`. It is as big as the machine, and idle: it says the same each time.
+/// A tree of `/proc` and `/sys`. It has the size of the machine, which is idle: the files do not
+/// change.
 #[derive(Debug)]
 pub struct Machine(TempDir);
 
@@ -43,7 +44,7 @@ impl Machine {
                 "1 1 259:{disk} / {point} rw,relatime shared:1 - ext4 /dev/{name} rw"
             )?;
             machine.write(&format!("sys/block/{name}/size"), "7814037168\n")?;
-            // What the agent enters to ask the file system.
+            // The agent opens this folder to ask the file system.
             fs::create_dir_all(machine.path().join("proc/1/root").join(&point[1..]))?;
         }
         machine.write("proc/diskstats", &diskstats)?;
@@ -56,7 +57,7 @@ impl Machine {
         self.0.path()
     }
 
-    /// Writes a file, at once for whoever reads it.
+    /// Writes a file atomically.
     pub fn write(&self, path: &str, text: &str) -> anyhow::Result<()> {
         let path = self.path().join(path);
         let folder = path.parent().context("a file without a folder")?;
@@ -66,7 +67,7 @@ impl Machine {
         fs::rename(&new, &path).with_context(|| format!("renaming to {}", path.display()))
     }
 
-    /// Lets a program, and what it starts, take this machine for its own.
+    /// Makes a program and its children use this machine instead of the real one.
     pub fn host(&self, mut program: Command) -> Command {
         program.env("HOST_PROC", self.path().join("proc"));
         program.env("HOST_SYS", self.path().join("sys"));

@@ -1,6 +1,5 @@
-//! A log monitor as one would write it first: every line is decoded, its time and message are
-//! found, and every pattern is tried on all that the ring holds. It says what is right, and how
-//! slow that is.
+//! A simple log monitor: every line is decoded, its time and message are found, and every pattern is
+//! tried on the whole buffer. Tests compare the agent with its results, and benchmarks with its speed.
 
 use std::collections::VecDeque;
 
@@ -25,7 +24,7 @@ pub struct Naive<T> {
     pub ring: VecDeque<(Timestamp, String)>,
 }
 
-/// What a line has completed: which pattern, since when, and the entries.
+/// A match: the pattern, the time of its first entry, and the text of the entries.
 pub type Match = (usize, Timestamp, String);
 
 impl<T: Fn(&str) -> Option<Timestamp>> Naive<T> {

@@ -9,7 +9,8 @@ use npd_tests::cluster::{self, ApiServer, Client, Node, eventually, small_pod};
 use npd_tests::harness::{self, Need, Test};
 use tempfile::TempDir;
 
-/// They need no agent, but a bare `cargo test` is to build no Kubernetes and to make no node.
+/// They need no agent. But with it as a need, `cargo test` alone builds no Kubernetes and starts no
+/// node.
 const TESTS: &[Test] = &[
     Test {
         name: "the_api_server_keeps_its_objects_over_a_crash",

@@ -1,4 +1,4 @@
-//! The agent's image: what it is made of, and that everything in it runs there.
+//! The agent's image: its content, and that everything in it runs there.
 
 use std::fs;
 use std::path::Path;
@@ -246,7 +246,7 @@ fn check(
     Ok(())
 }
 
-/// What a Dockerfile that begins with our image would run, and how it is seen that it did.
+/// What a Dockerfile that begins with our image would run, and how the test checks the result.
 const STEPS: &[(&str, &str)] = &[
     (
         "apt-get update >&2 && apt-get install -y jq >&2 && echo '{\"a\": 1}' | jq .a",

@@ -1,5 +1,5 @@
 //! Quantities of memory as Kubernetes writes them: `resource.Quantity` of `k8s.io/apimachinery`, whole
-//! numbers only.
+//! numbers only. Written here because the crate `k8s-openapi` has this type only as a text.
 
 use std::fmt;
 

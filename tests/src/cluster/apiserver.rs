@@ -69,7 +69,7 @@ impl ApiServer {
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
         let port = free_port()?;
         let address = (Ipv4Addr::LOCALHOST, port.number).into();
-        // Nobody is here to create the service accounts that pods are otherwise refused without.
+        // Without a controller, nobody creates the service accounts. Otherwise pods would be refused.
         let mut server = Self::start_at(dir, address, "ServiceAccount")?;
         server.port = Some(port);
         Ok(server)
@@ -217,7 +217,7 @@ impl ApiServer {
     }
 }
 
-/// Makes up an admin whom no other test's server knows.
+/// Creates an admin that no other test's server knows.
 fn write_admin(dir: &Path, address: SocketAddr) -> anyhow::Result<PathBuf> {
     let token = hex(&random::<16>()?);
     fs::write(
@@ -241,7 +241,7 @@ fn write_admin(dir: &Path, address: SocketAddr) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Has the server note what service accounts in kube-system write.
+/// Makes the server log what service accounts in kube-system write.
 fn write_audit_policy(dir: &Path) -> anyhow::Result<()> {
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use super::components::Components;
 use super::server::output;
 
-/// Somebody with every right on a cluster: the one of a test, or the one of `$KUBECONFIG`.
+/// An admin of a cluster: that of a test, or that of `$KUBECONFIG`.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Where the server is and who is asking.
@@ -22,8 +22,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whoever `kubeconfig` says. What kubectl remembers of the server, and further kubeconfigs,
-    /// go to the directory `home`.
+    /// The user of `kubeconfig`. kubectl's cache and further kubeconfigs are in the directory `home`.
     pub fn new(kubeconfig: &Path, home: &Path) -> anyhow::Result<Self> {
         Ok(Self::from_parts(
             kubeconfig,
@@ -92,7 +91,7 @@ impl Client {
         Ok(token.trim().to_owned())
     }
 
-    /// Somebody else on the same cluster, the bearer of `token`; `name` names the kubeconfig's file.
+    /// Another user of the same cluster, with `token`. `name` is the name of the kubeconfig's file.
     pub fn with_token(&self, name: &str, token: &str) -> anyhow::Result<Self> {
         let view = self.kubectl(&["config", "view", "--minify", "--flatten", "-o=json"])?;
         let mut config: Value = serde_json::from_str(&view)?;

@@ -1,4 +1,4 @@
-//! Where kube-apiserver and its kin come from.
+//! Finds or builds kube-apiserver and the other programs of a cluster.
 
 use std::env;
 use std::fs::{self, File};
@@ -143,7 +143,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// `target/cluster`, which is there.
+/// Makes `target/cluster`, and returns its path.
 pub(super) fn cache() -> anyhow::Result<PathBuf> {
     let cache = package().join("../target/cluster");
     fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;

@@ -241,7 +241,8 @@ volumePluginDir: /var/lib/kubelet/volume-plugins
     }
 }
 
-/// The mount namespace of a node, and the promise to put the machine back: see `namespace.sh`.
+/// The mount namespace of a node, and the process that restores the machine at the end: see
+/// `namespace.sh`.
 #[derive(Debug)]
 struct Namespace {
     keeper: Child,
@@ -290,7 +291,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
-        // It says itself what it could not undo.
+        // It prints itself what it could not restore.
         self.keeper.wait().ok();
     }
 }

@@ -30,7 +30,7 @@ impl MemoryCgroup {
         let (root, limit) = if v1.join("memory.limit_in_bytes").exists() {
             (v1, "memory.limit_in_bytes")
         } else {
-            // Already so wherever systemd runs.
+            // With systemd, this is already the case.
             write(&v2.join("cgroup.subtree_control"), "+memory")?;
             (v2, "memory.max")
         };
@@ -39,7 +39,7 @@ impl MemoryCgroup {
         std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         let cgroup = Self { folder, hog };
         write(&cgroup.folder.join(limit), LIMIT)?;
-        // With swap the hog would be slow to die. Not every kernel counts swap.
+        // With swap, the process would take long to be killed. Not every kernel counts swap.
         let swap = cgroup.folder.join("memory.swap.max");
         if swap.exists() {
             write(&swap, "0")?;
@@ -66,7 +66,7 @@ impl MemoryCgroup {
             .context("starting a process that takes memory")
     }
 
-    /// Lets a process be killed for want of memory, and returns its pid.
+    /// Makes the kernel kill a process because memory runs out, and returns its pid.
     pub fn kill_one(&self) -> anyhow::Result<u32> {
         let mut hog = self.start_hog()?;
         let pid = hog.id();
@@ -85,7 +85,7 @@ impl Drop for MemoryCgroup {
     }
 }
 
-/// How many processes the kernel has killed for want of memory since it booted.
+/// How many processes the kernel has killed to free memory since it booted.
 pub fn oom_kills() -> anyhow::Result<u64> {
     let counters = read(Path::new("/proc/vmstat"))?;
     for line in counters.lines() {

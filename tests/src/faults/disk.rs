@@ -202,7 +202,7 @@ impl Drop for Frozen<'_> {
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
         let point = self.point.display().to_string();
-        // Who was just let go may still be busy there.
+        // A task that has just been woken may still use it.
         let unmounted = retry(PATIENCE, || run("umount", &[&point]));
         left_behind(&point, unmounted);
     }

@@ -8,14 +8,14 @@ use super::Alias;
 use super::disk::Mount;
 use super::sysctl::Sysctl;
 
-/// Lets the kernel's detector speak up after a few seconds instead of two minutes.
+/// Makes the kernel's detector report after a few seconds instead of two minutes.
 pub struct ImpatientDetector {
     _knobs: [Sysctl; 3],
 }
 
 impl ImpatientDetector {
-    /// The detector looks each second for tasks that have hung for 2 s, and prints so many more
-    /// reports; further ones it keeps to itself.
+    /// The detector searches each second for tasks that have hung for 2 s. It prints this many more
+    /// reports, and no further ones.
     pub fn new(warnings: u32) -> anyhow::Result<Self> {
         Ok(Self {
             _knobs: [

@@ -1,4 +1,4 @@
-//! A kernel log that is busy with something else.
+//! A kernel log that is busy with other lines.
 
 use std::fs::File;
 use std::io::Write as _;

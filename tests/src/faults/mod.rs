@@ -1,7 +1,7 @@
 //! Real faults of the running kernel, on demand.
 //!
-//! Each is a guard: what it changed on the machine is put back when it is dropped, also when a
-//! test fails.
+//! Each is a guard: when it is dropped, it restores what it changed on the machine, also when a test
+//! fails.
 
 pub mod cgroup;
 pub mod disk;
@@ -47,14 +47,14 @@ pub fn retry<T>(
     }
 }
 
-/// Says that something could not be put back. Panicking while a test panics would hide why.
+/// Prints that something could not be restored. A panic while a test panics would hide the reason.
 fn left_behind(what: &str, result: anyhow::Result<impl Sized>) {
     if let Err(error) = result {
         eprintln!("LEFT BEHIND: {what}: {error:#}");
     }
 }
 
-/// A program under a name of one's own, which becomes its process's name.
+/// A program under another name, which becomes its process's name.
 pub struct Alias {
     folder: TempDir,
     name: &'static str,

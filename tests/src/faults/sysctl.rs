@@ -1,10 +1,10 @@
-//! Knobs of the kernel.
+//! Settings of the kernel (sysctl).
 
 use std::path::{Path, PathBuf};
 
 use super::{left_behind, read, write};
 
-/// A knob that has another value for a while.
+/// A setting that has another value until this is dropped.
 pub struct Sysctl {
     path: PathBuf,
     before: String,

@@ -72,7 +72,7 @@ const TESTS: &[Test] = &[
     },
 ];
 
-/// Of the lines with which NPD runs, every so many-th is run here; all are read in a unit test.
+/// This test runs one of this many lines with which NPD runs. A unit test reads all of them.
 const STEP: usize = 8;
 
 fn main() -> ExitCode {
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 /// A line that NPD was started with.
 struct Row {
     words: Vec<String>,
-    /// What the agent is to do: run, or end with this code.
+    /// What the agent must do: run, or end with this code.
     code: Option<i32>,
 }
 
@@ -154,7 +154,7 @@ fn command(folder: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Runs the agent to its end, which is to come soon.
+/// Runs the agent to its end, which must come soon.
 fn end(folder: &Path, words: &[String]) -> anyhow::Result<Output> {
     let words = words.iter().map(|word| {
         let folder = folder.to_string_lossy();
@@ -218,7 +218,7 @@ fn what_npd_starts_with_the_agent_starts_with() -> anyhow::Result<()> {
     let running = rows()?.into_iter().filter(|row| row.code.is_none());
     let mut count = 0;
     for Row { words, .. } in running.step_by(STEP) {
-        // The server of metrics may not be where this test would look.
+        // The server of metrics may have another address than this test expects.
         if words.iter().any(|word| word.starts_with("--prometheus-")) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! A cluster that knows our image, and what its users see of the node.
+//! A cluster that has our image, and what its users see of the node.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const NAMESPACE: &str = "--namespace=kube-system";
 
 const DAEMONSET: &str = "daemonset/node-problem-detector";
 
-/// The cluster of all stories. What is static is not dropped: [`stop`] does that.
+/// The cluster of all tests. A static value is not dropped, so [`stop`] does that.
 static LAB: Mutex<Option<Arc<Lab>>> = Mutex::new(None);
 
 /// One node, which the agent runs on as a `DaemonSet`.
@@ -131,7 +131,7 @@ impl Lab {
         Ok(conditions)
     }
 
-    /// Waits until a condition says so, and gives it back.
+    /// Waits until a condition has this state, and returns it.
     pub(crate) fn condition(&self, r#type: &str, status: &str) -> anyhow::Result<Value> {
         eventually(PATIENCE, || {
             let found = self.conditions(|of| of == r#type)?.pop();

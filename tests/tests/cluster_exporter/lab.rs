@@ -50,7 +50,7 @@ pub(crate) fn stop() {
 /// A Node object, and an agent's config that reads a log file.
 pub(crate) struct Lab {
     pub(crate) admin: Client,
-    /// The bearer of the agent's rights.
+    /// The user with the agent's rights.
     pub(crate) agent: Client,
     pub(crate) node: String,
     dir: TempDir,

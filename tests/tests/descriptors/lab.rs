@@ -1,4 +1,4 @@
-//! An agent with standard streams of one's choice, and streams that fail.
+//! An agent with any standard streams, and streams that fail.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -174,7 +174,7 @@ impl Agent {
         kill(process, signal).context("sending a signal")
     }
 
-    /// Asks it to stop, which it is to do with 0.
+    /// Asks it to stop, and expects the exit code 0.
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
         let deadline = Instant::now() + PATIENCE;

@@ -61,7 +61,7 @@ pub(crate) fn without_privileges_the_agent_runs_and_says_what_it_cannot_see() ->
     Ok(())
 }
 
-/// Waits until every probe says why it does not see by a program in the kernel.
+/// Waits until every probe shows why it does not use a program in the kernel.
 fn blind(agent: &Agent) -> anyhow::Result<()> {
     let probes = agent.wait_until("the probes to say how they see", PATIENCE, || {
         let status = agent.page("/status")?;

@@ -47,7 +47,7 @@ pub(crate) fn a_dead_disk_is_one_event_and_an_exact_count() -> anyhow::Result<()
     agent.wait_for("the count", PATIENCE, |line| {
         line.is_event("IOError", &about) && line.is_event("IOError", &more)
     })?;
-    // Of this the page cache complains, too.
+    // The page cache logs this failure, too.
     ensure!(!disk.can_be_read()?, "the disk works");
     // This disk works.
     ensure!(host.failing_reads(10)? == 0, "another disk is dead, too");

@@ -79,7 +79,7 @@ pub(crate) fn a_shut_down_xfs_is_at_fault_until_unmounted() -> anyhow::Result<()
     Ok(())
 }
 
-/// A broken volume is no reason to call the node broken, whatever the kernel's log says of it.
+/// If a volume is broken, the node is not, even if the kernel's log has a line about it.
 pub(crate) fn a_fault_of_an_unimportant_file_system_is_an_event_only() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("errors=remount-ro")?;

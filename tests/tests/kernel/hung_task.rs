@@ -28,7 +28,7 @@ pub(crate) fn a_hung_task_is_one_event_until_it_runs_again() -> anyhow::Result<(
             line.is_event("TaskHung", &pid)
         })?;
         wait_for_condition(&agent, "KernelDeadlock", "True")?;
-        // The log's only warning is spent.
+        // The kernel has printed its only warning.
         unimportant = HungTask::start(&mount, "npd-test-second")?;
         let pid = unimportant.pid().to_string();
         agent.wait_for("the second task", PATIENCE, |line| {

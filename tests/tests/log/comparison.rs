@@ -47,7 +47,7 @@ fn check(compression: &str, flag: u8) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has systemd write a journal file of entries of these numbers, compressed as wanted.
+/// Makes systemd write a journal file with entries of these numbers, with this compression.
 fn write(
     path: &Path,
     compression: &str,
@@ -108,7 +108,7 @@ fn export(to: &mut impl Write, number: u64) -> anyhow::Result<()> {
     writeln!(to, "__MONOTONIC_TIMESTAMP={}", 1000 + number)?;
     writeln!(to, "_BOOT_ID=4322fce392534df591babac93ef6554f")?;
     if number % 50 == 7 {
-        // Another large field, which is not to be taken for the message.
+        // Another large field, which must not be taken for the message.
         writeln!(to, "COREDUMP={}", format!("MESSAGE={number} ").repeat(2000))?;
     }
     writeln!(

@@ -9,7 +9,7 @@ use npd_tests::harness;
 
 use crate::journal::Journal;
 
-/// NPD's config, but for where things are and how often it looks.
+/// NPD's config with other paths and another interval.
 pub(crate) fn shipped_config() -> anyhow::Result<()> {
     let journal = Journal::start()?;
     let folder = tempfile::tempdir()?;
@@ -54,7 +54,7 @@ pub(crate) fn shipped_config() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kernel has always said something.
+/// The kernel's log always has some entries.
 pub(crate) fn kernel_log() -> anyhow::Result<()> {
     let count = |pattern: &str| -> anyhow::Result<(Option<i32>, String)> {
         let output = Command::new(harness::agent()?)

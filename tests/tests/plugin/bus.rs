@@ -1,4 +1,4 @@
-//! A system bus, and systemd on it, played by the test.
+//! A fake system bus with a fake systemd.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -39,7 +39,7 @@ impl Bus {
         Ok(Self { folder, kills })
     }
 
-    /// What `DBUS_SYSTEM_BUS_ADDRESS` is to be.
+    /// The value of `DBUS_SYSTEM_BUS_ADDRESS`.
     pub(crate) fn address(&self) -> String {
         format!("unix:path={}", self.folder.path().join("bus").display())
     }

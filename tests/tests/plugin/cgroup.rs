@@ -1,4 +1,4 @@
-//! What a plugin and its descendants may take.
+//! The limits of a plugin and its descendants.
 
 use std::fs;
 use std::path::Path;
@@ -79,7 +79,7 @@ pub(crate) fn memory_is_bounded_if_the_file_says_so() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever reads of the kill must not look for a pod that has done nothing.
+/// The message names the plugin, so nobody searches for a pod that is not involved.
 pub(crate) fn the_kill_of_a_plugin_names_it() -> anyhow::Result<()> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
     for monitor in [

@@ -79,7 +79,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Nothing new is born while the old die.
+        // No new processes start while the old ones are killed.
         drop(fs::write(self.0.join("pids.max"), "0"));
         if let Err(error) = retry(PATIENCE, || remove(&self.0)) {
             eprintln!("LEFT BEHIND: {}: {error:#}", self.0.display());

@@ -25,7 +25,7 @@ pub(crate) fn shipped_health_checkers_run() -> anyhow::Result<()> {
         let config = config.replace("/home/kubernetes/bin", programs);
         fs::write(folder.path().join(&name), config)?;
         let mut command = Command::new(harness::agent()?);
-        // The configs repair; nothing of this machine is to be.
+        // The configs repair units, but nothing on this machine may be repaired.
         command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/no/such/bus");
         let flag = format!("--config.custom-plugin-monitor={name}");
         let mut agent = Agent::start_as(command, folder.path(), &[&flag])?;
@@ -34,7 +34,7 @@ pub(crate) fn shipped_health_checkers_run() -> anyhow::Result<()> {
             Ok(status["plugins"].get(format!("{name}: rules[0]")).cloned())
         })?;
         let message = state["message"].as_str().unwrap_or_default();
-        // Whether there is one here that is well does not matter.
+        // It does not matter whether this machine has a healthy one.
         let known = ["was found unhealthy", "error checking"];
         ensure!(
             message.is_empty() || known.iter().any(|known| message.contains(known)),
@@ -45,7 +45,7 @@ pub(crate) fn shipped_health_checkers_run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the kubelet is to be asked, and for how long its unit has been up.
+/// The kubelet's address, and for how long its unit has been up.
 #[derive(Clone, Copy)]
 struct Node {
     host: &'static str,

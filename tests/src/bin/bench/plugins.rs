@@ -14,7 +14,7 @@ use crate::{cpu_time, mebibytes, read};
 const RULES: u32 = 200;
 const TIME: Duration = Duration::from_mins(1);
 
-/// What they cost and how they keep their time, and what starting programs costs by itself.
+/// The cost of the plugins, how punctual they are, and the cost of only starting programs.
 pub(crate) fn rows() -> anyhow::Result<Vec<(&'static str, String)>> {
     let together = Measured::new("100ms")?;
     let apart = Measured::new("1s")?;
@@ -45,7 +45,7 @@ pub(crate) fn rows() -> anyhow::Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// What was seen of an agent in [`TIME`].
+/// What was measured of an agent in [`TIME`].
 struct Measured {
     /// Its own processor time, and that of its plugins.
     own: Duration,

@@ -1,4 +1,4 @@
-//! System stats, of this machine and of one that is as big as they come.
+//! System stats, of this machine and of a very large one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The kernel's own log, with what programs write to it.
+//! The kernel's own log, to which a program writes lines.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -9,13 +9,13 @@ pub(super) const LINES: usize = 1_000_000;
 /// How many lines a rule finds.
 pub(super) const FAULTS: usize = LINES / 1000;
 
-/// What the last line says, and no other.
+/// A text that only the last line contains.
 pub(super) const LAST: &str = "EXT4-fs error (device vdz1): the last line";
 
-/// A pattern that may span lines, for `\s` matches a newline, and finds nothing.
+/// A pattern that may span lines, because `\s` matches a newline. It finds nothing.
 pub(super) const SPANNING: &str = r"Memory cgroup out of memory: Killed process\s+\d+\s.*";
 
-/// What the kernel and others have to say.
+/// Ordinary lines of the kernel and of programs.
 const ORDINARY: [&str; 8] = [
     "kernel: [{uptime}] IPv6: ADDRCONF(NETDEV_CHANGE): veth{n}: link becomes ready",
     "kernel: [{uptime}] cni0: port {n}(veth{n}) entered blocking state",
@@ -69,7 +69,7 @@ impl Log {
     }
 }
 
-/// Patterns that find nothing, as many as wanted: of the same words, but no two the same.
+/// Any number of patterns that find nothing. They have the same words, but all are different.
 pub(super) fn patterns() -> impl Iterator<Item = String> {
     const WHAT: [&str; 10] = [
         "disk", "link", "port", "queue", "fan", "lease", "volume", "probe", "device", "sandbox",

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use self::lines::{FAULTS, LINES};
 use self::readers::{Reading, agent, catalogue_rule, naive, ripgrep, rule};
 
-/// How often each is measured; the best counts, for the machine has other things to do.
+/// How often each is measured. The best result counts, because the machine also does other things.
 const RUNS: usize = 3;
 
 /// The patterns of the rules that NPD ships for the kernel's log.

@@ -1,4 +1,4 @@
-//! Who reads the log.
+//! The programs that read the log.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::lines::{FAULTS, LAST, LINES, Log};
 
-/// What a reader has read, and what it took.
+/// The result of a reader: what it has read, and the cost.
 pub(super) struct Reading {
     pub(super) lines: usize,
     /// Processor time.
