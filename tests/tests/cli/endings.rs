@@ -69,7 +69,7 @@ pub(crate) fn the_exit_code_and_the_last_line_say_why_it_ended() -> anyhow::Resu
         (
             &[log, "--exporter.stackdriver=x.json"],
             255,
-            &["--exporter.stackdriver", "Stackdriver"],
+            &["--exporter.stackdriver=x.json", "No such file"],
         ),
         (&[log, "--address=no host"], 255, &["no host"]),
     ] {
