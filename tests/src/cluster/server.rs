@@ -55,6 +55,10 @@ impl Drop for Server {
     }
 }
 
+/// How long [`eventually`] waits before the next attempt, at first and at last.
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(1);
+
 /// Calls `attempt` until it succeeds; after `timeout`, its last error is the result.
 pub fn eventually<T>(
     timeout: Duration,
@@ -67,7 +71,8 @@ pub fn eventually<T>(
             Err(error) if start.elapsed() > timeout => {
                 return Err(error.context(format!("still failing after {timeout:?}")));
             }
-            Err(_) => sleep(Duration::from_millis(50)),
+            // Asking costs the time of a kubectl; what takes long need not be asked for often.
+            Err(_) => sleep((start.elapsed() / 10).clamp(SHORT, LONG)),
         }
     }
 }
