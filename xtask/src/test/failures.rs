@@ -1,11 +1,4 @@
-//! Runs tests, and at the end repeats which have failed and why, because people read the end of a long
-//! log.
-
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-
-use anyhow::{Context as _, ensure};
-use xshell::Cmd;
+//! Repeats which tests have failed and why, because people read the end of a long log.
 
 /// How many lines of a failure are repeated.
 const LINES: usize = 5;
@@ -13,37 +6,8 @@ const LINES: usize = 5;
 /// How many characters of each line are repeated.
 const WIDTH: usize = 500;
 
-/// Runs a program that runs tests, prints what it prints, and repeats the failures.
-#[expect(
-    clippy::disallowed_types,
-    reason = "xshell cannot read and print what a program prints"
-)]
-pub(super) fn run(tests: Cmd<'_>) -> anyhow::Result<()> {
-    let mut tests = std::process::Command::from(tests)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting the tests")?;
-    let mut from = tests.stdout.take().context("reading what tests print")?;
-    let mut to = std::io::stdout();
-    let mut output = Vec::new();
-    let mut buffer = [0; 4096];
-    // Not by lines: the name of a test that is running is the beginning of one.
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        let piece = &buffer[..length];
-        output.extend(piece);
-        to.write_all(piece)?;
-        to.flush()?;
-    }
-    let status = tests.wait().context("waiting for the tests")?;
-    for failure in failures(&String::from_utf8_lossy(&output)) {
-        eprintln!("FAILED {failure}");
-    }
-    ensure!(status.success(), "running the tests: {status}");
-    Ok(())
-}
-
 /// The name of each test that failed, and how its message begins.
-fn failures(output: &str) -> Vec<String> {
+pub(super) fn failures(output: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = output.lines();
     while let Some(line) = lines.next() {

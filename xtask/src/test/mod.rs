@@ -1,9 +1,16 @@
 //! `cargo xtask test`
 
 mod failures;
+mod runner;
 
-use xshell::{Shell, cmd};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::thread;
 
+use anyhow::{Context as _, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use self::runner::Run;
 use crate::workspace::{self, say};
 use crate::{Command, agent, debian};
 
@@ -35,28 +42,100 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prometheus", "promtool, which reads the page of metrics"),
 ];
 
+/// The suites whose tests mind nothing but their own files, processes and API servers.
+const OWN_AFFAIRS: &[&str] = &[
+    "alerts",
+    "answers",
+    "cli",
+    "cluster_exporter",
+    "descriptors",
+    "log",
+    "prebuilt",
+    "tidy",
+];
+
+/// Suites that mostly wait, for the kernel and for a kubelet.
+const WAITING: &[&str] = &["image", "kernel"];
+
+/// The suites that need a quiet machine, or count what is on it.
+const ALONE: &[&str] = &["plugin", "stats", "cluster_smoke", "cluster_daemonset"];
+
+/// Runs unit tests and the suites that disturb nobody while other suites wait, and then the rest.
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
-    run_tests(shell, &["--workspace"], args)
+    let (agent, args) = prepare(shell, args)?;
+    let cargo = workspace::cargo_path();
+    // The runs share what is built here.
+    cmd!(shell, "{cargo} test --locked --workspace --no-run")
+        .quiet()
+        .run()
+        .context("building the tests")?;
+    let run_beside = || {
+        // A shell belongs to one thread.
+        let shell = workspace::shell()?;
+        let quick = [&suites(OWN_AFFAIRS)[..], &["--lib", "--bins"]].concat();
+        anyhow::Ok([
+            runner::silent(tests(&shell, &agent, &quick, args))?,
+            runner::silent(tests(&shell, &agent, &["--workspace", "--doc"], args))?,
+        ])
+    };
+    let (beside, waited) = thread::scope(|scope| {
+        let beside = scope.spawn(run_beside);
+        let waited = runner::shown(tests(shell, &agent, &suites(WAITING), args));
+        (beside.join(), waited)
+    });
+    let mut runs = Vec::from(beside.ok().context("a thread has panicked")??);
+    for run in &runs {
+        std::io::stdout().write_all(run.output.as_bytes())?;
+    }
+    runs.push(waited?);
+    runs.push(runner::shown(tests(shell, &agent, &suites(ALONE), args))?);
+    conclude(&runs)
 }
 
-/// Runs the tests of `selection`, which are flags of `cargo test`. First installs what they need.
+/// Runs the tests of `selection`, which are flags of `cargo test`.
 pub(crate) fn run_tests(shell: &Shell, selection: &[&str], args: &[String]) -> anyhow::Result<()> {
+    let (agent, args) = prepare(shell, args)?;
+    let run = runner::shown(tests(shell, &agent, selection, args))?;
+    conclude(&[run])
+}
+
+/// Installs what tests need and builds the agent. Returns the agent's path, and the arguments for the
+/// tests.
+fn prepare<'a>(shell: &Shell, args: &'a [String]) -> anyhow::Result<(PathBuf, &'a [String])> {
     if let Err(error) = install_packages(shell) {
         say(format_args!("some tests will be skipped: {error:#}"));
     }
-    let (agent, args) = match args {
-        [flag, rest @ ..] if flag == agent::RELEASE_FLAG => (agent::release(shell)?, rest),
-        args => (agent::quick(shell, false)?, args),
-    };
+    match args {
+        [flag, rest @ ..] if flag == agent::RELEASE_FLAG => Ok((agent::release(shell)?, rest)),
+        args => Ok((agent::quick(shell, false)?, args)),
+    }
+}
+
+/// The flags that select these suites. All in one workspace: of one package, cargo would build the
+/// dependencies again, with other features.
+fn suites(names: &[&'static str]) -> Vec<&'static str> {
+    let each = names.iter().flat_map(|name| ["--test", *name]);
+    ["--workspace"].into_iter().chain(each).collect()
+}
+
+fn tests<'a>(shell: &'a Shell, agent: &Path, selection: &[&str], args: &[String]) -> Cmd<'a> {
     let cargo = workspace::cargo_path();
-    let tests = cmd!(
+    cmd!(
         shell,
         "{cargo} test --locked --no-fail-fast {selection...} -- {args...}"
     )
     .env("NPD_AGENT", agent)
     // A failed test must say why, not where it was called.
-    .env("RUST_BACKTRACE", "0");
-    failures::run(tests)
+    .env("RUST_BACKTRACE", "0")
+}
+
+/// Says last which tests have failed.
+fn conclude(runs: &[Run]) -> anyhow::Result<()> {
+    for failure in runs.iter().flat_map(|run| failures::failures(&run.output)) {
+        eprintln!("FAILED {failure}");
+    }
+    ensure!(runs.iter().all(|run| run.succeeded), "tests have failed");
+    Ok(())
 }
 
 fn install_packages(shell: &Shell) -> anyhow::Result<()> {

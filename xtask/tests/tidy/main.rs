@@ -17,6 +17,7 @@ mod reasons;
 mod rules;
 mod sources;
 mod status_page;
+mod suites;
 mod words;
 
 use std::path::Path;
