@@ -20,7 +20,7 @@ use crate::node::Node;
 use crate::node::clock::{self, ClockReading};
 use crate::problem::{Finding, Witness};
 
-/// How many entries are read at a time.
+/// How many entries are read at a time, and about how many findings are made.
 const BATCH: usize = 1024;
 
 /// How often the reading position is reported when nothing was found.
@@ -114,6 +114,7 @@ impl JournalWorker {
         journal.scan();
         let mut entries = 0;
         while entries < BATCH
+            && found.len() < BATCH
             && let Some(entry) = journal.next_entry()
         {
             entries += 1;
@@ -121,7 +122,7 @@ impl JournalWorker {
         }
         let settled = journal.settle();
         let journal = self.journal.insert(journal);
-        if entries == BATCH || !settled? {
+        if entries == BATCH || found.len() >= BATCH || !settled? {
             return Ok(FollowStep::More);
         }
         let folders = journal.folders();

@@ -16,6 +16,9 @@ const CHUNK: usize = 256 << 10;
 /// longer line is skipped and counted.
 pub(in crate::monitor::log::source::filelog) const MAX_LINE: usize = 1 << 20;
 
+/// How many lines are passed on at once. Each may be a finding of every rule.
+pub(super) const MAX_LINES: usize = 4096;
+
 /// Takes what is read.
 pub(in crate::monitor::log::source::filelog) trait Sink {
     /// Where to begin in a file that is read for the first time.
@@ -119,7 +122,7 @@ impl OpenFile {
                 self.fingerprint.skipping = newline.is_none();
                 return Ok(Read::Lines);
             }
-            if let Some(newline) = read.iter().rposition(|&byte| byte == b'\n') {
+            if let Some(newline) = last_newline(read) {
                 let lines = &read[..=newline];
                 sink.lines(lines);
                 self.fingerprint.advance(lines);
@@ -138,6 +141,16 @@ impl OpenFile {
             }
         }
     }
+}
+
+/// The newline of the last line that is passed on.
+fn last_newline(read: &[u8]) -> Option<usize> {
+    let is_newline = |byte: &u8| *byte == b'\n';
+    if read.iter().filter(|byte| is_newline(byte)).count() <= MAX_LINES {
+        return read.iter().rposition(is_newline);
+    }
+    let mut newlines = read.iter().enumerate().filter(|(_, byte)| is_newline(byte));
+    newlines.nth(MAX_LINES - 1).map(|(place, _)| place)
 }
 
 /// Opens a regular file; `None` if it does not exist.

@@ -1,3 +1,4 @@
+mod limits;
 mod rotations;
 
 use std::fs::{self, OpenOptions};
@@ -7,7 +8,6 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 
-use super::open::MAX_LINE;
 use super::*;
 
 /// Keeps the lines, and reads every file from its beginning.
@@ -323,32 +323,6 @@ fn an_old_file_is_not_read_again_when_it_is_closed() {
     bench.rename();
     bench.reopen();
     bench.check_all_lines_once();
-}
-
-#[test]
-fn a_line_too_long_is_cut_and_counted() {
-    let mut bench = TailBench::new();
-    bench.write(&"x".repeat(3 * MAX_LINE));
-    bench.read();
-    bench.write("the end\nshort\n");
-    bench.read();
-    let lengths: Vec<_> = bench.lines.0.iter().map(String::len).collect();
-    assert_eq!((lengths, bench.tail.cut), (vec![MAX_LINE, 5], 1));
-}
-
-#[test]
-fn the_lines_of_one_of_many_files_are_shorter() {
-    let mut bench = TailBench::new();
-    bench.tail.limit(4096);
-    for _ in 0..3 {
-        bench.write(&"x".repeat(10_000));
-        bench.read();
-        assert!(bench.tail.buffer.bytes.capacity() <= 4096);
-        bench.write("the end\nshort\n");
-        bench.read();
-    }
-    let lengths: Vec<_> = bench.lines.0.iter().map(String::len).collect();
-    assert_eq!((lengths, bench.tail.cut), ([4096, 5].repeat(3), 3));
 }
 
 #[test]
