@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent;
+use npd_tests::cluster::eventually;
 use npd_tests::faults::cgroup::{MemoryCgroup, oom_kills};
 use npd_tests::faults::disk::{Disk, Type};
 use npd_tests::faults::hang::{HungTask, ImpatientDetector};
@@ -255,7 +256,14 @@ fn a_read_only_file_system_of_the_host_is_a_condition_until_unmounted() -> anyho
 fn a_deleted_pod_and_its_replacement_lose_and_repeat_no_kill() -> anyhow::Result<()> {
     let lab = lab()?;
     lab.deploy(BASE)?;
-    let before = lab.count(THE_NODE, "OOMKilling")?;
+    // The agent may still count what the kernel's log says of the minutes before it was started.
+    let before = eventually(agent::PATIENCE, || {
+        let before = lab.count(THE_NODE, "OOMKilling")?;
+        sleep(SETTLED);
+        let count = lab.count(THE_NODE, "OOMKilling")?;
+        ensure!(count == before, "{before} kills, and then {count}");
+        Ok(before)
+    })?;
     let killed_before = oom_kills()?;
     let cgroup = MemoryCgroup::new("npd-test-storm")?;
     let over = AtomicBool::new(false);

@@ -46,7 +46,6 @@ const PACKAGES: &[(&str, &str)] = &[
 const OWN_AFFAIRS: &[&str] = &[
     "alerts",
     "answers",
-    "cli",
     "cluster_exporter",
     "descriptors",
     "log",
@@ -57,8 +56,14 @@ const OWN_AFFAIRS: &[&str] = &[
 /// Suites that mostly wait, for the kernel and for a kubelet.
 const WAITING: &[&str] = &["image", "kernel"];
 
-/// The suites that need a quiet machine, or count what is on it.
-const ALONE: &[&str] = &["plugin", "stats", "cluster_smoke", "cluster_daemonset"];
+/// The suites that need a quiet machine, count what is on it, or use the agent's own ports.
+const ALONE: &[&str] = &[
+    "cli",
+    "plugin",
+    "stats",
+    "cluster_smoke",
+    "cluster_daemonset",
+];
 
 /// Runs unit tests and the suites that disturb nobody while other suites wait, and then the rest.
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
