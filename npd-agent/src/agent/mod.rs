@@ -119,9 +119,12 @@ impl Agent {
             saved.clone_from(&state.checkpoint.positions);
             memories.clone_from(&state.checkpoint.memories);
             let claims = state.checkpoint.claims.clone();
+            let incidents = state.checkpoint.incidents.clone();
             let (writer, task) =
                 CheckpointWriter::new(state, acknowledged, self.status_page.clone());
-            hub = hub.with_checkpoint_writer(writer, claims);
+            hub = hub
+                .with_checkpoint_writer(writer, claims)
+                .with_incidents(incidents, Instant::now());
             tasks.spawn(task);
         }
         let now = Timestamp::now();

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::incident::SavedIncident;
 use crate::ledger::SavedClaim;
 use crate::node::Node;
 use crate::problem::Forever;
@@ -50,6 +51,9 @@ pub struct Checkpoint {
     pub memories: BTreeMap<String, Value>,
     /// The claims on the node's conditions.
     pub claims: Vec<SavedClaim>,
+    /// What probes have just reported, and texts of the log may still be about.
+    #[serde(default)]
+    pub incidents: Vec<SavedIncident>,
     /// For each source, the number of the last update that was reported when it had been read so far.
     #[serde(default)]
     pub acknowledged: BTreeMap<String, u64>,
@@ -191,6 +195,12 @@ impl CheckpointWriter {
             self.checkpoint.claims = claims;
             self.save(after);
         }
+    }
+
+    /// Probes have just reported these incidents, with the updates up to `after`.
+    pub fn reported(&mut self, incidents: Vec<SavedIncident>, after: u64) {
+        self.checkpoint.incidents = incidents;
+        self.save(after);
     }
 
     fn save(&self, after: u64) {

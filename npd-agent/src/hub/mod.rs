@@ -19,13 +19,13 @@ use self::deferred::{Deferred, Released};
 use self::gauges::Gauges;
 use crate::checkpoint::CheckpointWriter;
 use crate::exporter::Exporter;
-use crate::incident::{Incidents, Verdict};
+use crate::incident::{Incidents, SavedIncident, Verdict};
 use crate::ledger::{Ledger, Outcome, SavedClaim};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node::clock;
 use crate::problem::{
-    Condition, Finding, Forever, OccurrenceId, Problem, Subject, Update, Watched,
+    Condition, Finding, Forever, OccurrenceId, Problem, Subject, Update, Watched, Witness,
 };
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
@@ -95,6 +95,13 @@ impl Hub {
             saved,
             ..self
         }
+    }
+
+    /// Continues with what an earlier agent's probes have reported.
+    #[must_use]
+    pub fn with_incidents(mut self, saved: Vec<SavedIncident>, now: Instant) -> Self {
+        self.incidents.restore(saved, now);
+        self
     }
 
     /// The subjects of all claims, now and later.
@@ -197,12 +204,16 @@ impl Hub {
     pub fn take(&mut self, report: Report, now: Instant) {
         match report {
             Report::Finding(finding) => {
+                let is_from_probe = finding.witness == Witness::Kernel;
                 for verdict in self.incidents.admit(*finding, now) {
                     match verdict {
                         Verdict::Report(finding) => self.apply(finding),
                         Verdict::Count(finding) => self.gauges.count(&finding.problem),
                         Verdict::Known | Verdict::Held => {}
                     }
+                }
+                if is_from_probe && let Some(writer) = &mut self.writer {
+                    writer.reported(self.incidents.saved(now), self.number);
                 }
             }
             Report::Watching { probe, conditions } => {

@@ -5,10 +5,13 @@
 //! first, or the probe's record may be lost. So the text is held for a moment, and reported if the probe
 //! does not report the incident. This module is pure: the caller passes the time.
 
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::saved::SavedIncident;
 use crate::problem::{ConditionStatus, Finding, Subject, Watched, Witness};
 
 /// How long text waits for the probe, and how long a probe's report covers later text. The kernel prints

@@ -298,3 +298,33 @@ fn what_the_probe_knows_to_be_harmless_is_not_reported() {
     let anew = incidents.admit(text("IOError", disk()), later(100));
     assert!(matches!(anew[..], [Verdict::Held]), "{anew:?}");
 }
+
+/// The log is read again from before a kill that the agent before has reported.
+#[test]
+fn a_restarted_agent_knows_the_kills_of_before() {
+    let start = Instant::now();
+    let mut before = Incidents::default();
+    watch(&mut before, KILL, &[], start);
+    let kill = |pid: u32| Subject::new("oom", pid);
+    for pid in 0..1000 {
+        let now = start + Duration::from_millis(u64::from(pid));
+        before.admit(probe("OOMKilling", kill(pid)), now);
+    }
+    let stop = start + Duration::from_secs(1);
+    let saved = serde_json::to_string(&before.saved(stop)).unwrap();
+
+    let mut after = Incidents::default();
+    let start = stop + Duration::from_secs(2);
+    watch(&mut after, KILL, &[], start);
+    after.restore(serde_json::from_str(&saved).unwrap(), start);
+    let mut verdict = |reason, pid, seconds| {
+        let now = start + Duration::from_secs(seconds);
+        after.admit(text(reason, kill(pid)), now).remove(0)
+    };
+    assert!(matches!(verdict("OOMKilling", 999, 1), Verdict::Known));
+    assert!(matches!(verdict("OOMKilling", 800, 1), Verdict::Known));
+    // One of while nobody watched.
+    assert!(matches!(verdict("OOMKilling", 1000, 1), Verdict::Held));
+    // It is another process by now.
+    assert!(matches!(verdict("OOMKilling", 999, 100), Verdict::Held));
+}

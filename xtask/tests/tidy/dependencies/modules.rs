@@ -44,7 +44,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     // What the monitors and exporters write to, and what is saved.
     ("state_dir", &["nix", "std::fs", "threads"]),
     ("status_page", &["go", "problem", "tokio"]),
-    ("checkpoint", &["ledger", "node", "problem", "state_dir", "status_page", "std::fs", "tokio", "tracing"]),
+    ("checkpoint", &["incident", "ledger", "node", "problem", "state_dir", "status_page", "std::fs", "tokio", "tracing"]),
     ("reporter", &["metrics", "node", "problem", "status_page", "threads", "tokio"]),
     // The monitors do not know the exporters.
     ("program", &["go", "tokio"]),
