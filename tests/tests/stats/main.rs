@@ -19,7 +19,7 @@ use serde_json::json;
 const TESTS: &[Test] = &[
     Test {
         name: "shipped_configs_show_what_npd_shows",
-        needs: &[Need::Agent],
+        needs: &[Need::Agent, Need::MountsOfProcess1],
         run: shipped_configs_show_what_npd_shows,
     },
     Test {
