@@ -199,8 +199,10 @@ impl CheckpointWriter {
 
     /// Probes have just reported these incidents, with the updates up to `after`.
     pub fn reported(&mut self, incidents: Vec<SavedIncident>, after: u64) {
-        self.checkpoint.incidents = incidents;
-        self.save(after);
+        if incidents != self.checkpoint.incidents {
+            self.checkpoint.incidents = incidents;
+            self.save(after);
+        }
     }
 
     fn save(&self, after: u64) {
