@@ -52,6 +52,12 @@ pub fn complain(program: &str, what: impl fmt::Display) {
     drop(writeln!(stderr(), "{program}: {what}"));
 }
 
+/// A number of things, in words.
+pub fn plural(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 /// Runs a task to its end, and does not wait for threads that it leaves behind.
 pub fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,10 +1,11 @@
 //! What the agent shows over HTTP: the node's state and its own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::go::json::ConfigProblem;
@@ -17,24 +18,24 @@ const EVENTS_SHOWN: usize = 256;
 #[derive(Clone, Debug)]
 pub struct StatusPage(watch::Sender<StatusModel>);
 
-/// The content of the status page.
-#[derive(Debug, Serialize)]
+/// The content of the status page. `npd-agent status` reads it again.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StatusModel {
     /// The node's name.
     pub node: String,
     /// The agent's version.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// When the agent started.
     pub started: Timestamp,
     /// The mistakes in config files with which the agent has started.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub config_problems: Vec<ConfigProblem>,
     /// The running monitors, by name.
     pub monitors: BTreeMap<String, MonitorState>,
     /// The sources of records, by name.
     pub sources: BTreeMap<String, SourceState>,
     /// The state of each plugin, by config file and rule.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginState>,
     /// The state of each probe, by name.
     pub probes: BTreeMap<String, ProbeState>,
@@ -42,7 +43,7 @@ pub struct StatusModel {
     pub exporters: BTreeMap<String, String>,
     /// The conditions that are not published yet, because their detectors have not checked yet,
     /// with the names of these detectors.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<Arc<str>, Vec<String>>,
     /// For `/conditions`.
     #[serde(skip)]
@@ -53,7 +54,7 @@ pub struct StatusModel {
 }
 
 /// A monitor, as `/status` shows it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct MonitorState {
     /// Whether it runs now.
     pub running: bool,
@@ -65,7 +66,7 @@ pub struct MonitorState {
 }
 
 /// A source of records, as `/status` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceState {
     /// Whether it can be read.
     pub up: bool,
@@ -79,7 +80,7 @@ pub struct SourceState {
 }
 
 /// A plugin, as `/status` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PluginState {
     /// The program.
     pub path: String,
@@ -96,10 +97,10 @@ pub struct PluginState {
 }
 
 /// A probe, as `/status` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProbeState {
     /// How it gets its data: `raw_tracepoint`, `iterator`, `poll`, `counter`, `kmsg` or `none`.
-    pub backend: &'static str,
+    pub backend: Cow<'static, str>,
     /// Why it has no better backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -115,12 +116,20 @@ pub struct EventRecord {
     pub event: Event,
 }
 
+impl ProbeState {
+    /// A probe with this backend, and why it has no better one.
+    pub fn new(backend: &'static str, reason: Option<String>) -> Self {
+        let backend = Cow::Borrowed(backend);
+        Self { backend, reason }
+    }
+}
+
 impl StatusPage {
     /// An empty status page.
     pub fn new(node: String, started: Timestamp) -> Self {
         Self(watch::Sender::new(StatusModel {
             node,
-            version: env!("CARGO_PKG_VERSION"),
+            version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
             started,
             config_problems: Vec::new(),
             monitors: BTreeMap::new(),

@@ -22,8 +22,8 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use document::JsonNode;
 
@@ -50,7 +50,7 @@ pub struct UnknownKey {
 /// What is wrong in a config file, and where: `kernel.json:3:12: rules[0].reason: …`.
 ///
 /// It is an error if NPD refuses the file. If NPD starts, the agent starts too, and lists the problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigProblem {
     /// The file's name, as it was given.
     pub file: String,

@@ -340,11 +340,11 @@ impl ProbeContext {
         );
         let family = &self.reporter.metrics.probe_backend;
         self.reporter.status_page.update(|shown| {
-            let state = ProbeState { backend, reason };
+            let state = ProbeState::new(backend, reason);
             if let Some(before) = shown.probes.insert(name.to_owned(), state)
                 && before.backend != backend
             {
-                family.with_label_values(&[name, before.backend]).set(0);
+                family.with_label_values(&[name, &before.backend]).set(0);
             }
         });
         family.with_label_values(&[name, backend]).set(1);

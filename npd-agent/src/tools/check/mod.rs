@@ -18,7 +18,7 @@ use crate::config;
 use crate::go::json::ConfigProblem;
 use crate::go::pflag::{Flag, Program, boolean};
 use crate::monitor::ConfigFile;
-use crate::program::{BAD_COMMAND_LINE, Tool, complain, read};
+use crate::program::{BAD_COMMAND_LINE, Tool, complain, plural, read};
 
 use self::lint::Outline;
 
@@ -184,9 +184,4 @@ impl FileReport {
         let lines: String = lines.collect();
         format!("{lines}{}: {result}{npd_result}\n", self.name)
     }
-}
-
-fn plural(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }

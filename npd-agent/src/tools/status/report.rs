@@ -1,7 +1,5 @@
 //! The pages as a text that is understood in five seconds: what is wrong comes first.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -9,6 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::problem::{Condition, ConditionStatus};
+use crate::program::plural;
+use crate::status_page::{ProbeState, StatusModel};
 
 use super::pages::AgentPages;
 
@@ -22,51 +22,6 @@ pub(super) struct StatusReport {
     pub(super) is_well: bool,
 }
 
-/// The parts of `/status` that are for people.
-#[derive(Deserialize)]
-struct AgentStatus {
-    node: String,
-    version: String,
-    started: Timestamp,
-    #[serde(default)]
-    config_problems: Vec<ShownConfigProblem>,
-    monitors: BTreeMap<String, ShownMonitor>,
-    sources: BTreeMap<String, ShownSource>,
-    probes: BTreeMap<String, ShownProbe>,
-    exporters: BTreeMap<String, String>,
-    #[serde(default)]
-    unseen: BTreeMap<String, Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct ShownConfigProblem {
-    file: String,
-    line: usize,
-    column: usize,
-    field: String,
-    message: String,
-}
-
-#[derive(Deserialize)]
-struct ShownMonitor {
-    running: bool,
-    last_error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ShownSource {
-    up: bool,
-    mandatory: bool,
-    since: Timestamp,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ShownProbe {
-    backend: String,
-    reason: Option<String>,
-}
-
 #[derive(Deserialize)]
 struct ShownEvent {
     timestamp: Timestamp,
@@ -76,14 +31,14 @@ struct ShownEvent {
 
 impl StatusReport {
     pub(super) fn new(pages: &AgentPages, now: Timestamp) -> anyhow::Result<Self> {
-        let status: AgentStatus = parse("/status", &pages.status)?;
+        let status: StatusModel = parse("/status", &pages.status)?;
         let conditions: Option<Vec<Condition>> = parse("/conditions", &pages.conditions)?;
         let events: Vec<ShownEvent> = parse("/events", &pages.events)?;
         let mut conditions = conditions.unwrap_or_default();
         conditions.sort_by(|a, b| (rank(a.status), &a.r#type).cmp(&(rank(b.status), &b.r#type)));
         let is_sick = |condition: &&Condition| condition.status != ConditionStatus::False;
         let sick = conditions.iter().filter(is_sick).count();
-        let failures = status.failures(now);
+        let failures = failures(&status, now);
         let result = match (sick, status.unseen.len(), failures.len()) {
             (0, 0, 0) => "well",
             (0, 0, _) => "well as far as the agent sees",
@@ -91,7 +46,7 @@ impl StatusReport {
             _ => "SICK",
         };
         let types = conditions.iter().map(|condition| condition.r#type.len());
-        let types = types.chain(status.unseen.keys().map(String::len));
+        let types = types.chain(status.unseen.keys().map(|r#type| r#type.len()));
         let width = types.max().unwrap_or_default();
         let mut lines = vec![format!("{}: {result}", status.node)];
         for condition in &conditions {
@@ -116,8 +71,8 @@ impl StatusReport {
         let running = age(status.started, now);
         lines.push(format!("\nAgent {}, running for {running}", status.version));
         lines.extend(failures.iter().map(|failure| format!("  ✘ {failure}")));
-        lines.extend(status.notes(now).iter().map(|note| format!("  ! {note}")));
-        lines.push(format!("  {}", status.parts()));
+        lines.extend(notes(&status, now).iter().map(|note| format!("  ! {note}")));
+        lines.push(format!("  {}", parts(&status)));
         if !events.is_empty() {
             lines.push("\nLast events".to_owned());
         }
@@ -139,65 +94,60 @@ impl StatusReport {
     }
 }
 
-impl AgentStatus {
-    /// What does not work, although it should.
-    fn failures(&self, now: Timestamp) -> Vec<String> {
-        let down = self.down_sources(now, true);
-        let stopped = self.monitors.iter().filter(|(_, monitor)| !monitor.running);
-        let stopped = stopped.map(|(name, monitor)| {
-            let error = monitor.last_error.as_deref().unwrap_or("it has ended");
-            format!("monitor {name} does not run: {error}")
-        });
-        let failing = self.exporters.iter().filter(|(_, state)| *state != "well");
-        let failing = failing.map(|(name, state)| format!("exporter {name}: {state}"));
-        down.chain(stopped).chain(failing).collect()
-    }
+/// What does not work, although it should.
+fn failures(status: &StatusModel, now: Timestamp) -> Vec<String> {
+    let down = down_sources(status, now, true);
+    let stopped = status
+        .monitors
+        .iter()
+        .filter(|(_, monitor)| !monitor.running);
+    let stopped = stopped.map(|(name, monitor)| {
+        let error = monitor.last_error.as_deref().unwrap_or("it has ended");
+        format!("monitor {name} does not run: {error}")
+    });
+    let failing = status
+        .exporters
+        .iter()
+        .filter(|(_, state)| *state != "well");
+    let failing = failing.map(|(name, state)| format!("exporter {name}: {state}"));
+    down.chain(stopped).chain(failing).collect()
+}
 
-    /// What is not as good as it could be.
-    fn notes(&self, now: Timestamp) -> Vec<String> {
-        let down = self.down_sources(now, false);
-        let probes = self.probes.iter();
-        let probes = probes.filter_map(|(name, ShownProbe { backend, reason })| {
-            let reason = reason.as_ref()?;
-            Some(format!("probe {name} uses {backend}: {reason}"))
-        });
-        let config = self.config_problems.iter().map(|problem| {
-            let ShownConfigProblem {
-                file,
-                line,
-                column,
-                field,
-                message,
-            } = problem;
-            format!("{file}:{line}:{column}: {field}: {message}")
-        });
-        down.chain(probes).chain(config).collect()
-    }
+/// What is not as good as it could be.
+fn notes(status: &StatusModel, now: Timestamp) -> Vec<String> {
+    let down = down_sources(status, now, false);
+    let probes = status.probes.iter();
+    let probes = probes.filter_map(|(name, ProbeState { backend, reason })| {
+        let reason = reason.as_ref()?;
+        Some(format!("probe {name} uses {backend}: {reason}"))
+    });
+    let config = status.config_problems.iter().map(ToString::to_string);
+    down.chain(probes).chain(config).collect()
+}
 
-    fn down_sources(&self, now: Timestamp, mandatory: bool) -> impl Iterator<Item = String> {
-        let down = self.sources.iter();
-        let down = down.filter(move |(_, source)| !source.up && source.mandatory == mandatory);
-        down.map(move |(name, source)| {
-            let reason = source.reason.as_deref().unwrap_or("unknown reason");
-            format!(
-                "source {name} is down for {}: {reason}",
-                age(source.since, now)
-            )
-        })
-    }
+fn down_sources(
+    status: &StatusModel,
+    now: Timestamp,
+    mandatory: bool,
+) -> impl Iterator<Item = String> {
+    let down = status.sources.iter();
+    let down = down.filter(move |(_, source)| !source.up && source.mandatory == mandatory);
+    down.map(move |(name, source)| {
+        let reason = source.reason.as_deref().unwrap_or("unknown reason");
+        let since = age(source.since, now);
+        format!("source {name} is down for {since}: {reason}")
+    })
+}
 
-    /// What it consists of.
-    fn parts(&self) -> String {
-        let count =
-            |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        [
-            count(self.monitors.len(), "monitor"),
-            count(self.sources.len(), "source"),
-            count(self.probes.len(), "probe"),
-            count(self.exporters.len(), "exporter"),
-        ]
-        .join(", ")
-    }
+/// What the agent consists of.
+fn parts(status: &StatusModel) -> String {
+    [
+        plural(status.monitors.len(), "monitor"),
+        plural(status.sources.len(), "source"),
+        plural(status.probes.len(), "probe"),
+        plural(status.exporters.len(), "exporter"),
+    ]
+    .join(", ")
 }
 
 fn parse<T: DeserializeOwned>(page: &str, value: &Value) -> anyhow::Result<T> {
@@ -338,7 +288,7 @@ mod tests {
             pages.status["sources"]["kmsg"] = down;
             pages.status["sources"]["app.log"] = json!({"up": false, "mandatory": false, "since": "2026-01-01T00:00:00Z", "reason": "it is not there"});
             pages.status["monitors"]["kernel"] =
-                json!({"running": false, "last_error": "no thread"});
+                json!({"running": false, "restarts": 1, "last_error": "no thread"});
             pages.status["exporters"]["kubernetes"] = json!("failing since 02:00: 503");
             pages.status["probes"]["oom"] = json!({"backend": "kmsg", "reason": "no BTF"});
             pages.status["config_problems"] = json!([

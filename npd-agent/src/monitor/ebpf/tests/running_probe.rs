@@ -165,9 +165,9 @@ impl RunningProbe {
     }
 
     /// The backend that the probe reports.
-    pub(in crate::monitor::ebpf) fn backend(&self) -> &'static str {
+    pub(in crate::monitor::ebpf) fn backend(&self) -> String {
         let shown = self.reporter.status_page.read();
-        shown.probes.values().next().unwrap().backend
+        shown.probes.values().next().unwrap().backend.to_string()
     }
 
     /// What is reported within the next `seconds`.
