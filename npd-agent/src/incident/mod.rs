@@ -5,18 +5,24 @@
 //! first, or the probe's record may be lost. So the text is held for a moment, and reported if the probe
 //! does not report the incident. This module is pure: the caller passes the time.
 
+mod reported_text;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::reported_text::ReportedTexts;
 pub use self::saved::SavedIncident;
 use crate::problem::{ConditionStatus, Finding, Subject, Watched, Witness};
 
 /// How long text waits for the probe, and how long a probe's report covers later text. The kernel prints
 /// within milliseconds, but in a flood the text is read seconds later.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long texts wait for a probe to say whether it is attached. On a slow machine, this takes longer than
+/// [`PATIENCE`].
+const STARTING: Duration = Duration::from_secs(30);
 
 /// How long the report of a kill covers later text. In a flood, text is read many seconds later. A pid is
 /// not used again within this time.
@@ -32,6 +38,7 @@ pub struct Incidents {
     /// The probes, by name.
     probes: BTreeMap<&'static str, ProbeClaim>,
     reported: BTreeMap<Subject, Reported>,
+    texts: ReportedTexts,
     held: VecDeque<(Instant, Finding)>,
 }
 
@@ -75,7 +82,7 @@ impl Incidents {
     pub fn expect(&mut self, watched: Watched, now: Instant) {
         let claim = ProbeClaim {
             lasts: watched.lasts,
-            expected: Some(now + PATIENCE),
+            expected: Some(now + STARTING),
             answers_for: None,
         };
         self.probes.insert(watched.probe, claim);
@@ -121,13 +128,22 @@ impl Incidents {
         match (&finding.subject, finding.witness) {
             (Some(subject), Witness::Kernel) => {
                 let mut verdicts = self.confirm(subject, &finding);
+                let is_known = self.texts.explain(subject, &finding, now);
                 self.remember(subject.clone(), &finding, now);
-                verdicts.push(Verdict::Report(finding));
+                verdicts.push(if is_known {
+                    Verdict::Known
+                } else {
+                    Verdict::Report(finding)
+                });
                 verdicts
             }
-            (Some(subject), Witness::KernelText) if self.is_seen(subject, now) => {
+            (Some(subject), Witness::KernelText) => {
                 let subject = subject.clone();
-                vec![self.text(&subject, finding, now)]
+                let verdict = self.text(&subject, finding, now);
+                if let Verdict::Report(text) = &verdict {
+                    self.texts.note(text, now);
+                }
+                vec![verdict]
             }
             _ => vec![Verdict::Report(finding)],
         }
@@ -156,9 +172,14 @@ impl Incidents {
         let due = self.held.partition_point(|(due, _)| *due <= now);
         let later = self.held.split_off(due);
         let due = std::mem::replace(&mut self.held, later).into_iter();
-        due.map(|(_, text)| text)
+        let due: Vec<_> = due
+            .map(|(_, text)| text)
             .filter(|text| !self.is_answered(text))
-            .collect()
+            .collect();
+        for text in &due {
+            self.texts.note(text, now);
+        }
+        due
     }
 
     fn probe(&self, subject: &Subject) -> Option<&ProbeClaim> {
@@ -186,6 +207,7 @@ impl Incidents {
         if self.is_answered(&finding) {
             return Verdict::Known;
         }
+        let is_seen = self.is_seen(subject, now);
         if finding.problem.condition.is_some() {
             let probe = self.probe(subject);
             return if probe.is_some_and(|probe| probe.is_expected(now)) {
@@ -203,7 +225,11 @@ impl Incidents {
                 Verdict::Count(finding)
             };
         }
-        self.hold(finding, now)
+        if is_seen {
+            self.hold(finding, now)
+        } else {
+            Verdict::Report(finding)
+        }
     }
 
     fn hold(&mut self, text: Finding, now: Instant) -> Verdict {

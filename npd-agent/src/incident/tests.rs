@@ -257,8 +257,58 @@ fn what_the_log_says_at_the_start_waits_for_the_probe() {
     incidents.expect(FILESYSTEM, start);
     incidents.admit(read_only(), later(1));
     assert_eq!(incidents.expire(later(6)).len(), 1);
-    let verdicts = incidents.admit(read_only(), later(7));
+    let verdicts = incidents.admit(read_only(), later(31));
     assert!(matches!(verdicts[..], [Verdict::Report(_)]), "{verdicts:?}");
+}
+
+/// The kernel runs a probe's program a moment before the agent says that the probe is attached; and a record
+/// may come after its text was held for long enough.
+#[test]
+fn a_record_of_a_kill_that_a_text_has_reported_is_no_news() {
+    let start = Instant::now();
+    let later = |seconds| start + Duration::from_secs(seconds);
+    let kill = |pid: u32| Subject::new("oom", pid);
+    let mut incidents = Incidents::default();
+    let unattached = incidents.admit(text("OOMKilling", kill(7)), start);
+    assert!(
+        matches!(unattached[..], [Verdict::Report(_)]),
+        "{unattached:?}"
+    );
+    watch(&mut incidents, KILL, &[], start);
+    let same = incidents.admit(probe("OOMKilling", kill(7)), later(1));
+    assert!(matches!(same[..], [Verdict::Known]), "{same:?}");
+    let other_reason = incidents.admit(probe("PodOOMKilling", kill(7)), later(1));
+    assert!(
+        matches!(other_reason[..], [Verdict::Report(_)]),
+        "{other_reason:?}"
+    );
+
+    incidents.admit(text("OOMKilling", kill(8)), later(2));
+    assert_eq!(incidents.expire(later(8)).len(), 1);
+    let late = incidents.admit(probe("OOMKilling", kill(8)), later(9));
+    assert!(matches!(late[..], [Verdict::Known]), "{late:?}");
+
+    // One text explains one record, and not one of much later.
+    let anew = incidents.admit(probe("OOMKilling", kill(8)), later(9));
+    assert!(matches!(anew[..], [Verdict::Report(_)]), "{anew:?}");
+    incidents.admit(text("OOMKilling", kill(9)), later(10));
+    assert_eq!(incidents.expire(later(16)).len(), 1);
+    let another = incidents.admit(probe("OOMKilling", kill(9)), later(30));
+    assert!(matches!(another[..], [Verdict::Report(_)]), "{another:?}");
+}
+
+/// A slow machine takes long to attach the probes.
+#[test]
+fn what_an_earlier_agent_reported_is_known_before_the_probe_is_attached() {
+    let start = Instant::now();
+    let mut incidents = Incidents::default();
+    let mut before = Incidents::default();
+    watch(&mut before, KILL, &[], start);
+    before.admit(probe("OOMKilling", Subject::new("oom", 7)), start);
+    incidents.restore(before.saved(start), start);
+    let late = start + STARTING;
+    let same = incidents.admit(text("OOMKilling", Subject::new("oom", 7)), late);
+    assert!(matches!(same[..], [Verdict::Known]), "{same:?}");
 }
 
 #[test]
