@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::checkpoint::{CheckpointWriter, StateDir};
 use crate::exec::orphans;
-use crate::exporter::Built;
+use crate::exporter::{Built, Finish};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::monitor::{Monitor, Monitors};
@@ -32,7 +32,7 @@ const REPORTS_QUEUED: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// How long exporters may continue to report when the agent is asked to stop.
+/// How long the last reports and the last checkpoint may take when the agent is asked to stop.
 const FINISH: Duration = Duration::from_secs(2);
 
 /// Everything that was built from the command line, ready to run.
@@ -68,31 +68,24 @@ impl Agent {
     }
 
     /// Runs until `asked` ends (`Ok`), or until a task fails that the agent cannot run without.
-    async fn run_until(mut self, asked: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let finish: Vec<_> = self
-            .exporters
-            .iter_mut()
-            .filter_map(|built| built.finish.take())
-            .collect();
-        let mut tasks = self.start()?;
+    async fn run_until(self, asked: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut running = self.start()?;
         tokio::select! {
             () = asked => {}
-            Some(ended) = tasks.join_next() => match ended.context("running a task")? {
-                Err(error) => return Err(error),
-            },
+            error = running.ended() => return Err(error),
         }
-        let finished = tokio::time::timeout(FINISH, async {
-            for exporter in finish {
-                exporter.await;
-            }
-        });
-        if finished.await.is_err() {
-            warn!("Stopping before the exporters have reported everything");
+        if tokio::time::timeout(FINISH, running.stop()).await.is_err() {
+            warn!("Stopping before everything is reported and saved");
         }
         Ok(())
     }
 
-    fn start(self) -> anyhow::Result<JoinSet<Forever>> {
+    fn start(mut self) -> anyhow::Result<RunningAgent> {
+        let mut finish: Vec<_> = self
+            .exporters
+            .iter_mut()
+            .filter_map(|built| built.finish.take())
+            .collect();
         let mut tasks = JoinSet::new();
         for (listener, pages) in self.servers {
             listener
@@ -120,12 +113,13 @@ impl Agent {
             memories.clone_from(&state.checkpoint.memories);
             let claims = state.checkpoint.claims.clone();
             let incidents = state.checkpoint.incidents.clone();
-            let (writer, task) =
+            let (writer, task, written) =
                 CheckpointWriter::new(state, acknowledged, self.status_page.clone());
             hub = hub
                 .with_checkpoint_writer(writer, claims)
                 .with_incidents(incidents, Instant::now());
             tasks.spawn(task);
+            finish.push(Box::pin(written));
         }
         let now = Timestamp::now();
         for monitor in &self.monitors {
@@ -145,12 +139,58 @@ impl Agent {
             .with_saved(saved)
             .with_memories(memories)
             .with_claimed(hub.claimed());
-        tasks.spawn(hub.run(reports));
+        let (emptied, hub_is_empty) = oneshot::channel::<()>();
+        tasks.spawn(async move {
+            let ended = hub.run(reports).await;
+            drop(emptied);
+            ended
+        });
         tasks.spawn(orphans::reap());
+        let mut monitors = JoinSet::new();
         for monitor in self.monitors {
-            tasks.spawn(supervise(monitor, reporter.clone()));
+            monitors.spawn(supervise(monitor, reporter.clone()));
         }
-        Ok(tasks)
+        Ok(RunningAgent {
+            monitors,
+            hub_is_empty,
+            tasks,
+            finish,
+        })
+    }
+}
+
+/// The tasks of a running agent.
+struct RunningAgent {
+    monitors: JoinSet<Forever>,
+    /// Closed when the hub has handled the last report of the last monitor.
+    hub_is_empty: oneshot::Receiver<()>,
+    /// All other tasks.
+    tasks: JoinSet<Forever>,
+    /// What must end before the agent does: exporters report the last updates, and then the last
+    /// checkpoint is written.
+    finish: Vec<Finish>,
+}
+
+impl RunningAgent {
+    /// Why a task has ended that the agent cannot run without. All run for ever otherwise.
+    async fn ended(&mut self) -> anyhow::Error {
+        let ended = tokio::select! {
+            Some(ended) = self.monitors.join_next() => ended,
+            Some(ended) = self.tasks.join_next() => ended,
+            else => std::future::pending().await,
+        };
+        match ended.context("running a task") {
+            Ok(Err(error)) | Err(error) => error,
+        }
+    }
+
+    /// Stops in the order in which reports travel. So what one agent reports last is what its checkpoint
+    /// says, and the next agent neither misses nor repeats a report.
+    async fn stop(mut self) {
+        self.monitors.shutdown().await;
+        _ = self.hub_is_empty.await;
+        let mut parts: JoinSet<()> = self.finish.into_iter().collect();
+        while parts.join_next().await.is_some() {}
     }
 }
 

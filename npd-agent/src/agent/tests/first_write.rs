@@ -252,9 +252,9 @@ fn run(files: &[FakeFile], start: &Start, server: &Arc<Mutex<Server>>, state: Op
             exporters: vec![built],
             servers: Vec::new(),
         };
-        let mut tasks = agent.start().unwrap();
+        let mut running = agent.start().unwrap();
         let until = start.killed_after.unwrap_or(SETTLED);
-        let ended = timeout(until, tasks.join_next()).await;
+        let ended = timeout(until, running.ended()).await;
         assert!(ended.is_err(), "the agent runs for ever: {ended:?}");
     };
     runtime.block_on(agent);

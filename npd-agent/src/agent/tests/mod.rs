@@ -2,4 +2,5 @@
 
 mod fake_monitor;
 mod first_write;
+mod stopping;
 mod supervision;
