@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A file's device and inode.
 pub(super) type Inode = (u64, u64);
 
-/// A folder with journal files, or with a folder of journal files for each machine.
+/// A folder with journal files, or with a folder of journal files for each machine; or one such file.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
     pub(super) path: PathBuf,
@@ -41,6 +41,13 @@ impl Root {
 pub(super) fn files(roots: &[Root]) -> BTreeMap<Inode, Listed> {
     let mut files = BTreeMap::new();
     for root in roots {
+        // Someone may have saved one file.
+        if let Ok(metadata) = fs::metadata(&root.path)
+            && metadata.is_file()
+        {
+            let (path, volatile) = (root.path.clone(), root.volatile);
+            files.insert((metadata.dev(), metadata.ino()), Listed { path, volatile });
+        }
         let folders = root.folders();
         for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
             let path = entry.path();

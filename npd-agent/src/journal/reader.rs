@@ -64,7 +64,8 @@ pub struct JournalEntry {
 }
 
 impl Journal {
-    /// The entries since `since` in the journal files of a folder, or of the machines' folders in it.
+    /// The entries since `since` in the journal files of a folder, or of the machines' folders in it, or in
+    /// one file.
     pub fn in_folder(path: PathBuf, wanted: EntryFilter, since: u64) -> Self {
         let volatile = false;
         Self::of(vec![Root { path, volatile }], wanted, since)

@@ -28,6 +28,11 @@ impl Term {
     pub(super) fn field(&self) -> &[u8] {
         &self.data[..self.name]
     }
+
+    /// The field's value.
+    fn value(&self) -> &[u8] {
+        &self.data[self.name + 1..]
+    }
 }
 
 /// Which entries are wanted: those that have at least one term of each group. Entries are found through
@@ -36,6 +41,21 @@ impl Term {
 pub struct EntryFilter {
     /// The groups; each is a list of alternatives.
     pub groups: Vec<Vec<Term>>,
+}
+
+impl EntryFilter {
+    /// Whether an entry is wanted whose fields have these values. A field that is not known counts as wanted.
+    pub fn accepts<'v>(&self, value: impl Fn(&[u8]) -> Option<&'v [u8]>) -> bool {
+        self.groups.iter().all(|group| {
+            let mut known = group
+                .iter()
+                .filter_map(|term| Some((term, value(term.field())?)));
+            known.next().is_none_or(|first| {
+                let mut known = std::iter::once(first).chain(known);
+                known.any(|(term, value)| term.value() == value)
+            })
+        })
+    }
 }
 
 impl fmt::Display for EntryFilter {

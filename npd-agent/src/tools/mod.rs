@@ -8,6 +8,7 @@ pub mod check;
 pub mod health_checker;
 mod klog;
 pub mod log_counter;
+pub mod replay;
 pub mod status;
 pub mod uninstall;
 
@@ -23,6 +24,7 @@ pub const TOOLS: &[Tool] = &[
     log_counter::TOOL,
     builtin::TOOL,
     check::TOOL,
+    replay::TOOL,
     status::TOOL,
     uninstall::TOOL,
     ENTER,

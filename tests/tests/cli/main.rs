@@ -1,6 +1,7 @@
 //! The command line, as a user types it.
 
 mod endings;
+mod replay;
 mod status;
 
 use std::fs;
@@ -64,6 +65,11 @@ const TESTS: &[Test] = &[
         name: "check_fails_for_a_file_with_an_error",
         needs: &[Need::Agent],
         run: check_fails_for_a_file_with_an_error,
+    },
+    Test {
+        name: "replay_reports_what_the_agent_would_have_reported",
+        needs: &[Need::Agent],
+        run: replay::replay_reports_what_the_agent_would_have_reported,
     },
     Test {
         name: "status_says_whether_the_running_agent_sees_a_well_node",

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use prometheus::IntCounter;
 use serde::Serialize;
@@ -163,10 +164,7 @@ impl Exporter for Terminal {
         let text = if self.known.take(status.occurrence.as_ref()) {
             String::new()
         } else {
-            match self.format {
-                TerminalFormat::Json => json(status),
-                _ => text(status, &self.zone),
-            }
+            line(self.format, status, &|time| local(time, &self.zone))
         };
         let line = QueuedLine {
             number: status.number,
@@ -178,6 +176,24 @@ impl Exporter for Terminal {
         }
         self.lines.given.store(status.number, SeqCst);
     }
+}
+
+/// What is printed about an update, in one line or more. `shown` writes a time in a text.
+pub fn line(
+    format: TerminalFormat,
+    update: &Update,
+    shown: &dyn Fn(Timestamp) -> String,
+) -> String {
+    match format {
+        TerminalFormat::Json => json(update),
+        _ => text(update, shown),
+    }
+}
+
+/// A time for people.
+pub fn local(time: Timestamp, zone: &TimeZone) -> String {
+    let time = time.to_zoned(zone.clone());
+    time.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }
 
 /// One JSON object and a newline.
@@ -208,13 +224,7 @@ fn json(status: &Update) -> String {
 }
 
 /// A line for the event, or a line for each condition if there was none.
-fn text(status: &Update, zone: &TimeZone) -> String {
-    let time = |timestamp: jiff::Timestamp| {
-        timestamp
-            .to_zoned(zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S%.3f")
-            .to_string()
-    };
+fn text(status: &Update, time: &dyn Fn(Timestamp) -> String) -> String {
     if let Some(event) = &status.event {
         let level = match event.severity {
             Severity::Info => "INFO",

@@ -10,6 +10,7 @@
 mod config;
 mod memory;
 mod node_storage;
+pub mod replay;
 mod report;
 mod rule;
 mod rule_set;

@@ -75,9 +75,10 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("tools::health_checker", &["checks", "go", "journal", "nix", "node", "program", "std::env", "systemd", "threads", "tokio", "tools::klog"]),
     ("tools::log_counter", &["go", "journal", "logs", "nix", "node", "program", "std::env", "std::fs", "tools::klog"]),
     ("tools::check", &["config", "go", "monitor::config_file", "monitor::ebpf", "monitor::kind", "monitor::log", "monitor::plugin", "monitor::stats", "program"]),
+    ("tools::replay", &["config", "exporter::kind", "exporter::terminal", "flags", "go", "hub", "journal", "logs", "metrics", "monitor::config_file", "monitor::log", "node", "problem", "program", "reporter", "status_page", "std::fs"]),
     ("tools::status", &["go", "hyper", "problem", "program", "status_page", "tokio"]),
     ("tools::uninstall", &["exporter::kubernetes", "go", "node", "program", "std::env"]),
-    ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::health_checker", "tools::log_counter", "tools::status", "tools::uninstall"]),
+    ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::health_checker", "tools::log_counter", "tools::replay", "tools::status", "tools::uninstall"]),
     ("lib", &[]),
     ("main", &["agent", "checkpoint", "config", "exporter", "exporter::kind", "flags", "listen", "logging", "metrics", "monitor", "node", "server", "signals", "status_page", "std::env", "std::net", "tokio", "tools", "tracing"]),
 ];

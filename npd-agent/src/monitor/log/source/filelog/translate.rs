@@ -19,12 +19,12 @@ pub(crate) struct LineTranslator {
 
 impl LineTranslator {
     /// The message of a line.
-    pub(super) fn message<'l>(&self, line: &'l str) -> Option<&'l str> {
+    pub(crate) fn message<'l>(&self, line: &'l str) -> Option<&'l str> {
         last_group(&self.message, line)
     }
 
     /// The time of a line that is read at `now`. It is a local time in `zone` unless the line has a zone.
-    pub(super) fn time(&self, line: &str, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn time(&self, line: &str, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
         let written = last_group(&self.timestamp, line)?;
         self.layout
             .parse(written)
