@@ -1,5 +1,6 @@
 //! The handle through which a monitor sends findings to the hub, and reports its own state.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::problem::{ConditionStatus, Finding, Subject};
+use crate::problem::{ConditionStatus, Finding, Subject, Witness};
 use crate::status_page::StatusPage;
 use crate::threads::ThreadPool;
 
@@ -100,6 +101,8 @@ pub struct Reporter {
     /// The subjects of all claims, from the hub.
     claimed: watch::Receiver<BTreeSet<Subject>>,
     kernel_log_is_read: watch::Sender<bool>,
+    /// The probes about whose things the kernel's log has new lines.
+    in_log: watch::Sender<BTreeSet<Cow<'static, str>>>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -120,6 +123,7 @@ impl Reporter {
             memories: Arc::default(),
             claimed: watch::Sender::default().subscribe(),
             kernel_log_is_read: watch::Sender::default(),
+            in_log: watch::Sender::default(),
             reports,
         }
     }
@@ -184,6 +188,23 @@ impl Reporter {
         self.kernel_log_is_read.send_replace(is_read);
     }
 
+    /// The kernel's log has a line about this.
+    pub fn seen_in_log(&self, subject: &Subject) {
+        let probe = subject.probe.clone();
+        self.in_log.send_if_modified(|probes| probes.insert(probe));
+    }
+
+    /// Waits until the kernel's log has a new line about something that `probe` watches.
+    pub async fn in_log(&self, probe: &str) {
+        let mut probes = self.in_log.subscribe();
+        let has_line = |probes: &BTreeSet<Cow<'static, str>>| probes.contains(probe);
+        if probes.wait_for(has_line).await.is_ok() {
+            self.in_log.send_modify(|probes| {
+                probes.remove(probe);
+            });
+        }
+    }
+
     /// Sends a report to the hub; waits while the hub is busy.
     pub async fn send(&self, report: Report) -> anyhow::Result<()> {
         self.reports
@@ -207,6 +228,9 @@ impl Reporter {
         }
         if finding.problem.inert {
             return Ok(());
+        }
+        if let (Some(subject), Witness::KernelText) = (&finding.subject, finding.witness) {
+            self.seen_in_log(subject);
         }
         self.send(Report::Finding(Box::new(finding))).await
     }

@@ -1,5 +1,6 @@
-//! `fs/ext4/super.c` and `fs/xfs/xfs_message.c`: `EXT4-fs error (device vda1): …`,
-//! `EXT4-fs (vda1): Remounting filesystem read-only`, `XFS (dm-0): …`, the same from 4.19 to 6.18.
+//! `fs/ext4/super.c`, `fs/xfs/xfs_message.c` and the like: `EXT4-fs error (device vda1): …`,
+//! `EXT4-fs (vda1): Remounting filesystem read-only`, `XFS (dm-0): …`, the same from 4.19 to 6.18;
+//! `BTRFS error (device vda1): …`, and `BTRFS error (device vda1: state EA): …` since 5.18.
 
 use super::Wording;
 
@@ -16,25 +17,43 @@ const JOURNAL: &[&str] = &[
     "when updating journal superblock for ",
 ];
 
+/// What a file system's messages begin with, and what may stand between this and the device in brackets.
+const MESSAGES: &[(&str, &[&str])] = &[
+    ("EXT4-fs", &[" ", " error ", " warning ", " critical "]),
+    ("XFS", &[" "]),
+    (
+        "BTRFS",
+        &[
+            " error ",
+            ": error ",
+            " critical ",
+            " alert ",
+            " emergency ",
+            " panic ",
+            " info ",
+        ],
+    ),
+    ("F2FS-fs", &[" "]),
+    ("FAT-fs", &[" "]),
+    ("NILFS", &[" "]),
+];
+
 fn key(line: &str) -> Option<String> {
     let journal = JOURNAL.iter().find_map(|before| line.split_once(before));
     if let Some((_, rest)) = journal {
         let (device, number) = rest.strip_suffix('.')?.rsplit_once('-')?;
         return number.parse::<u64>().ok().map(|_| device.to_owned());
     }
-    let rest = match line.split_once("EXT4-fs") {
-        Some((_, rest)) => {
-            let (head, rest) = rest.split_once('(')?;
-            let known = [" ", " error ", " warning ", " critical "];
-            if !known.contains(&head) {
-                return None;
-            }
-            rest.strip_prefix("device ").unwrap_or(rest)
+    MESSAGES.iter().find_map(|(name, known)| {
+        let (_, rest) = line.split_once(name)?;
+        let (head, rest) = rest.split_once('(')?;
+        if !known.contains(&head) {
+            return None;
         }
-        None => line.split_once("XFS (")?.1,
-    };
-    let device = &rest[..rest.find([')', ' '])?];
-    (!device.is_empty()).then(|| device.to_owned())
+        let rest = rest.strip_prefix("device ").unwrap_or(rest);
+        let device = &rest[..rest.find([')', ' ', ':'])?];
+        (!device.is_empty()).then(|| device.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -50,12 +69,22 @@ mod tests {
             "EXT4-fs (dm-0 -): error",
             "XFS (dm-0): Shutting down filesystem.",
             "XFS (dm-0): User initiated shutdown received.\nXFS (dm-0): Shutting down filesystem.",
+            "BTRFS error (device dm-0): bdev /dev/dm-0 errs: wr 1, rd 0, flush 0, corrupt 0, gen 0",
+            "BTRFS: error (device dm-0: state A) in btrfs_commit_transaction:2486: errno=-5 IO failure",
+            "BTRFS info (device dm-0 state E): forced readonly",
+            "F2FS-fs (dm-0): Remounting filesystem read-only",
+            "FAT-fs (dm-0): Filesystem has been set read-only",
+            "NILFS (dm-0): Remounting filesystem read-only",
         ] {
             check(&[(text, Some("filesystem dm-0"))]);
         }
         check(&[
             ("EXT4-fs: Warning: mounting (x)", None),
             ("EXT4-fs ()", None),
+            (
+                "BTRFS: device label x devid 1 transid 8 /dev/dm-0 (254:0) scanned",
+                None,
+            ),
             (
                 "Aborting journal on device dm-0-8.",
                 Some("filesystem dm-0"),

@@ -49,6 +49,15 @@ impl BlockDevice {
     }
 }
 
+/// The kernel's name of a device that is called by a path below `/dev`: `/dev/mapper/vg-root` leads to
+/// `../dm-0`. `dev` is the path of `/dev`.
+pub fn name_of_path(source: &Path, dev: &Path) -> Option<String> {
+    let source = source.strip_prefix("/dev").ok()?;
+    let link = std::fs::read_link(dev.join(source)).ok();
+    let name = link.as_deref().unwrap_or(source).file_name()?;
+    Some(name.to_string_lossy().into_owned())
+}
+
 impl fmt::Display for BlockDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.major, self.minor)

@@ -21,6 +21,8 @@ pub enum Type {
     Ext4,
     /// Shuts itself down.
     Xfs,
+    /// Becomes read-only.
+    Btrfs,
 }
 
 impl Type {
@@ -29,6 +31,16 @@ impl Type {
         match self {
             Self::Ext4 => "mkfs.ext4",
             Self::Xfs => "mkfs.xfs",
+            Self::Btrfs => "mkfs.btrfs",
+        }
+    }
+
+    /// The size of a disk for it, in bytes: the program refuses smaller ones. Nearly all of it are holes.
+    fn size(self) -> u64 {
+        match self {
+            Self::Ext4 => 32 << 20,
+            Self::Xfs => 320 << 20,
+            Self::Btrfs => 128 << 20,
         }
     }
 }
@@ -54,26 +66,27 @@ impl Disk {
     /// Makes a file system on a loop device of its own.
     pub fn new(r#type: Type) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a folder")?;
-        let size = match r#type {
-            Type::Ext4 => 32 << 20,
-            // mkfs.xfs refuses smaller ones.
-            Type::Xfs => 320 << 20,
-        };
-        let image_name = image(&folder, size)?;
+        let image_name = image(&folder, r#type.size())?;
         run(r#type.mkfs(), &["-q", &image_name])?;
         Self::attach(folder, &image_name, r#type)
     }
 
     /// Makes an empty disk on a file of a mounted file system: it dies when that is shut down.
     pub fn inside(mount: &Mount<'_>) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir_in(mount.point()).context("making a folder")?;
-        let image_name = image(&folder, 32 << 20)?;
-        Self::attach(folder, &image_name, mount.disk.r#type)
+        Self::of_size(mount, Type::Ext4.size(), mount.disk.r#type)
     }
 
-    /// Makes a file system on it.
-    pub fn format(&self, r#type: Type) -> anyhow::Result<()> {
-        run(r#type.mkfs(), &["-q", &self.device]).map(drop)
+    /// The same with a file system.
+    pub fn formatted_inside(mount: &Mount<'_>, r#type: Type) -> anyhow::Result<Self> {
+        let disk = Self::of_size(mount, r#type.size(), r#type)?;
+        run(r#type.mkfs(), &["-q", &disk.device])?;
+        Ok(disk)
+    }
+
+    fn of_size(mount: &Mount<'_>, size: u64, r#type: Type) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(mount.point()).context("making a folder")?;
+        let image_name = image(&folder, size)?;
+        Self::attach(folder, &image_name, r#type)
     }
 
     fn attach(folder: TempDir, image_name: &str, r#type: Type) -> anyhow::Result<Self> {
@@ -146,6 +159,7 @@ impl Disk {
             // It exits with 1 when it has corrected something.
             Type::Ext4 => ("sh", ["-c", r#"e2fsck -fy "$0" || [ $? = 1 ]"#].as_slice()),
             Type::Xfs => ("xfs_repair", [].as_slice()),
+            Type::Btrfs => ("btrfs", ["check", "--repair", "--force"].as_slice()),
         };
         run(program, &[arguments, &[&self.device]].concat()).map(drop)
     }

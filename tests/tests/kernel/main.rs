@@ -42,6 +42,11 @@ const XFS: &[Need] = &[
     Need::Tool("mkfs.xfs"),
     Need::Tool("xfs_io"),
 ];
+const BTRFS: &[Need] = &[
+    Need::All(DEAD_DISK),
+    Need::File("/sys/fs/btrfs"),
+    Need::Tool("mkfs.btrfs"),
+];
 const DEAD_DISK: &[Need] = &[Need::All(XFS), Need::Tool("losetup")];
 const LOST_WRITE: &[Need] = &[Need::All(DEAD_DISK), Need::All(EXT4), Need::Tool("sync")];
 const HANG: &[Need] = &[
@@ -100,6 +105,16 @@ const TESTS: &[Test] = &[
         name: "a_shut_down_xfs_is_at_fault_until_unmounted",
         needs: XFS,
         run: filesystem::a_shut_down_xfs_is_at_fault_until_unmounted,
+    },
+    Test {
+        name: "a_broken_btrfs_is_reported_once_until_unmounted",
+        needs: BTRFS,
+        run: filesystem::a_broken_btrfs_is_reported_once_until_unmounted,
+    },
+    Test {
+        name: "the_second_read_only_file_system_is_reported_too",
+        needs: EXT4,
+        run: filesystem::the_second_read_only_file_system_is_reported_too,
     },
     Test {
         name: "a_fault_of_an_unimportant_file_system_is_an_event_only",

@@ -14,8 +14,7 @@ use crate::{count_events, settle, start};
 pub(crate) fn a_lost_write_is_one_event_though_nobody_calls_fsync() -> anyhow::Result<()> {
     let host = Disk::new(Type::Xfs)?;
     let host_mount = host.mount("rw")?;
-    let disk = Disk::inside(&host_mount)?;
-    disk.format(Type::Ext4)?;
+    let disk = Disk::formatted_inside(&host_mount, Type::Ext4)?;
     let mount = disk.mount("rw")?;
     let agent = start()?;
     let about = format!("{} (ext4), inode ", disk.name());

@@ -30,6 +30,7 @@ pub(crate) const COMMAND: Command = Command {
 const PACKAGES: &[(&str, &str)] = &[
     ("e2fsprogs", "ext4 file systems to break"),
     ("xfsprogs", "XFS file systems to break"),
+    ("btrfs-progs", "btrfs file systems to break"),
     ("mount", "loop devices to put them on"),
     ("util-linux", "freezing them, so that tasks hang"),
     ("containerd", "a Kubernetes node's pods"),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::node::Roots;
+use crate::node::block::name_of_path;
 use crate::node::mountinfo::{MountEntry, WatchedMountinfo, path};
 use crate::threads::ThreadPool;
 
@@ -79,12 +80,7 @@ impl StorageReading {
 fn device_names(mount: &MountEntry<'_>, roots: &Roots) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     names.extend(mount.device.name(&roots.sys));
-    if let Ok(source) = path(&mount.source).strip_prefix("/dev") {
-        // `/dev/mapper/vg-root` leads to `../dm-0`.
-        let link = std::fs::read_link(roots.dev.join(source)).ok();
-        let name = link.as_deref().unwrap_or(source).file_name();
-        names.extend(name.map(|name| name.to_string_lossy().into_owned()));
-    }
+    names.extend(name_of_path(path(&mount.source), &roots.dev));
     names
 }
 

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::mounts::Superblock;
-use crate::node::block::BlockDevice;
+use crate::node::block::{BlockDevice, name_of_path};
 use crate::node::files::{read, read_number};
 use crate::node::roots::Roots;
 
@@ -35,11 +35,9 @@ impl Identity {
             .or_else(|| {
                 // File systems that span devices have no device of their own, so the source names them.
                 // For others, for example FUSE, a user chooses the source.
-                if !SPANS_DEVICES.contains(&driver) {
-                    return None;
-                }
-                let path = superblock.source.strip_prefix("/dev/")?;
-                Some(path.rsplit('/').next()?.to_owned())
+                let source = Path::new(&superblock.source);
+                let is_spanning = SPANS_DEVICES.contains(&driver);
+                is_spanning.then(|| name_of_path(source, &roots.dev))?
             })
             .unwrap_or_else(|| device.to_string());
         // With FUSE, users choose the text after `fuse.`. It must not become part of a path.

@@ -187,7 +187,11 @@ impl FilesystemReports {
             } else {
                 watch.lasts(&observation, concerned).await?;
             }
-            if before.is_none() && rules.is_empty() && !reported && !known.resumed {
+            // If another file system has set the condition already, this one does not change it.
+            let mut claims = self.claims.values();
+            let is_hidden = claims.any(|claim| claim.rules.iter().any(|rule| rules.contains(rule)));
+            let is_told = reported || known.resumed || before.is_some();
+            if !is_told && (rules.is_empty() || is_hidden) {
                 let concerned = |rule: &ProbeRule| concerns(state, rule, device);
                 watch.happened(&observation, concerned).await?;
             }

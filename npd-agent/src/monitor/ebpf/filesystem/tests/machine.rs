@@ -12,6 +12,9 @@ use crate::reporter::Report;
 
 static FILESYSTEM: Probe = PROBE;
 
+/// The paths that matter.
+const IMPORTANT: &[&str] = &["/var/"];
+
 /// A machine whose mount table the test writes.
 pub(super) struct Machine {
     pub(super) probe: RunningProbe,
@@ -20,15 +23,20 @@ pub(super) struct Machine {
 impl Machine {
     /// Starts the probe on a machine with this mount table; `/var` matters to it.
     pub(super) fn start(mounts: &str) -> Self {
-        Self::boot(mounts, &Ok(()))
+        Self::start_for(mounts, IMPORTANT)
+    }
+
+    /// The same, where these paths matter.
+    pub(super) fn start_for(mounts: &str, important: &[&str]) -> Self {
+        Self::boot(mounts, important, &Ok(()))
     }
 
     /// The same without kernel programs.
     pub(super) fn start_without_programs(mounts: &str) -> Self {
-        Self::boot(mounts, &Err("no BPF".to_owned()))
+        Self::boot(mounts, IMPORTANT, &Err("no BPF".to_owned()))
     }
 
-    fn boot(mounts: &str, attached: &Result<(), String>) -> Self {
+    fn boot(mounts: &str, important: &[&str], attached: &Result<(), String>) -> Self {
         let machine = FakeMachine::new();
         machine.write("proc/1/mountinfo", mounts);
         for minor in 0..2 {
@@ -39,26 +47,26 @@ impl Machine {
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             symlink(format!("../../devices/virtual/block/loop{minor}"), link).unwrap();
         }
-        Self::run(machine, attached)
+        Self::run(machine, important, attached)
     }
 
     /// The probe of a restarted agent on the same machine, with what this one has saved.
     pub(super) fn restart(self) -> Self {
-        Self::run(self.probe.end(), &Ok(()))
+        Self::run(self.probe.end(), IMPORTANT, &Ok(()))
     }
 
     /// The same, without programs in the kernel.
     pub(super) fn restart_without_programs(self) -> Self {
-        Self::run(self.probe.end(), &Err("no BPF".to_owned()))
+        Self::run(self.probe.end(), IMPORTANT, &Err("no BPF".to_owned()))
     }
 
-    fn run(machine: FakeMachine, attached: &Result<(), String>) -> Self {
+    fn run(machine: FakeMachine, important: &[&str], attached: &Result<(), String>) -> Self {
         let rules = vec![
             rule("FilesystemError", None, &[]),
             rule(
                 "FilesystemIsReadOnly",
                 Some("ReadonlyFilesystem"),
-                &["/var/"],
+                important,
             ),
         ];
         Self {
@@ -76,6 +84,12 @@ impl Machine {
         self.probe.claimed.send_modify(|claimed| {
             claimed.insert(subject);
         });
+    }
+
+    /// The kernel's log has a line about the file system.
+    pub(super) fn in_log(&self, name: &str) {
+        let subject = Subject::new(PROBE.name, name);
+        self.probe.reporter.seen_in_log(&subject);
     }
 
     pub(super) fn write(&self, path: &str, content: &str) {

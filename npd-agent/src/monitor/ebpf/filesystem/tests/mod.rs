@@ -161,6 +161,42 @@ async fn an_unimportant_file_system_makes_events_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_second_important_file_system_is_reported_too() {
+    let with_log = |mount: &str| {
+        let log = format!("43 42 7:1 / /var/log {mount} - ext4 /dev/loop1 {mount}\n");
+        var("ro", "ro") + &log
+    };
+    let mut machine = Machine::start_for(&var("rw", "rw"), &["/var", "/var/log"]);
+    machine.hear(1).await;
+    machine.mounts(&with_log("rw"));
+    let first = "Condition: loop0 (ext4 on /var) was remounted read-only by an operator";
+    machine.check(10, &[first]).await;
+    machine.mounts(&with_log("ro"));
+    machine
+        .check(
+            10,
+            &[
+                "Condition: loop1 (ext4 on /var/log) was remounted read-only by an operator",
+                "Event: loop1 (ext4 on /var/log) was remounted read-only by an operator",
+            ],
+        )
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_of_the_log_makes_the_probe_look_at_once() {
+    let mut machine = started(&srv("btrfs", "rw", "rw")).await;
+    machine.mounts(&srv("btrfs", "rw", "ro"));
+    machine.in_log("loop1");
+    machine
+        .check(
+            1,
+            &["Event: loop1 (btrfs on /srv) was made read-only by the kernel"],
+        )
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_volume_of_a_pod_is_reported_with_the_pod() {
     let mounts = format!(
         "{ROOT}43 27 7:1 / /var/lib/kubelet/plugins/globalmount rw - ext4 /dev/loop1 rw\n\
