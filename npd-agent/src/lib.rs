@@ -1,7 +1,7 @@
 //! The node problem detector, from the inside out:
 //!
 //! * the common types ([`problem`]), the conditions and their claims ([`ledger`]), one report per
-//!   incident ([`incident`]);
+//!   incident ([`incident`]), further names of conditions ([`aliases`]);
 //! * the texts of the kernel log ([`kernel_text`]);
 //! * what checks the node ([`monitor`]) and sends findings ([`reporter`]);
 //! * what turns findings into updates ([`hub`]) and reports them ([`exporter`], [`server`]);
@@ -15,6 +15,7 @@ pub mod problem;
 
 pub mod go;
 
+pub mod aliases;
 pub mod incident;
 pub mod ledger;
 

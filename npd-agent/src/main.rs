@@ -16,7 +16,6 @@ use npd_agent::flags::{BadFlag, CommandLine, Flags, Options};
 use npd_agent::listen;
 use npd_agent::logging::Log;
 use npd_agent::metrics::Metrics;
-use npd_agent::monitor;
 use npd_agent::node::Node;
 use npd_agent::server::Pages;
 use npd_agent::status_page::StatusPage;
@@ -87,26 +86,27 @@ fn run(flags: &Flags, log: &Log) -> anyhow::Result<()> {
 
 fn build(flags: &Flags, log: &Log) -> anyhow::Result<Agent> {
     let Flags {
-        options, configs, ..
+        options,
+        configs,
+        aliases,
+        ..
     } = flags;
     options.check()?;
-    let loaded = config::load(configs)?;
+    let loaded = config::load(configs, aliases)?;
     let node = Arc::new(Node::new(&options.hostname_override, var)?);
     let metrics = Metrics::new().context("registering the metrics")?;
     log.register(&metrics.registry)
         .context("registering the log's metric")?;
     let status_page = StatusPage::new(node.name.clone(), Timestamp::now());
     loaded.report(&metrics, &status_page);
-    let monitors = loaded.monitors;
     let cluster = options.has_cluster(var);
-    let conditions = monitor::condition_types(&monitors);
     let state = options.state_dir.clone();
     let state = state.map(|folder| StateDir::load(folder, &node));
     let context = BuildContext {
         options,
         cluster,
         node: &node,
-        conditions: &conditions,
+        conditions: &loaded.conditions,
         metrics: &metrics,
         status_page: &status_page,
         state: state.as_ref(),
@@ -122,7 +122,8 @@ fn build(flags: &Flags, log: &Log) -> anyhow::Result<Agent> {
         metrics,
         status_page,
         state,
-        monitors,
+        monitors: loaded.monitors,
+        aliases: loaded.aliases,
         exporters,
         servers,
     })

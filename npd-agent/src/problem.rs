@@ -112,6 +112,18 @@ pub enum ConditionStatus {
     Unknown,
 }
 
+impl ConditionStatus {
+    /// False for True, and the other way round.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for ConditionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -129,12 +141,31 @@ pub struct Condition {
     pub r#type: Arc<str>,
     /// Whether the node has this problem.
     pub status: ConditionStatus,
-    /// Since when the condition has had its status and reason.
+    /// Since when the condition has had its status and reason. If it is an alias: its status.
     pub transition: Timestamp,
     /// One word for programs, for example `TaskHung`.
     pub reason: Arc<str>,
     /// A sentence for people.
     pub message: String,
+    /// If it is an alias: the status that means that the node is well. Otherwise that is False.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<ConditionStatus>,
+}
+
+impl Condition {
+    /// Whether there is a problem, also if it is an alias for which False means that.
+    pub fn problem(&self) -> ConditionStatus {
+        match self.healthy {
+            Some(ConditionStatus::True) => self.status.opposite(),
+            _ => self.status,
+        }
+    }
+
+    /// Whether its transition time stays when it becomes `next`.
+    pub fn continues_as(&self, next: &Self) -> bool {
+        let is_alias = next.healthy.is_some();
+        self.status == next.status && (is_alias || self.reason == next.reason)
+    }
 }
 
 /// The healthy state of a condition, from `conditions` of a config file.

@@ -196,6 +196,7 @@ fn conditions(sick: bool) -> Update {
         transition: Timestamp::UNIX_EPOCH,
         reason: Arc::from(if sick { "TaskHung" } else { "AllIsWell" }),
         message: "so it is".to_owned(),
+        healthy: None,
     };
     Update {
         number: 0,

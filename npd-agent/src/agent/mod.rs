@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::aliases::Alias;
 use crate::checkpoint::{CheckpointWriter, StateDir};
 use crate::exec::orphans;
 use crate::exporter::{Built, Finish};
@@ -47,6 +48,8 @@ pub struct Agent {
     pub state: Option<StateDir>,
     /// The monitors.
     pub monitors: Monitors,
+    /// Conditions under further names.
+    pub aliases: Vec<Alias>,
     /// The exporters.
     pub exporters: Vec<Built>,
     /// The HTTP servers; their sockets are already bound.
@@ -108,9 +111,11 @@ impl Agent {
         let (sender, reports) = mpsc::channel(REPORTS_QUEUED);
         let mut hub = Hub::new(self.metrics.clone(), self.status_page.clone(), exporters);
         let (mut saved, mut memories) = (BTreeMap::new(), BTreeMap::new());
+        let mut shown = Vec::new();
         if let Some(state) = self.state {
             saved.clone_from(&state.checkpoint.positions);
             memories.clone_from(&state.checkpoint.memories);
+            shown.clone_from(&state.checkpoint.aliases);
             let claims = state.checkpoint.claims.clone();
             let incidents = state.checkpoint.incidents.clone();
             let (writer, task, written) =
@@ -121,6 +126,7 @@ impl Agent {
             tasks.spawn(task);
             finish.push(Box::pin(written));
         }
+        hub = hub.with_aliases(self.aliases, shown);
         let now = Timestamp::now();
         for monitor in &self.monitors {
             for declaration in monitor.declarations() {

@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::aliases::SavedAlias;
 use crate::incident::SavedIncident;
 use crate::ledger::SavedClaim;
 use crate::node::Node;
@@ -54,6 +55,9 @@ pub struct Checkpoint {
     /// What probes have just reported, and texts of the log may still be about.
     #[serde(default)]
     pub incidents: Vec<SavedIncident>,
+    /// What the aliases show.
+    #[serde(default)]
+    pub aliases: Vec<SavedAlias>,
     /// For each source, the number of the last update that was reported when it had been read so far.
     #[serde(default)]
     pub acknowledged: BTreeMap<String, u64>,
@@ -201,6 +205,14 @@ impl CheckpointWriter {
     pub fn claimed(&mut self, claims: Vec<SavedClaim>, after: u64) {
         if claims != self.checkpoint.claims {
             self.checkpoint.claims = claims;
+            self.save(after);
+        }
+    }
+
+    /// The aliases show this now. It was passed to the exporters, with the updates up to `after`.
+    pub fn aliased(&mut self, aliases: Vec<SavedAlias>, after: u64) {
+        if aliases != self.checkpoint.aliases {
+            self.checkpoint.aliases = aliases;
             self.save(after);
         }
     }

@@ -1,5 +1,6 @@
 //! From config files to monitors. Nothing is started here, and nothing opened but the files.
 
+pub mod aliases;
 mod built_in;
 
 use std::collections::BTreeSet;
@@ -7,19 +8,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use tracing::warn;
+use tracing::{info, warn};
 
+use self::aliases::LoadedAliases;
 use self::built_in::{built_in, named_built_in};
+use crate::aliases::Alias;
 use crate::go::json::ConfigProblem;
 use crate::metrics::Metrics;
+use crate::monitor::{ConfigFile, KINDS, Monitors, condition_types};
 use crate::status_page::StatusPage;
-
-use crate::monitor::{ConfigFile, KINDS, Monitors};
 
 /// The result of loading the config files.
 pub struct Loaded {
     /// The monitors.
     pub monitors: Monitors,
+    /// The aliases that have a source.
+    pub aliases: Vec<Alias>,
+    /// The types of the aliases that have none, because no file declares it. They are not published.
+    pub without_source: Vec<Arc<str>>,
+    /// The types of all conditions that may be published, now or later, with those of aliases.
+    pub conditions: BTreeSet<Arc<str>>,
     /// The names of the files.
     pub files: Vec<Arc<str>>,
     /// Mistakes in files with which NPD starts, and so the agent starts too.
@@ -27,12 +35,15 @@ pub struct Loaded {
 }
 
 /// Makes the monitors of the named files, or the built-in ones if none is named.
-/// `configs` has a list for each of [`KINDS`].
-pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Loaded> {
+/// `configs` has a list for each of [`KINDS`]; `aliases` are the files of aliases.
+pub fn load(configs: &[Vec<PathBuf>], aliases: &[PathBuf]) -> anyhow::Result<Loaded> {
     let none_named = configs.iter().all(Vec::is_empty);
     let mut seen = BTreeSet::new();
     let mut loaded = Loaded {
         monitors: Vec::new(),
+        aliases: Vec::new(),
+        without_source: Vec::new(),
+        conditions: BTreeSet::new(),
         files: Vec::new(),
         problems: Vec::new(),
     };
@@ -64,12 +75,29 @@ pub fn load(configs: &[Vec<PathBuf>]) -> anyhow::Result<Loaded> {
             problems.join("; ")
         );
     }
+    let declared = condition_types(&loaded.monitors);
+    let LoadedAliases {
+        aliases,
+        without_source,
+        files,
+    } = aliases::load(aliases, &declared, &mut loaded.problems)?;
+    let of_aliases = aliases
+        .iter()
+        .map(|alias| Arc::clone(&alias.healthy.r#type));
+    loaded.conditions = declared.into_iter().chain(of_aliases).collect();
+    loaded.files.extend(files);
+    loaded.without_source = without_source;
+    loaded.aliases = aliases;
     Ok(loaded)
 }
 
 impl Loaded {
     /// Logs what is wrong with files, counts it and shows it.
     pub fn report(&self, metrics: &Metrics, status_page: &StatusPage) {
+        for r#type in &self.without_source {
+            let r#type = &**r#type;
+            info!(r#type, "Alias has no source and is not published");
+        }
         for file in &self.files {
             metrics.config_problems.with_label_values(&[file]).set(0);
         }

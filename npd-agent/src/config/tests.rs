@@ -46,7 +46,7 @@ fn place(problem: &ConfigProblem) -> String {
 /// Whether the agent starts with a file beside a good one, and where the file has problems.
 fn outcome(flag: &str, config: &str) -> (bool, String) {
     let folder = ConfigFolder::new();
-    match load(&folder.lists(flag, config, Some(GOOD))) {
+    match load(&folder.lists(flag, config, Some(GOOD)), &[]) {
         Ok(loaded) => {
             assert!(!loaded.monitors.is_empty(), "the good file is watched");
             let places: Vec<_> = loaded.problems.iter().map(place).collect();
@@ -95,7 +95,7 @@ fn files_of_which_none_can_watch_are_refused_together() {
     let journal = r#"{"plugin": "journald"}"#;
     let file = r#"{"plugin": "filelog", "pluginConfig": {"timestamp": "a", "message": "b",
         "timestampFormat": "2006"}}"#;
-    let error = load(&folder.lists("log", journal, Some(file))).err();
+    let error = load(&folder.lists("log", journal, Some(file)), &[]).err();
     let error = format!("{:#}", error.unwrap());
     let words = [
         "no config file has anything to watch: ",
@@ -109,7 +109,7 @@ fn files_of_which_none_can_watch_are_refused_together() {
 fn problems_are_counted_for_each_file_and_shown() {
     let folder = ConfigFolder::new();
     let config = r#"{"plugin": "kmsg", "rules": [{"patern": "x"}]}"#;
-    let loaded = load(&folder.lists("log", config, Some(GOOD))).unwrap();
+    let loaded = load(&folder.lists("log", config, Some(GOOD)), &[]).unwrap();
     let metrics = Metrics::new().unwrap();
     let status_page = StatusPage::new("n".to_owned(), jiff::Timestamp::UNIX_EPOCH);
     loaded.report(&metrics, &status_page);
@@ -143,7 +143,7 @@ fn a_file_that_is_named_twice_counts_once() {
     let mut lists = folder.lists("log", GOOD, None);
     let again = lists[0].clone();
     lists[0].extend(again);
-    let loaded = load(&lists).unwrap();
+    let loaded = load(&lists, &[]).unwrap();
     assert_eq!((loaded.monitors.len(), loaded.files.len()), (1, 1));
     assert_eq!(place(&loaded.problems[0]), "1:1");
 }
@@ -157,7 +157,7 @@ fn a_condition_counts_only_in_the_file_that_declares_it() {
     let folder = ConfigFolder::new();
     let declares = format!(r#"{{"plugin": "kmsg", {conditions}, {rules}}}"#);
     let only_uses = format!(r#"{{"plugin": "kmsg", {rules}}}"#);
-    let loaded = load(&folder.lists("log", &only_uses, Some(&declares))).unwrap();
+    let loaded = load(&folder.lists("log", &only_uses, Some(&declares)), &[]).unwrap();
     let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
     let file = folder.0.path().join("case.json");
     assert_eq!(
@@ -172,7 +172,7 @@ fn a_condition_counts_only_in_the_file_that_declares_it() {
 /// The files that we ship, and those that are built in.
 #[test]
 fn our_own_files_have_no_problems() {
-    let loaded = load(&vec![Vec::new(); KINDS.len()]).unwrap();
+    let loaded = load(&vec![Vec::new(); KINDS.len()], &[]).unwrap();
     assert_eq!(loaded.problems, []);
     assert_eq!(loaded.files.len(), 13);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
@@ -209,7 +209,7 @@ fn kind_of(path: &Path) -> Option<usize> {
 #[test]
 fn the_built_in_files_are_loaded_if_none_is_named() {
     let names = |configs: &[Vec<PathBuf>]| {
-        let loaded = load(configs).unwrap();
+        let loaded = load(configs, &[]).unwrap();
         let monitors = loaded.monitors.iter();
         let monitors =
             monitors.map(|monitor| (monitor.name().to_owned(), monitor.declarations().len()));
@@ -253,7 +253,7 @@ fn an_error_leads_to_the_place_in_the_file() {
     #[track_caller]
     fn check(flag: &str, config: &str, expect: &Expect) {
         let folder = ConfigFolder::new();
-        let said = match load(&folder.lists(flag, config, None)) {
+        let said = match load(&folder.lists(flag, config, None), &[]) {
             Ok(loaded) => {
                 let problems = loaded.problems.iter().map(ToString::to_string);
                 format!(
@@ -327,7 +327,7 @@ fn an_error_leads_to_the_place_in_the_file() {
 fn a_file_that_cannot_be_read_is_named() {
     let mut lists = vec![Vec::new(); KINDS.len()];
     lists[0].push(PathBuf::from("/no/such/file.json"));
-    let error = format!("{:#}", load(&lists).err().unwrap());
+    let error = format!("{:#}", load(&lists, &[]).err().unwrap());
     assert_eq!(
         error,
         "reading the config file /no/such/file.json: No such file or directory (os error 2)"
@@ -341,7 +341,7 @@ fn files_that_are_built_in_have_names() {
         let mut configs = vec![Vec::new(); KINDS.len()];
         let kind = KINDS.iter().position(|kind| kind.flag.contains("log"));
         configs[kind.unwrap()] = names.iter().map(PathBuf::from).collect();
-        load(&configs).map(|loaded| {
+        load(&configs, &[]).map(|loaded| {
             let files = loaded.files.iter().map(ToString::to_string);
             (files.collect::<Vec<_>>(), loaded.problems.len())
         })

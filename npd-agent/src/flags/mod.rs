@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use tracing::warn;
 
+use crate::aliases;
 use crate::go::duration::GoDuration;
 use crate::go::json;
 use crate::go::pflag::{ParsedLine, Words};
@@ -33,6 +34,8 @@ pub struct Flags {
     pub options: Options,
     /// The config files of each kind of monitor, in the order of [`KINDS`].
     pub configs: Vec<Vec<PathBuf>>,
+    /// The config files of aliases.
+    pub aliases: Vec<PathBuf>,
     /// The other words of the line.
     pub words: Words,
 }
@@ -129,9 +132,12 @@ impl CommandLine {
         });
         let paths = |files: Vec<String>| files.into_iter().map(PathBuf::from).collect();
         let configs = configs.map(|files| files.map(paths));
+        let configs = configs.collect::<anyhow::Result<_>>()?;
+        let aliases = paths(options.lists.remove(aliases::FLAG).unwrap_or_default());
         Ok(Self::Run(Box::new(Flags {
-            configs: configs.collect::<anyhow::Result<_>>()?,
             options,
+            configs,
+            aliases,
             words,
         })))
     }

@@ -1,6 +1,7 @@
 //! Every flag of the agent. Where NPD has it, name, type and default are NPD's.
 
 use super::Options;
+use crate::aliases;
 use crate::go::pflag::{
     Flag, Program, boolean, choice, duration, float, integer, level, list, path, string, vmodule,
 };
@@ -35,7 +36,7 @@ pub(super) fn program() -> Program<Options> {
         words: "",
         after: AFTER,
         sections: vec![
-            ("Monitors", monitors()),
+            ("Monitors", config_files()),
             ("Exporters", EXPORTERS.to_vec()),
             ("Kubernetes", KUBERNETES.to_vec()),
             ("HTTP", HTTP.to_vec()),
@@ -45,23 +46,31 @@ pub(super) fn program() -> Program<Options> {
 }
 
 /// The flags that name config files.
-fn monitors() -> Vec<Flag<Options>> {
+fn config_files() -> Vec<Flag<Options>> {
     let flags = KINDS.iter().flat_map(|kind| {
-        let list = |name| {
-            Flag::new(
-                name,
-                "FILES",
-                "",
-                kind.help,
-                |options: &mut Options, name, value| {
-                    list(options.lists.entry(name.to_owned()).or_default(), value)
-                },
-            )
-        };
-        let old = kind.deprecated.map(|name| list(name).deprecated(kind.flag));
-        std::iter::once(list(kind.flag)).chain(old)
+        let old = kind
+            .deprecated
+            .map(|name| files(name, kind.help).deprecated(kind.flag));
+        std::iter::once(files(kind.flag, kind.help)).chain(old)
     });
-    flags.collect()
+    let aliases = files(
+        aliases::FLAG,
+        "Config files of aliases, which show conditions under the names that others know",
+    );
+    flags.chain([aliases]).collect()
+}
+
+/// A flag that names config files.
+fn files(name: &'static str, help: &'static str) -> Flag<Options> {
+    Flag::new(
+        name,
+        "FILES",
+        "",
+        help,
+        |options: &mut Options, name, value| {
+            list(options.lists.entry(name.to_owned()).or_default(), value)
+        },
+    )
 }
 
 const EXPORTERS: &[Flag<Options>] = &[

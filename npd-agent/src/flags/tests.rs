@@ -134,6 +134,7 @@ fn defaults_are_npd_s() {
         "--system-log-monitors",
         "--custom-plugin-monitors",
         "--config.ebpf-monitor",
+        "--config.condition-aliases",
         "--exporter.terminal",
         "--state-dir",
         "--log-format",

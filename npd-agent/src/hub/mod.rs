@@ -4,6 +4,7 @@ mod deferred;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gauges;
+mod publish;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::deferred::{Deferred, Released};
 use self::gauges::Gauges;
+use crate::aliases::{Alias, Aliases, SavedAlias};
 use crate::checkpoint::CheckpointWriter;
 use crate::exporter::Exporter;
 use crate::incident::{Incidents, SavedIncident, Verdict};
@@ -24,9 +26,7 @@ use crate::ledger::{Ledger, Outcome, SavedClaim};
 use crate::metrics::Metrics;
 use crate::monitor::Declaration;
 use crate::node::clock;
-use crate::problem::{
-    Condition, Finding, Forever, OccurrenceId, Problem, Subject, Update, Watched, Witness,
-};
+use crate::problem::{Condition, Finding, Forever, Problem, Subject, Update, Watched, Witness};
 use crate::reporter::Report;
 use crate::status_page::StatusPage;
 
@@ -36,6 +36,7 @@ const SELF: &str = "npd-agent";
 /// Receives reports from monitors and sends updates to exporters.
 pub struct Hub {
     ledger: Ledger,
+    aliases: Aliases,
     incidents: Incidents,
     metrics: Metrics,
     status_page: StatusPage,
@@ -72,6 +73,7 @@ impl Hub {
         let gauges = Gauges::new(metrics.clone());
         Self {
             ledger: Ledger::default(),
+            aliases: Aliases::default(),
             incidents: Incidents::default(),
             metrics,
             status_page,
@@ -85,6 +87,14 @@ impl Hub {
             gauges,
             files: BTreeMap::new(),
         }
+    }
+
+    /// Publishes conditions under further names too, and continues with what an earlier agent showed.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: Vec<Alias>, saved: Vec<SavedAlias>) -> Self {
+        self.aliases = Aliases::new(aliases);
+        self.aliases.restore(saved);
+        self
     }
 
     /// Saves a checkpoint, and continues with the claims of the last one.
@@ -334,66 +344,12 @@ impl Hub {
         self.save_claims();
     }
 
-    fn publish_all(&mut self, source: &Arc<str>, outcomes: Vec<Outcome>) {
-        for outcome in outcomes {
-            if let Some(condition) = &outcome.condition
-                && self.gauges.shows(&condition.r#type)
-            {
-                self.gauges.show(condition);
-            }
-            self.publish_outcome(source, outcome, None);
-        }
-    }
-
-    /// Shows on the status page which conditions are not known yet.
-    fn show_unseen(&self) {
-        let unseen = unseen(&self.ledger);
-        self.status_page.update(|shown| shown.unseen = unseen);
-    }
-
     /// Sends the present claims to the checkpoint and to the probes.
     fn save_claims(&mut self) {
         self.claimed.send_replace(self.ledger.subjects());
         if let Some(writer) = &mut self.writer {
             writer.claimed(self.ledger.saved().collect(), self.number);
+            writer.aliased(self.aliases.saved(), self.number);
         }
     }
-
-    fn publish_outcome(
-        &mut self,
-        source: &Arc<str>,
-        outcome: Outcome,
-        occurrence: Option<OccurrenceId>,
-    ) {
-        if let Some(update) = outcome.into_update(source) {
-            self.publish(Update {
-                occurrence,
-                ..update
-            });
-        }
-    }
-
-    fn publish(&mut self, mut update: Update) {
-        self.number += 1;
-        update.number = self.number;
-        self.status_page.update(|shown| {
-            if let Some(event) = &update.event {
-                shown.push_event(&update.source, event);
-            }
-            if !update.conditions.is_empty() {
-                shown.conditions = self.ledger.conditions().cloned().collect();
-                shown.unseen = unseen(&self.ledger);
-            }
-        });
-        for exporter in &mut self.exporters {
-            exporter.export(&update);
-        }
-    }
-}
-
-fn unseen(ledger: &Ledger) -> BTreeMap<Arc<str>, Vec<String>> {
-    let unseen = ledger.unseen();
-    unseen
-        .map(|(r#type, awaited)| (Arc::clone(r#type), awaited))
-        .collect()
 }

@@ -326,6 +326,43 @@ fn what_a_rule_advises_is_counted_and_a_repeat_makes_no_event() {
     "]]);
 }
 
+#[test]
+fn an_alias_is_published_with_its_sources() {
+    let declaration = declaration("p.json", true, &[("rules[0]", "Sick"), ("rules[1]", "Ill")]);
+    let mut bench = Bench::new(&[declaration]);
+    let alias = Alias {
+        healthy: Healthy {
+            r#type: Arc::from("Ready"),
+            reason: Arc::from("IsReady"),
+            message: "fine".to_owned(),
+        },
+        well: True,
+        sources: vec![Arc::from("Sick"), Arc::from("Ill")],
+    };
+    bench.hub = bench.hub.with_aliases(vec![alias], Vec::new());
+    bench.checked(1, "p.json", "rules[0]");
+    let unseen = bench.status_page.read().unseen.clone();
+    assert_eq!(unseen[&*Arc::<str>::from("Ready")], ["Ill"]);
+    bench.checked(2, "p.json", "rules[1]");
+    bench.find(3, finding("p.json", "rules[1]", "Ill", True));
+    bench.find(4, finding("p.json", "rules[1]", "Ill", False));
+    bench.check(&expect![[r#"
+        Sick is False, SickOK
+        Ill is False, IllOK
+        Ready is True, IsReady
+        source IllBad: Node condition Ill is now: True, reason: IllBad, message: "found"
+        Ill is True, IllBad
+        Ready is False, IllBad
+        source IllOK: Node condition Ill is now: False, reason: IllOK, message: "fine"
+        Ill is False, IllOK
+        Ready is True, IsReady
+    "#]]);
+    let shown = bench.status_page.read();
+    let alias = shown.conditions.last().unwrap();
+    assert_eq!((&*alias.r#type, alias.status), ("Ready", True));
+    assert!(shown.unseen.is_empty());
+}
+
 proptest! {
     #[test]
     fn claims_and_conditions_stay_consistent(

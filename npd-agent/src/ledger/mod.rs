@@ -245,6 +245,7 @@ impl ConditionEntry {
                 transition: if withdrawn { now } else { claim.since },
                 reason: Arc::clone(&claim.reason),
                 message: claim.message.clone(),
+                healthy: None,
             },
             None => self.healthy.condition(now),
         };
@@ -296,6 +297,7 @@ impl Healthy {
             transition: now,
             reason: Arc::clone(&self.reason),
             message: self.message.clone(),
+            healthy: None,
         }
     }
 }

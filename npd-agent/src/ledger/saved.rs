@@ -65,6 +65,7 @@ impl Ledger {
             transition: shown.since,
             reason: Arc::clone(&shown.reason),
             message: shown.message.clone(),
+            healthy: None,
         };
         Some(entry.shown.clone())
     }

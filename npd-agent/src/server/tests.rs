@@ -132,6 +132,7 @@ async fn pages_show_what_is_known_as_go_would_print_it() {
             transition: Timestamp::UNIX_EPOCH,
             reason: Arc::from("WhyBad"),
             message: "<a> & b".to_owned(),
+            healthy: None,
         });
         let event = Event {
             severity: Severity::Warning,

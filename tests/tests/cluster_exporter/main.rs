@@ -1,5 +1,6 @@
 //! What the agent writes to a real API server, with the rights of NPD's `ClusterRole` and no others.
 
+mod aliases;
 mod first_write;
 mod lab;
 
@@ -57,6 +58,11 @@ const TESTS: &[Test] = &[
         name: "uninstalling_removes_what_this_agent_wrote",
         needs: &[Need::Agent, Need::Cluster],
         run: uninstalling_removes_what_this_agent_wrote,
+    },
+    Test {
+        name: "an_alias_follows_its_sources_over_a_restart",
+        needs: &[Need::Agent, Need::Cluster],
+        run: aliases::an_alias_follows_its_sources_over_a_restart,
     },
     Test {
         name: "an_event_storm_ends_with_the_exact_count",

@@ -11,7 +11,11 @@ use crate::{File, assert_none, files, root};
 const PAGES: &[(&str, &[&str])] = &[
     (
         "docs/flags.md",
-        &["npd-agent/src/flags/table.rs", "npd-agent/src/monitor/"],
+        &[
+            "npd-agent/src/flags/table.rs",
+            "npd-agent/src/aliases/mod.rs",
+            "npd-agent/src/monitor/",
+        ],
     ),
     (
         "docs/health-checker.md",

@@ -211,6 +211,7 @@ fn first_standing(server: &mut Server, history: &NodeHistory, files: &[FakeFile]
                 transition: long_ago(),
                 reason: Arc::from(reason),
                 message: "as before".to_owned(),
+                healthy: None,
             },
         );
     }
@@ -248,6 +249,7 @@ fn run(files: &[FakeFile], start: &Start, server: &Arc<Mutex<Server>>, state: Op
             node,
             metrics,
             status_page,
+            aliases: Vec::new(),
             monitors: files.iter().map(monitor).collect::<Monitors>(),
             exporters: vec![built],
             servers: Vec::new(),

@@ -48,6 +48,7 @@ async fn what_is_reported_in_the_last_moment_is_in_the_checkpoint() {
         metrics: Metrics::new().unwrap(),
         status_page: StatusPage::new(node.name.clone(), Timestamp::UNIX_EPOCH),
         state: Some(StateDir::load(folder.path().to_owned(), &node)),
+        aliases: Vec::new(),
         monitors: vec![Box::new(FakeMonitor::new(file))],
         exporters: vec![Built {
             exporter: Box::new(NotifyingExporter(Arc::clone(&reported))),

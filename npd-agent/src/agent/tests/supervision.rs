@@ -102,6 +102,7 @@ fn bench(runs: &[Run]) -> AgentBench {
         metrics: metrics.clone(),
         status_page: status_page.clone(),
         state: None,
+        aliases: Vec::new(),
         monitors: vec![Box::new(monitor)],
         exporters: Vec::new(),
         servers: Vec::new(),

@@ -252,6 +252,7 @@ fn text(status: &Update, time: &dyn Fn(Timestamp) -> String) -> String {
             reason,
             message,
             transition,
+            ..
         } = condition;
         let (time, source) = (time(*transition), &status.source);
         format!(

@@ -16,6 +16,7 @@ use crate::monitor::{ConfigFile, MonitorKind, ebpf, log, plugin, stats};
 #[serde(default)]
 pub(super) struct Outline {
     plugin: Option<String>,
+    aliases: Option<IgnoredAny>,
     #[serde(rename = "bufferSize")]
     buffer_size: i64,
     conditions: Vec<ConditionOutline>,
@@ -75,6 +76,11 @@ impl Outline {
             plugin: decoded.map_or(None, |decoded| decoded.value.plugin),
             ..Self::default()
         }
+    }
+
+    /// Whether it is a file of aliases, and not of a monitor.
+    pub(super) fn is_of_aliases(&self) -> bool {
+        self.aliases.is_some() && self.plugin.is_none()
     }
 
     /// The kind of monitor that reads such files. Those of system stats name no plugin.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use crate::config;
 use crate::go::json::ConfigProblem;
 use crate::go::pflag::{Flag, Program, boolean};
-use crate::monitor::ConfigFile;
+use crate::monitor::{ConfigFile, MonitorKind};
 use crate::program::{BAD_COMMAND_LINE, Tool, complain, plural, read};
 
 use self::lint::Outline;
@@ -41,7 +41,7 @@ fn program() -> Program<CheckArgs> {
     )];
     Program {
         name: NAME,
-        about: "Checks config files of monitors, of every kind, without starting anything.
+        about: "Checks config files of monitors, of every kind, and of aliases, without starting anything.
 An error is what the agent refuses, or what has no effect although the agent starts.
 A warning is a rule that does something else than it seems to.
 FILE is a path, or as for a flag builtin or builtin:NAME.
@@ -101,6 +101,19 @@ impl fmt::Display for Complaint {
     }
 }
 
+/// Why the agent refuses a monitor's file, if it does.
+fn refused(
+    kind: &MonitorKind,
+    file: &ConfigFile,
+    ineffective: &mut Vec<ConfigProblem>,
+) -> Option<ConfigProblem> {
+    let loaded = (kind.load)(std::slice::from_ref(file), ineffective);
+    loaded.err().map(|error| match error.downcast() {
+        Ok(problem) => problem,
+        Err(error) => file.problem("", format_args!("{error:#}")),
+    })
+}
+
 /// The mistakes in one file.
 struct FileReport {
     name: String,
@@ -113,15 +126,16 @@ struct FileReport {
 impl FileReport {
     fn new(file: &ConfigFile) -> Self {
         let outline = Outline::of(file);
-        let kind = outline.kind();
         let mut ineffective = Vec::new();
-        let loaded = (kind.load)(std::slice::from_ref(file), &mut ineffective);
-        let refused = loaded.err().map(|error| match error.downcast() {
-            Ok(problem) => problem,
-            Err(error) => file.problem("", format_args!("{error:#}")),
-        });
-        let ignored = npd::ignored_keys(kind.flag, file);
+        let (refused, ignored) = if outline.is_of_aliases() {
+            (config::aliases::check(file, &mut ineffective).err(), None)
+        } else {
+            let kind = outline.kind();
+            let refused = refused(&kind, file, &mut ineffective);
+            (refused, npd::ignored_keys(kind.flag, file))
+        };
         let npd = match (&ignored, &refused) {
+            (None, _) if outline.is_of_aliases() => "NPD has no aliases",
             (None, _) => "NPD has no such monitor",
             (Some(_), Some(_)) => "NPD does not start with this file",
             (Some(_), None) => "NPD starts with this file",

@@ -35,8 +35,9 @@ impl StatusReport {
         let conditions: Option<Vec<Condition>> = parse("/conditions", &pages.conditions)?;
         let events: Vec<ShownEvent> = parse("/events", &pages.events)?;
         let mut conditions = conditions.unwrap_or_default();
-        conditions.sort_by(|a, b| (rank(a.status), &a.r#type).cmp(&(rank(b.status), &b.r#type)));
-        let is_sick = |condition: &&Condition| condition.status != ConditionStatus::False;
+        conditions
+            .sort_by(|a, b| (rank(a.problem()), &a.r#type).cmp(&(rank(b.problem()), &b.r#type)));
+        let is_sick = |condition: &&Condition| condition.problem() != ConditionStatus::False;
         let sick = conditions.iter().filter(is_sick).count();
         let failures = failures(&status, now);
         let result = match (sick, status.unseen.len(), failures.len()) {
@@ -56,7 +57,7 @@ impl StatusReport {
                 message,
                 ..
             } = condition;
-            let (mark, age) = (mark(condition.status), age(condition.transition, now));
+            let (mark, age) = (mark(condition.problem()), age(condition.transition, now));
             let message = indented(message);
             lines.push(format!(
                 "  {mark} {type:width$} for {age:>4}  {reason}: {message}"

@@ -26,6 +26,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("problem", &[]),
     ("go", &[]),
     ("kernel_text", &["problem"]),
+    ("aliases", &["problem"]),
     ("incident", &["problem"]),
     ("ledger", &["go", "problem"]),
     ("rendered", &[]),
@@ -44,7 +45,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     // What the monitors and exporters write to, and what is saved.
     ("state_dir", &["nix", "std::fs", "threads"]),
     ("status_page", &["go", "problem", "tokio"]),
-    ("checkpoint", &["incident", "ledger", "node", "problem", "state_dir", "status_page", "std::fs", "tokio", "tracing"]),
+    ("checkpoint", &["aliases", "incident", "ledger", "node", "problem", "state_dir", "status_page", "std::fs", "tokio", "tracing"]),
     ("reporter", &["metrics", "node", "problem", "status_page", "threads", "tokio"]),
     // The monitors do not know the exporters.
     ("program", &["go", "tokio"]),
@@ -58,17 +59,17 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("monitor", &["monitor::config_file", "monitor::ebpf", "monitor::kind", "monitor::log", "monitor::plugin", "monitor::stats", "problem"]),
     // The command line, which has a flag for each kind of monitor.
     ("logging", &["bounded_queue", "fd", "go", "metrics", "std::thread", "tracing"]),
-    ("flags", &["go", "logging", "monitor", "std::fs", "tracing"]),
+    ("flags", &["aliases", "go", "logging", "monitor", "std::fs", "tracing"]),
     // The exporters do not know the monitors.
     ("exporter::kind", &["checkpoint", "flags", "metrics", "node", "problem", "status_page"]),
     ("exporter::kubernetes", &["checkpoint", "exporter::kind", "flags", "go", "hyper", "kube", "metrics", "node", "problem", "status_page", "std::env", "std::fs", "std::net", "threads", "tokio", "tracing"]),
     ("exporter::terminal", &["bounded_queue", "checkpoint", "exporter::kind", "fd", "flags", "go", "problem", "state_dir", "status_page", "std::fs", "std::thread", "tokio", "tracing"]),
     ("exporter", &["exporter::kind", "exporter::kubernetes", "exporter::terminal"]),
     // The modules that join both, and run them.
-    ("hub", &["checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),
+    ("hub", &["aliases", "checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),
     ("server", &["go", "hyper", "metrics", "nix", "problem", "status_page", "std::net", "tokio", "tracing"]),
-    ("config", &["go", "metrics", "monitor", "monitor::config_file", "monitor::kind", "status_page", "std::fs", "tracing"]),
-    ("agent", &["checkpoint", "exec", "exporter::kind", "hub", "metrics", "monitor::kind", "node", "problem", "reporter", "server", "status_page", "std::net", "tokio", "tracing"]),
+    ("config", &["aliases", "go", "metrics", "monitor", "monitor::config_file", "monitor::kind", "problem", "status_page", "std::fs", "tracing"]),
+    ("agent", &["aliases", "checkpoint", "exec", "exporter::kind", "hub", "metrics", "monitor::kind", "node", "problem", "reporter", "server", "status_page", "std::net", "tokio", "tracing"]),
     // The other programs in the agent's file.
     ("tools::klog", &["go"]),
     ("tools::builtin", &["checks", "node", "program", "std::env"]),
@@ -80,5 +81,5 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("tools::uninstall", &["exporter::kubernetes", "go", "node", "program", "std::env"]),
     ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::health_checker", "tools::log_counter", "tools::replay", "tools::status", "tools::uninstall"]),
     ("lib", &[]),
-    ("main", &["agent", "checkpoint", "config", "exporter", "exporter::kind", "flags", "listen", "logging", "metrics", "monitor", "node", "server", "signals", "status_page", "std::env", "std::net", "tokio", "tools", "tracing"]),
+    ("main", &["agent", "checkpoint", "config", "exporter", "exporter::kind", "flags", "listen", "logging", "metrics", "node", "server", "signals", "status_page", "std::env", "std::net", "tokio", "tools", "tracing"]),
 ];

@@ -52,7 +52,7 @@ impl Conditions {
     pub(super) fn set(&mut self, condition: &Condition) -> bool {
         let mut condition = condition.clone();
         let known = self.current.get(&condition.r#type);
-        if let Some(known) = known.filter(|known| known.same_state(&condition)) {
+        if let Some(known) = known.filter(|known| known.continues_as(&condition)) {
             // The server's transition time, from `learn`, may be before the start of this process.
             condition.transition = known.transition;
             if *known == condition {
@@ -160,11 +160,11 @@ impl Conditions {
         self.changed != self.written
     }
 
-    /// Whether a condition is not False.
+    /// Whether a condition does not say that the node is well.
     pub(super) fn is_sick(&self) -> bool {
         self.current
             .values()
-            .any(|condition| condition.status != ConditionStatus::False)
+            .any(|condition| condition.problem() != ConditionStatus::False)
     }
 
     /// Whether there is nothing to write.
@@ -200,13 +200,11 @@ pub(super) fn removal(r#type: &str) -> Value {
 }
 
 impl Condition {
-    fn same_state(&self, other: &Self) -> bool {
-        self.status == other.status && self.reason == other.reason
-    }
-
     /// If the condition has not changed, uses the server's transition time.
     fn keep_transition_of(&mut self, shown: &NodeCondition) {
-        let unchanged = shown.status == self.status.to_string() && shown.reason == *self.reason;
+        let is_alias = self.healthy.is_some();
+        let unchanged =
+            shown.status == self.status.to_string() && (is_alias || shown.reason == *self.reason);
         if let Some(began) = shown.last_transition_time.filter(|_| unchanged) {
             self.transition = began;
         }

@@ -18,6 +18,7 @@ fn condition(r#type: &str, status: ConditionStatus, reason: &str, second: i64) -
         transition: at(second),
         reason: Arc::from(reason),
         message: format!("about {reason}"),
+        healthy: None,
     }
 }
 
@@ -298,5 +299,43 @@ fn another_node_gets_everything() {
     conditions.wrote(&conditions.patch(at(1)));
     conditions.forget();
     assert!(conditions.is_dirty());
+    assert!(!conditions.is_sick());
+}
+
+/// A consumer acts when an alias has had a status for some time.
+#[test]
+fn an_alias_keeps_the_transition_time_of_its_status() {
+    let alias = |reason: &str, second| Condition {
+        healthy: Some(ConditionStatus::True),
+        ..condition("KernelReady", ConditionStatus::False, reason, second)
+    };
+    let mut conditions = Conditions::new([Arc::from("KernelReady")].into());
+    conditions.set(&alias("TaskHung", 20));
+    conditions.learn(&node(&["KernelReady False MemoryBroken 10 npd-agent"]));
+    check(
+        &conditions,
+        &expect![[r#"
+        dirty
+        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:10Z,message:about TaskHung,reason:TaskHung,status:False,type:KernelReady}"#]],
+    );
+    assert!(conditions.set(&alias("MemoryBroken", 20)));
+    check(
+        &conditions,
+        &expect![[r#"
+        dirty
+        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:10Z,message:about MemoryBroken,reason:MemoryBroken,status:False,type:KernelReady}"#]],
+    );
+    assert!(conditions.is_sick());
+    let well = Condition {
+        status: ConditionStatus::True,
+        ..alias("KernelIsReady", 30)
+    };
+    assert!(conditions.set(&well));
+    check(
+        &conditions,
+        &expect![[r#"
+        dirty
+        {lastHeartbeatTime:2027-01-15T08:33:20Z,lastTransitionTime:2027-01-15T08:00:30Z,message:about KernelIsReady,reason:KernelIsReady,status:True,type:KernelReady}"#]],
+    );
     assert!(!conditions.is_sick());
 }

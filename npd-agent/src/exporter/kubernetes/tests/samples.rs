@@ -30,6 +30,7 @@ pub(super) fn deadlock(sick: bool) -> Condition {
         transition: Timestamp::from_second(1_750_000_000).unwrap(),
         reason: Arc::from(reason),
         message: format!("{reason} it says"),
+        healthy: None,
     }
 }
 
