@@ -235,7 +235,8 @@ pub struct Event {
 pub struct Update {
     /// Its number. Later updates have higher numbers, also after a restart, until the next boot.
     pub number: u64,
-    /// The occurrence that it reports, if that may be found again after a restart.
+    /// The occurrence that it reports, if that may be found again, or be reported by someone else, after a
+    /// restart.
     pub occurrence: Option<OccurrenceId>,
     /// The `source` of the config file, which is the component of Kubernetes Events.
     pub source: Arc<str>,
@@ -317,12 +318,11 @@ pub enum Witness {
     Other,
 }
 
-/// Identifies what was found in a source that is read again after a restart. If it is found again, it has
-/// the same id.
+/// Identifies what was found. If it is found again after a restart, it has the same id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OccurrenceId {
-    /// The source's name.
-    pub source: Arc<str>,
+    /// The name of the source that is read again after a restart; `None` for a probe, which sees nothing twice.
+    pub source: Option<Arc<str>>,
     /// A hash of what was found.
     pub found: u64,
 }
@@ -355,7 +355,7 @@ pub struct Finding {
     pub witness: Witness,
     /// The pod that was hit, when one was.
     pub pod: Option<Pod>,
-    /// Its occurrence, if that is found again after a restart.
+    /// Its occurrence, if that may be found again, or by someone else, after a restart.
     pub occurrence: Option<OccurrenceId>,
 }
 

@@ -11,6 +11,7 @@ use super::Wording;
 pub const WORDING: Wording = Wording {
     probe: "block_error",
     key,
+    once: false,
     cgroup: None,
 };
 

@@ -8,6 +8,7 @@ use super::Wording;
 pub const WORDING: Wording = Wording {
     probe: "filesystem",
     key,
+    once: false,
     cgroup: None,
 };
 

@@ -9,6 +9,7 @@ use super::Wording;
 pub const WORDING: Wording = Wording {
     probe: "hung_task",
     key,
+    once: false,
     cgroup: None,
 };
 

@@ -11,7 +11,12 @@ mod wording;
 
 pub use self::wording::Wording;
 
-use crate::problem::Subject;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use crate::problem::{Finding, OccurrenceId, Subject};
+
+/// A process's number is not used again within this time, in seconds.
+const SAME_NUMBER: i64 = 60;
 
 /// Every wording that is known.
 pub const WORDINGS: &[Wording] = &[
@@ -26,6 +31,23 @@ pub fn subject(text: &str) -> Option<Subject> {
     text.lines().find_map(|line| {
         let about = |wording: &Wording| Some(Subject::new(wording.probe, (wording.key)(line)?));
         WORDINGS.iter().find_map(about)
+    })
+}
+
+/// Identifies the incident of a finding; `None` if more than one can happen to its subject. The kernel's text
+/// and a probe's record about an incident give the same id, in every agent.
+pub fn incident(finding: &Finding) -> Option<OccurrenceId> {
+    let subject = finding.subject.as_ref()?;
+    let mut wordings = WORDINGS.iter();
+    let wording = wordings.find(|wording| wording.probe == subject.probe)?;
+    wording.once.then(|| {
+        let minute = finding.timestamp.as_second().div_euclid(SAME_NUMBER);
+        let mut hasher = DefaultHasher::new();
+        (subject, &finding.problem.reason, minute).hash(&mut hasher);
+        OccurrenceId {
+            source: None,
+            found: hasher.finish(),
+        }
     })
 }
 
@@ -52,9 +74,56 @@ fn check(lines: &[(&str, Option<&str>)]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
-    use super::subject;
+    use super::{incident, subject};
+    use crate::problem::{ConditionStatus, Finding, Problem, Subject, Witness};
+
+    fn finding(subject: Option<Subject>, witness: Witness, second: i64) -> Finding {
+        let problem = Problem {
+            reason: Arc::from("OOMKilling"),
+            condition: None,
+            message_is_news: false,
+            metrics: true,
+            inert: false,
+            advice: None,
+        };
+        Finding {
+            monitor: Arc::from(""),
+            source: Arc::from(""),
+            problem: Arc::new(problem),
+            present: ConditionStatus::True,
+            timestamp: Timestamp::from_second(second).unwrap(),
+            message: String::new(),
+            claimant: String::new(),
+            subject,
+            object: None,
+            repeated: false,
+            witness,
+            pod: None,
+            occurrence: None,
+        }
+    }
+
+    #[test]
+    fn a_kill_is_one_incident_for_its_text_and_its_record() {
+        let text = subject("Killed process 7 (x) total-vm:4kB");
+        let text = incident(&finding(text, Witness::KernelText, 121));
+        let record = |key: &str, second| {
+            let subject = Subject::new("oom", key);
+            incident(&finding(Some(subject), Witness::Kernel, second))
+        };
+        assert!(text.is_some());
+        assert_eq!(text, record("7", 120));
+        assert_ne!(text, record("8", 120));
+        assert_ne!(text, record("7", 500));
+        // Many requests to one device can fail.
+        let device = Subject::new("block_error", "sda");
+        assert_eq!(incident(&finding(Some(device), Witness::Kernel, 120)), None);
+    }
 
     proptest! {
         #[test]

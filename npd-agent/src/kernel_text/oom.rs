@@ -9,6 +9,7 @@ use super::Wording;
 pub const WORDING: Wording = Wording {
     probe: "oom",
     key,
+    once: true,
     cgroup: Some(victim),
 };
 

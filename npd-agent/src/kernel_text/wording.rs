@@ -10,6 +10,8 @@ pub struct Wording {
     pub probe: &'static str,
     /// The key of the [`Subject`](crate::problem::Subject) that a line is about; `None` for a line about anything else.
     pub key: fn(&str) -> Option<String>,
+    /// Whether a subject is one incident, like a kill. Otherwise something can happen to it again and again.
+    pub once: bool,
     /// The key of the subject whose cgroup a line names, and the path of that cgroup, if there are such
     /// lines.
     pub cgroup: Option<CgroupOf>,

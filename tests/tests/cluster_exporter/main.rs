@@ -2,6 +2,7 @@
 
 mod aliases;
 mod first_write;
+mod kills;
 mod lab;
 
 use std::process::ExitCode;
@@ -28,6 +29,11 @@ const TESTS: &[Test] = &[
         name: "a_missing_permission_is_named_once",
         needs: &[Need::Agent, Need::Cluster],
         run: a_missing_permission_is_named_once,
+    },
+    Test {
+        name: "kills_at_random_moments_lose_and_double_nothing",
+        needs: &[Need::Agent, Need::Cluster],
+        run: kills::kills_at_random_moments_lose_and_double_nothing,
     },
     Test {
         name: "a_healthy_node_costs_heartbeats_and_nothing_else",

@@ -86,10 +86,10 @@ impl InvolvedObject {
         }
     }
 
-    /// The name of an Event about it, different for each `nanosecond`. Like NPD, uses another name if the
+    /// The name of an Event about it, different for each `number`. Like NPD, uses another name if the
     /// object's name is invalid.
-    pub(super) fn event_name(&self, nanosecond: i128) -> String {
-        let suffix = format!(".{nanosecond:x}");
+    pub(super) fn event_name(&self, number: i128) -> String {
+        let suffix = format!(".{number:x}");
         let name = Some(self.name()).filter(|name| is_name(name));
         let mut name = name.unwrap_or("node").to_owned();
         name.truncate(LONGEST_NAME - suffix.len());

@@ -95,8 +95,8 @@ impl EventTask {
         let is_pods = !delivery.event.object.is_node() && failure.from_api_server;
         match failure.cause {
             Cause::Conflict if delivery.create => {
-                events.exists(delivery, now);
-                return Some(self.health.failed_harmlessly());
+                let again = events.exists(delivery, now);
+                return again.then(|| self.health.failed_harmlessly());
             }
             Cause::Missing if !delivery.create => {
                 events.missing(delivery, now);

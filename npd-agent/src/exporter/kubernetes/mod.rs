@@ -107,7 +107,7 @@ fn start(
         .exporter_dropped
         .with_label_values(&["kubernetes"]);
     let conditions = Conditions::new(context.conditions.clone());
-    let pending = Arc::new(Pending::new(conditions, waiting));
+    let pending = Arc::new(Pending::new(context.node, conditions, waiting));
     let (uid, uid_seen) = watch::channel(NodeUid::Asked);
     let conditions = ConditionTask {
         api: Arc::clone(&api),

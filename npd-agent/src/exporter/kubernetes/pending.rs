@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use jiff::Timestamp;
 use prometheus::{IntCounter, IntGauge};
@@ -14,6 +13,7 @@ use super::event::{InvolvedObject, is_name};
 use super::events::Correlator;
 use crate::checkpoint::Acknowledged;
 use crate::exporter::Exporter;
+use crate::node::Node;
 use crate::problem::{Event, Update};
 
 /// What must be written.
@@ -53,12 +53,12 @@ pub(super) struct KubernetesExporter {
 
 impl Pending {
     /// Nothing to write yet, except for `conditions`.
-    pub(super) fn new(conditions: Conditions, waiting: IntGauge) -> Self {
+    pub(super) fn new(node: &Node, conditions: Conditions, waiting: IntGauge) -> Self {
         Self {
             conditions: Mutex::new(conditions),
             conditions_changed: Notify::new(),
             anything_came: Notify::new(),
-            events: Mutex::new(Correlator::new()),
+            events: Mutex::new(Correlator::new(node)),
             events_came: Notify::new(),
             written: Notify::new(),
             given: AtomicU64::new(0),
@@ -98,7 +98,7 @@ impl Pending {
 }
 
 impl KubernetesExporter {
-    fn take_event(&self, source: &Arc<str>, event: &Event) {
+    fn take_event(&self, update: &Update, event: &Event) {
         let node = InvolvedObject::Node(Arc::clone(&self.node));
         let pod = event.pod.as_ref().and_then(|pod| {
             let name = pod.name.as_ref()?;
@@ -110,25 +110,15 @@ impl KubernetesExporter {
             })
         });
         let (now, clock) = (tokio::time::Instant::now().into_std(), Timestamp::now());
-        self.take(source, node, event, now, clock);
-        if let Some(pod) = pod {
-            self.take(source, pod, event, now, clock);
+        for object in std::iter::once(node).chain(pod) {
+            let mut events = lock(&self.pending.events);
+            let (source, occurrence) = (&update.source, update.occurrence.as_ref());
+            if !events.add(source, object, event, occurrence, now, clock) {
+                self.dropped.inc();
+            }
         }
         self.pending.events_came.notify_one();
         self.pending.anything_came.notify_one();
-    }
-
-    fn take(
-        &self,
-        source: &Arc<str>,
-        object: InvolvedObject,
-        event: &Event,
-        now: Instant,
-        clock: Timestamp,
-    ) {
-        if !lock(&self.pending.events).add(source, object, event, now, clock) {
-            self.dropped.inc();
-        }
     }
 }
 
@@ -145,7 +135,7 @@ impl Exporter for KubernetesExporter {
         if self.write_events
             && let Some(event) = &status.event
         {
-            self.take_event(&status.source, event);
+            self.take_event(status, event);
         }
         self.pending.given.store(status.number, Relaxed);
         self.pending.show_progress(&lock(&self.pending.events));

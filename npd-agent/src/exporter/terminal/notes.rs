@@ -58,9 +58,10 @@ pub(super) type Note = [u8; NOTE];
 /// The note about an update; `None` if the next agent cannot find it again.
 pub(super) fn note(status: &Update) -> Option<Note> {
     let occurrence = status.occurrence.as_ref()?;
+    let source = occurrence.source.as_deref()?;
     let mut note = [0; NOTE];
     note[..8].copy_from_slice(&status.number.to_le_bytes());
-    note[8..16].copy_from_slice(&hash(&*occurrence.source).to_le_bytes());
+    note[8..16].copy_from_slice(&hash(source).to_le_bytes());
     note[16..].copy_from_slice(&occurrence.found.to_le_bytes());
     Some(note)
 }
@@ -68,10 +69,12 @@ pub(super) fn note(status: &Update) -> Option<Note> {
 impl Known {
     /// Whether an earlier agent has already printed this.
     pub(super) fn take(&mut self, occurrence: Option<&OccurrenceId>) -> bool {
-        let Some(occurrence) = occurrence.filter(|_| !self.0.is_empty()) else {
+        let occurrence = occurrence.filter(|_| !self.0.is_empty());
+        let source = occurrence.and_then(|occurrence| occurrence.source.as_deref());
+        let (Some(occurrence), Some(source)) = (occurrence, source) else {
             return false;
         };
-        let key = (hash(&*occurrence.source), occurrence.found);
+        let key = (hash(source), occurrence.found);
         let Some(count) = self.0.get_mut(&key) else {
             return false;
         };
@@ -212,7 +215,7 @@ mod tests {
 
     fn occurrence(source: &str, found: u64) -> OccurrenceId {
         OccurrenceId {
-            source: Arc::from(source),
+            source: Some(Arc::from(source)),
             found,
         }
     }

@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use super::counts::KernelCounts;
 use super::load::TaskWalk;
 use super::program::{Attached, KernelProgram, TaskIterator};
-use crate::kernel_text::Wording;
+use crate::kernel_text::{self, Wording};
 use crate::monitor::Task;
 use crate::node::clock::wall_time;
 use crate::problem::{ConditionStatus, Finding, Pod, Problem, Subject, Watched, Witness};
@@ -34,8 +34,7 @@ pub const SOURCE: &str = "ebpf";
 pub struct Probe {
     /// Its name in config files, in `/status` and in metrics.
     pub name: &'static str,
-    /// Whether what it reports lasts until the probe says that it is over. Otherwise it is over at
-    /// once, like a kill.
+    /// Whether what it reports lasts until the probe says that it is over, unlike a kill.
     pub lasts: bool,
     /// The kernel log's texts about the same incidents, if there are any.
     pub text: Option<Wording>,
@@ -257,7 +256,7 @@ impl ProbeContext {
         concerned: impl Fn(&ProbeRule) -> bool,
     ) -> anyhow::Result<()> {
         for rule in self.rules.iter().filter(|rule| concerned(rule)) {
-            let finding = Finding {
+            let mut finding = Finding {
                 monitor: Arc::clone(&rule.monitor),
                 source: Arc::clone(&rule.source),
                 problem: Arc::clone(&rule.problem),
@@ -272,6 +271,7 @@ impl ProbeContext {
                 pod: observation.pod.clone(),
                 occurrence: None,
             };
+            finding.occurrence = kernel_text::incident(&finding);
             self.reporter.found(finding).await?;
         }
         Ok(())

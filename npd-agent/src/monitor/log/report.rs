@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use crate::problem::{Finding, OccurrenceId};
+use crate::kernel_text;
+use crate::problem::{Finding, OccurrenceId, Witness};
 use crate::reporter::Reporter;
 
 /// Reports what a rule set has found in `source`. After a restart, an entry is recognised by its
@@ -15,9 +16,12 @@ pub(super) async fn report(
     findings: Vec<Finding>,
 ) -> anyhow::Result<()> {
     for mut finding in findings {
+        let is_of_kernel = finding.witness == Witness::KernelText;
+        let incident = is_of_kernel.then(|| kernel_text::incident(&finding));
+        let incident = incident.flatten().map(|incident| incident.found);
         finding.occurrence = Some(OccurrenceId {
-            source: Arc::clone(source),
-            found: hash(&finding, entry),
+            source: Some(Arc::clone(source)),
+            found: incident.unwrap_or_else(|| hash(&finding, entry)),
         });
         reporter.found(finding).await?;
     }

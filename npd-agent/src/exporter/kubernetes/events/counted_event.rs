@@ -42,6 +42,8 @@ pub(super) struct CountedEvent {
     pub(super) acknowledged: u64,
     /// Whether the server has an Event with this name.
     pub(super) created: bool,
+    /// Whether it said so when the Event was to be created.
+    pub(super) existed: bool,
     pub(super) stage: WriteStage,
     /// How many requests had succeeded when it was first forbidden.
     pub(super) forbidden_after: Option<u64>,
@@ -101,6 +103,7 @@ impl CountedEvent {
             count: 1,
             acknowledged: 0,
             created: false,
+            existed: false,
             stage: WriteStage::Fresh,
             forbidden_after: None,
             pace: FIRST_PACE,

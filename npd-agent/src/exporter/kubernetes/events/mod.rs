@@ -7,7 +7,9 @@
 //! Written here because the `Recorder` of the crate `kube` writes another API (`events.k8s.io/v1`, without
 //! source and count) and takes Events with different messages for one.
 
+mod answers;
 mod counted_event;
+mod names;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use self::counted_event::{CountedEvent, EventGroup, WriteStage};
+use self::names::EventNames;
 use super::event::{InvolvedObject, KubernetesEvent};
-use crate::problem::Event;
+use crate::node::Node;
+use crate::problem::{Event, OccurrenceId};
 
 /// How many different messages about one object with one reason become separate Events. Further messages
 /// share one Event. client-go combines from the tenth on.
@@ -47,8 +51,7 @@ pub(super) struct Correlator {
     stopping: bool,
     bytes: usize,
     last_id: Id,
-    /// The nanosecond in the last name.
-    last_name: i128,
+    names: EventNames,
 }
 
 type Id = u64;
@@ -83,8 +86,8 @@ pub(super) struct Delivery {
 }
 
 impl Correlator {
-    /// Without any Events.
-    pub(super) fn new() -> Self {
+    /// Without any Events of this node yet.
+    pub(super) fn new(node: &Node) -> Self {
         Self {
             kinds: HashMap::new(),
             events: HashMap::new(),
@@ -94,7 +97,7 @@ impl Correlator {
             stopping: false,
             bytes: 0,
             last_id: 0,
-            last_name: 0,
+            names: EventNames::new(node),
         }
     }
 
@@ -119,6 +122,7 @@ impl Correlator {
         source: &Arc<str>,
         object: InvolvedObject,
         event: &Event,
+        occurrence: Option<&OccurrenceId>,
         now: Instant,
         clock: Timestamp,
     ) -> bool {
@@ -131,7 +135,8 @@ impl Correlator {
         if !self.make_room(kind.weight(&event.message)) {
             return false;
         }
-        self.begin(kind, combined, event, now, clock);
+        let name = self.name(&kind, combined, occurrence, clock);
+        self.begin(kind, combined, event, name, now);
         true
     }
 
@@ -166,12 +171,11 @@ impl Correlator {
         kind: Arc<EventGroup>,
         combined: bool,
         event: &Event,
+        name: String,
         now: Instant,
-        clock: Timestamp,
     ) {
         self.last_id += 1;
         let id = self.last_id;
-        let name = self.name(&kind.object, clock);
         let entry = CountedEvent::new(Arc::clone(&kind), combined, name, event, now);
         self.bytes += entry.weight();
         self.events.insert(id, entry);
@@ -238,65 +242,6 @@ impl Correlator {
         }
     }
 
-    /// The write has succeeded.
-    pub(super) fn delivered(&mut self, delivery: &Delivery, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(entry) = self.events.get_mut(&delivery.id) else {
-            return;
-        };
-        entry.delivered(delivery.event.count, now);
-        self.enqueue(delivery.id, now);
-        self.forget_if_over(delivery.id);
-    }
-
-    /// The write has failed, and must be tried again after the others.
-    pub(super) fn failed(&mut self, delivery: &Delivery, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.enqueue(delivery.id, now);
-    }
-
-    /// The server forbids the Event, perhaps only for a moment. Returns true if it is tried again: this is so
-    /// if no request has succeeded (`successes`) since it was first forbidden.
-    pub(super) fn doubted(&mut self, delivery: &Delivery, successes: u64, now: Instant) -> bool {
-        let entry = self.events.get_mut(&delivery.id);
-        let first = entry.map(|entry| *entry.forbidden_after.get_or_insert(successes));
-        let doubted = first == Some(successes);
-        if doubted {
-            self.failed(delivery, now);
-        }
-        doubted
-    }
-
-    /// The server already has the Event, and the answer was lost. Its count may have grown since.
-    pub(super) fn exists(&mut self, delivery: &Delivery, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(entry) = self.events.get_mut(&delivery.id) {
-            entry.created = true;
-            entry.acknowledged = 0;
-        }
-        self.enqueue(delivery.id, now);
-    }
-
-    /// The server no longer has the Event. It must be created again, with its whole count.
-    pub(super) fn missing(&mut self, delivery: &Delivery, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(entry) = self.events.get_mut(&delivery.id) {
-            entry.created = false;
-        }
-        self.enqueue(delivery.id, now);
-    }
-
-    /// The server never accepts the Event. Returns how many occurrences are lost.
-    pub(super) fn refused(&mut self, delivery: &Delivery) -> u64 {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(entry) = self.events.get(&delivery.id) else {
-            return 0;
-        };
-        let lost = entry.count - entry.acknowledged;
-        self.remove(delivery.id);
-        lost
-    }
-
     /// There is a new Node object. Its Events must be created again when they repeat.
     pub(super) fn node_replaced(&mut self, clock: Timestamp) {
         let ids: Vec<Id> = self
@@ -306,7 +251,8 @@ impl Correlator {
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            let name = self.name(&self.events[&id].kind.object.clone(), clock);
+            // The old Node's Event has the old name.
+            let name = self.names.unique(&self.events[&id].kind.object, clock);
             let Some(entry) = self.events.get_mut(&id) else {
                 continue;
             };
@@ -331,10 +277,20 @@ impl Correlator {
         }
     }
 
-    /// A unique name for an Event of this object: `<object>.<hex of the nanosecond>`.
-    fn name(&mut self, object: &InvolvedObject, clock: Timestamp) -> String {
-        self.last_name = clock.as_nanosecond().max(self.last_name + 1);
-        object.event_name(self.last_name)
+    /// The name for an Event of this kind.
+    fn name(
+        &mut self,
+        kind: &EventGroup,
+        combined: bool,
+        occurrence: Option<&OccurrenceId>,
+        clock: Timestamp,
+    ) -> String {
+        let found = self.names.found(kind, combined, occurrence);
+        // Two rules may find the same.
+        let is_free = |name: &String| self.events.values().all(|known| known.name != *name);
+        found
+            .filter(is_free)
+            .unwrap_or_else(|| self.names.unique(&kind.object, clock))
     }
 
     /// Removes Events that the server has, the oldest first, until `needed` bytes are free.

@@ -153,8 +153,9 @@ impl Kills {
         match self.view {
             Some(OomView::Tracepoint) => watch.missed(missed),
             Some(OomView::Counter) => {
-                let news = counter.unwrap_or(0).saturating_sub(before.unwrap_or(0));
-                self.report_count(watch, news).await?;
+                let total = counter.unwrap_or(0);
+                let news = total.saturating_sub(before.unwrap_or(0));
+                self.report_count(watch, total, news).await?;
             }
             _ => {}
         }
@@ -162,7 +163,13 @@ impl Kills {
         self.report_backend(watch).await
     }
 
-    async fn report_count(&self, watch: &ProbeContext, kills: u64) -> anyhow::Result<()> {
+    /// Reports `kills`, the last of `total`.
+    async fn report_count(
+        &self,
+        watch: &ProbeContext,
+        total: u64,
+        kills: u64,
+    ) -> anyhow::Result<()> {
         if kills == 0 {
             return Ok(());
         }
@@ -171,7 +178,7 @@ impl Kills {
              neither a probe nor the kernel's log says which"
         );
         let observation = Observation {
-            key: String::from("0"),
+            key: format!("up to {total}"),
             timestamp: Timestamp::now(),
             message,
             pod: None,

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::super::{Correlator, Delivery, NextWrite};
 use crate::exporter::kubernetes::event::{InvolvedObject, KubernetesEvent};
-use crate::problem::{Event, Severity};
+use crate::node::{Node, Roots};
+use crate::problem::{Event, OccurrenceId, Severity};
 
 /// A correlator, a clock, and a server that takes everything at once.
 pub(super) struct CorrelatorBench {
@@ -39,11 +40,24 @@ pub(super) fn node() -> InvolvedObject {
     InvolvedObject::Node(Arc::from("n1"))
 }
 
+fn test_node(boot_id: &str) -> Node {
+    Node {
+        name: "n1".to_owned(),
+        roots: Roots::from_env(|_| None),
+        boot_id: boot_id.to_owned(),
+    }
+}
+
 impl CorrelatorBench {
     pub(super) fn new() -> Self {
+        Self::of_boot("")
+    }
+
+    /// A correlator of an agent that knows the boot.
+    pub(super) fn of_boot(boot_id: &str) -> Self {
         let start = Instant::now();
         Self {
-            correlator: Correlator::new(),
+            correlator: Correlator::new(&test_node(boot_id)),
             start,
             now: start,
             server: Vec::new(),
@@ -68,8 +82,21 @@ impl CorrelatorBench {
     ) -> bool {
         let event = event(reason, message, self.second());
         let now = clock(self.second());
+        let source = Arc::from(source);
         self.correlator
-            .add(&Arc::from(source), object, &event, self.now, now)
+            .add(&source, object, &event, None, self.now, now)
+    }
+
+    /// Adds what was found in a source that may be read again.
+    pub(super) fn find(&mut self, found: u64, object: InvolvedObject, reason: &str, message: &str) {
+        let event = event(reason, message, self.second());
+        let occurrence = OccurrenceId {
+            source: Some(Arc::from("kmsg")),
+            found,
+        };
+        let (source, now) = (Arc::from("kernel-monitor"), clock(self.second()));
+        self.correlator
+            .add(&source, object, &event, Some(&occurrence), self.now, now);
     }
 
     pub(super) fn take(&mut self) -> Option<Delivery> {
@@ -85,7 +112,9 @@ impl CorrelatorBench {
             self.writes += 1;
             match self.serve(&delivery) {
                 Ok(()) => self.correlator.delivered(&delivery, self.now),
-                Err(()) if delivery.create => self.correlator.exists(&delivery, self.now),
+                Err(()) if delivery.create => {
+                    self.correlator.exists(&delivery, self.now);
+                }
                 Err(()) => self.correlator.missing(&delivery, self.now),
             }
         }

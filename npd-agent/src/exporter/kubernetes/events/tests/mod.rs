@@ -143,6 +143,70 @@ fn a_lost_answer_does_not_make_two_events_nor_a_wrong_count() {
     assert_eq!((bench.server.len(), bench.total()), (1, 2));
 }
 
+/// An agent was killed after it had written Events, before it saved that.
+#[test]
+fn what_is_found_again_after_a_restart_is_not_written_twice() {
+    let mut killed = CorrelatorBench::of_boot("b");
+    killed.find(1, node(), "R", "first");
+    killed.find(2, node(), "R", "second");
+    killed.deliver();
+    killed.find(3, node(), "R", "third");
+
+    let mut restarted = CorrelatorBench::of_boot("b");
+    restarted.server = killed.server;
+    restarted.find(2, node(), "R", "second");
+    restarted.find(3, node(), "R", "third");
+    restarted.deliver();
+    assert_eq!((restarted.server.len(), restarted.total()), (3, 3));
+    restarted.find(4, node(), "R", "second");
+    restarted.pass(Duration::from_mins(2));
+    assert_eq!((restarted.server.len(), restarted.total()), (3, 4));
+
+    let mut rebooted = CorrelatorBench::of_boot("b2");
+    rebooted.server = restarted.server;
+    rebooted.find(2, node(), "R", "second");
+    rebooted.deliver();
+    assert_eq!((rebooted.server.len(), rebooted.total()), (4, 5));
+}
+
+/// An Event that counts others too is not replaced by one of them.
+#[test]
+fn a_restart_leaves_combined_events_alone() {
+    let mut killed = CorrelatorBench::of_boot("b");
+    for kill in 0..100 {
+        killed.find(
+            kill,
+            node(),
+            "OOMKilling",
+            &format!("Killed process {kill}"),
+        );
+    }
+    killed.pass(Duration::from_mins(2));
+    assert_eq!((killed.server.len(), killed.total()), (10, 100));
+    let mut restarted = CorrelatorBench::of_boot("b");
+    restarted.server = killed.server;
+    restarted.find(9, node(), "OOMKilling", "Killed process 9");
+    restarted.deliver();
+    let counts = restarted.server.iter().map(|event| event.count);
+    assert_eq!(counts.max(), Some(91));
+}
+
+#[test]
+fn events_about_one_occurrence_have_names_of_their_own() {
+    let pod = || InvolvedObject::Pod {
+        namespace: "default".to_owned(),
+        name: "n1".to_owned(),
+        uid: "u".to_owned(),
+    };
+    let mut bench = CorrelatorBench::of_boot("b");
+    bench.find(1, node(), "R", "m");
+    bench.find(1, pod(), "R", "m");
+    bench.find(1, node(), "S", "m");
+    bench.find(1, node(), "R", "the same in other words");
+    bench.deliver();
+    assert_eq!((bench.server.len(), bench.total()), (4, 4));
+}
+
 #[test]
 fn an_event_that_was_deleted_is_created_again_with_its_count() {
     let mut bench = CorrelatorBench::new();
