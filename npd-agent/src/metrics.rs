@@ -28,6 +28,8 @@ pub struct Metrics {
     pub records_lost: IntCounterVec,
     /// `npd_records_malformed_total{source}`: records that were skipped because they could not be parsed.
     pub records_malformed: IntCounterVec,
+    /// What is left out of logs on purpose, or not understood.
+    pub logs: LogMetrics,
     /// `npd_rule_matches_total{monitor,reason}`: how many times a rule of any kind of monitor found its
     /// problem, before repeats are combined. A plugin counts each run that is reported, a stats rule counts
     /// when its threshold is crossed.
@@ -63,17 +65,15 @@ impl Metrics {
         let int_gauge = |name, help, labels: &[&str]| {
             registered(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
         };
+        let counted = CounterVec::new(
+            Opts::new(
+                "problem_counter",
+                "Number of times a specific type of problem have occurred.",
+            ),
+            &["reason"],
+        )?;
         Ok(Self {
-            problem_counter: registered(
-                r,
-                CounterVec::new(
-                    Opts::new(
-                        "problem_counter",
-                        "Number of times a specific type of problem have occurred.",
-                    ),
-                    &["reason"],
-                )?,
-            )?,
+            problem_counter: registered(r, counted)?,
             problem_gauge: registered(
                 r,
                 GaugeVec::new(
@@ -104,6 +104,7 @@ impl Metrics {
                 "Records that were skipped because they could not be parsed.",
                 &["source"],
             )?,
+            logs: LogMetrics::new(r)?,
             rule_matches: int_counter(
                 "npd_rule_matches_total",
                 "How many times a rule found its problem, before repeats are combined.",
@@ -160,6 +161,38 @@ impl Metrics {
     /// The page of `/metrics`.
     pub fn page(&self) -> prometheus::Result<String> {
         render(&self.registry, &self.rendered)
+    }
+}
+
+/// The metric families of logs, by source.
+#[derive(Clone, Debug)]
+pub struct LogMetrics {
+    /// `npd_source_degraded{source}`: 1 while more than a tenth of the lines is not understood.
+    pub degraded: IntGaugeVec,
+    /// `npd_records_too_old_total{source}`: records from before the lookback, which do not count.
+    pub too_old: IntCounterVec,
+}
+
+impl LogMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let degraded = IntGaugeVec::new(
+            Opts::new(
+                "npd_source_degraded",
+                "1 while more than a tenth of the lines of a log file is not understood, else 0.",
+            ),
+            &["source"],
+        )?;
+        let too_old = IntCounterVec::new(
+            Opts::new(
+                "npd_records_too_old_total",
+                "Records that do not count because they are from before the lookback.",
+            ),
+            &["source"],
+        )?;
+        Ok(Self {
+            degraded: registered(registry, degraded)?,
+            too_old: registered(registry, too_old)?,
+        })
     }
 }
 

@@ -246,6 +246,13 @@ impl Reporter {
         self.metrics.source_up.with_label_values(&[name]).set(0);
         self.status_page.source(name, mandatory, Some(reason));
     }
+
+    /// Reports why a source is read, but not well; `None` if it is.
+    pub fn source_degraded(&self, name: &str, reason: Option<String>) {
+        let gauge = self.metrics.logs.degraded.with_label_values(&[name]);
+        gauge.set(i64::from(reason.is_some()));
+        self.status_page.source_degraded(name, reason);
+    }
 }
 
 #[cfg(test)]

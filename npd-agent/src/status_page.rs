@@ -77,6 +77,9 @@ pub struct SourceState {
     /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why it is read, but not well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 /// A plugin, as `/status` shows it.
@@ -157,10 +160,12 @@ impl StatusPage {
     pub fn source(&self, name: &str, mandatory: bool, reason: Option<String>) {
         self.update(|shown| {
             let up = reason.is_none();
-            let since = match shown.sources.get(name) {
+            let before = shown.sources.get(name);
+            let since = match before {
                 Some(state) if state.up == up => state.since,
                 _ => Timestamp::now(),
             };
+            let degraded = before.and_then(|state| state.degraded.clone());
             shown.sources.insert(
                 name.to_owned(),
                 SourceState {
@@ -168,8 +173,18 @@ impl StatusPage {
                     mandatory,
                     since,
                     reason,
+                    degraded,
                 },
             );
+        });
+    }
+
+    /// Sets why a source that is shown is read, but not well; `None` if it is.
+    pub fn source_degraded(&self, name: &str, reason: Option<String>) {
+        self.update(|shown| {
+            if let Some(state) = shown.sources.get_mut(name) {
+                state.degraded = reason;
+            }
         });
     }
 }

@@ -45,7 +45,7 @@ fn keys(files: &[File], kind: &str) -> Result<BTreeSet<String>, regex::Error> {
     )?;
     let field = Regex::new(r"^ *(?:pub(?:\([^)]*\))? )?(?:r#)?(\w+): ")?;
     let rename = Regex::new(r#"rename = "(\w+)""#)?;
-    let map = Regex::new(r"Self::\w+ => &\[(.*)\]")?;
+    let map = Regex::new(r"(?s)Self::\w+ => &\[(.*?)\]")?;
     let folders = [
         format!("npd-agent/src/monitor/{kind}/"),
         "npd-agent/src/monitor/config_file/".to_owned(),

@@ -1,6 +1,8 @@
 //! Finds the literals of a pattern: texts of which every match contains one. A line without them
 //! cannot match, so most lines need no further work.
 
+use std::fmt::Write as _;
+
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind};
 
 /// Shorter literals are in too many lines.
@@ -23,6 +25,24 @@ impl Literal {
         let literal = self.text.as_bytes();
         let text = text.get(..literal.len()).unwrap_or_default();
         text == literal || self.any_case && text.eq_ignore_ascii_case(literal)
+    }
+
+    /// The literal as it is written in JSON, if that is another text. Docker's JSON escapes what Go's does.
+    pub(super) fn in_json(&self) -> Option<Self> {
+        let mut text = String::new();
+        for letter in self.text.chars() {
+            match letter {
+                '"' | '\\' => text.extend(['\\', letter]),
+                '\t' => text.push_str("\\t"),
+                '\r' => text.push_str("\\r"),
+                '\0'..' ' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                    _ = write!(text, "\\u{:04x}", u32::from(letter));
+                }
+                _ => text.push(letter),
+            }
+        }
+        let any_case = self.any_case;
+        (text != self.text).then_some(Self { text, any_case })
     }
 
     /// Whether this literal ends where `text` ends, if the two are the same but for the case.

@@ -55,13 +55,20 @@ struct Owned {
 }
 
 impl LineFinder {
-    /// The literals of all patterns of `matchers`.
+    /// The literals of all patterns of `matchers`, also as they are in JSON, and for each matcher `more`
+    /// literals.
     pub(crate) fn of<'m, M: IntoIterator<Item = &'m Matcher>>(
         matchers: M,
+        more: &[&str],
     ) -> Result<Self, BuildError> {
         let matchers = matchers.into_iter().map(|matcher| {
             let literals = matcher.prefilter.literals();
-            literals.cloned().collect()
+            let in_json = literals.clone().filter_map(Literal::in_json);
+            let more = more.iter().map(|&text| Literal {
+                text: text.to_owned(),
+                any_case: false,
+            });
+            literals.cloned().chain(in_json).chain(more).collect()
         });
         Self::new(matchers.collect())
     }

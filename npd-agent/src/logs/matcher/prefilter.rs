@@ -42,7 +42,7 @@ impl Prefilter {
         })
     }
 
-    pub(super) fn literals(&self) -> impl Iterator<Item = &Literal> {
+    pub(super) fn literals(&self) -> impl Iterator<Item = &Literal> + Clone {
         self.set.literals().iter()
     }
 

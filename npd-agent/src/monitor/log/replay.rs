@@ -143,15 +143,14 @@ impl ReplayRules {
             if !may_expire && !needs || feed.sets.iter().any(|set| set.skips(line)) {
                 continue;
             }
-            let time = translator.time(line, &self.zone, now);
-            let (Some(time), Some(text)) = (time, translator.message(line)) else {
+            let Some((time, text)) = translator.entry(line, &self.zone, now) else {
                 self.untranslated += usize::from(needs);
                 continue;
             };
             if counts(time) {
                 let entry = LoggedEntry {
                     written: by_wall_clock(time),
-                    text,
+                    text: &text,
                     from_kernel: false,
                 };
                 self.expire(entry.written, found);

@@ -122,8 +122,12 @@ fn notes(status: &StatusModel, now: Timestamp) -> Vec<String> {
         let reason = reason.as_ref()?;
         Some(format!("probe {name} uses {backend}: {reason}"))
     });
+    let degraded = status.sources.iter().filter_map(|(name, source)| {
+        let reason = source.degraded.as_ref()?;
+        Some(format!("source {name} is degraded: {reason}"))
+    });
     let config = status.config_problems.iter().map(ToString::to_string);
-    down.chain(probes).chain(config).collect()
+    down.chain(degraded).chain(probes).chain(config).collect()
 }
 
 fn down_sources(

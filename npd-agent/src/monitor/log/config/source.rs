@@ -10,7 +10,7 @@ use crate::go::layout::TimeLayout;
 use crate::go::regex::compile;
 use crate::journal::{EntryFilter, Term};
 use crate::monitor::FileCheck;
-use crate::monitor::log::source::filelog::LineTranslator;
+use crate::monitor::log::source::filelog::{DescribedFormat, LineTranslator};
 
 /// Which log a config file reads.
 #[derive(Debug)]
@@ -39,7 +39,13 @@ impl LogPlugin {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Kmsg => &[],
-            Self::Filelog => &["timestamp", "message", "timestampFormat"],
+            Self::Filelog => &[
+                "timestamp",
+                "message",
+                "timestampFormat",
+                "format",
+                "source",
+            ],
             Self::Journald => &["source", "unit", "transport", "priority"],
         }
     }
@@ -132,6 +138,25 @@ fn translator(
     check: &mut FileCheck<'_>,
     plugin_config: &BTreeMap<String, String>,
 ) -> Result<LineTranslator, ConfigProblem> {
+    let given = |key: &str| plugin_config.get(key).filter(|value| !value.is_empty());
+    match given("format").map(String::as_str) {
+        Some("auto") => {
+            for key in ["timestamp", "message", "timestampFormat"] {
+                if given(key).is_some() {
+                    let path = format!("pluginConfig.{key}");
+                    check.note(&path, "has no effect with the format auto");
+                }
+            }
+            let program = given("source").cloned();
+            return Ok(LineTranslator::Recognised { program });
+        }
+        Some(_) => check.note("pluginConfig.format", "must be auto; it has no effect"),
+        None => {}
+    }
+    if given("source").is_some() {
+        let message = "has no effect without the format auto";
+        check.note("pluginConfig.source", message);
+    }
     let mut key = |key: &str| {
         let path = format!("pluginConfig.{key}");
         let value = plugin_config.get(key).map_or("", String::as_str);
@@ -145,9 +170,9 @@ fn translator(
     let pattern = |(path, pattern): (String, &str)| {
         compile(pattern).map_err(|error| check.error(&path, error))
     };
-    Ok(LineTranslator {
+    Ok(LineTranslator::Described(DescribedFormat {
         timestamp: pattern(timestamp)?,
         message: pattern(message)?,
         layout: TimeLayout::new(layout),
-    })
+    }))
 }

@@ -214,6 +214,21 @@ fn a_log_file_needs_a_way_to_read_it() {
                 x.json:1:85: pluginConfig.message: error parsing regexp: missing closing ): `(`
                 x.json:1:55: pluginConfig.timestampFormat: is missing; no line can be read without it"#]],
         ),
+        (
+            r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"format": "auto", "source": "app", "message": "x"}}"#,
+            expect![[r#"
+                started
+                x.json:1:102: pluginConfig.message: has no effect with the format auto
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
+        ),
+        (
+            r#"{"plugin": "filelog", "logPath": "x", "pluginConfig": {"format": "syslog", "source": "app", "timestamp": "x", "message": "x", "timestampFormat": "x"}}"#,
+            expect![[r#"
+                started
+                x.json:1:66: pluginConfig.format: must be auto; it has no effect
+                x.json:1:86: pluginConfig.source: has no effect without the format auto
+                x.json:1:1: rules: there is none; nothing is looked for"#]],
+        ),
     ] {
         check(json, &expect);
     }

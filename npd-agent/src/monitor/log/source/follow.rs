@@ -45,6 +45,10 @@ pub(crate) struct ReadBatch {
     pub(crate) findings: Vec<Finding>,
     /// The number of entries that could not be parsed.
     pub(crate) malformed: u64,
+    /// The number of entries that do not count because they are too old.
+    pub(crate) too_old: u64,
+    /// Why the source is read, but not well.
+    pub(crate) degraded: Option<String>,
     /// The new reading position, if it must be reported.
     pub(crate) progress: Option<Value>,
 }
@@ -92,13 +96,18 @@ impl<W: Worker> Follower<W> {
     async fn follow(&mut self, reporter: &Reporter) -> Forever {
         let changes = self.start(reporter)?;
         let mut checked = false;
+        let mut degraded = None;
+        reporter.source_degraded(&self.name, None);
         loop {
             let batch = self.read(reporter).await?;
             report(reporter, &self.name, None, batch.findings).await?;
-            let malformed = &reporter.metrics.records_malformed;
-            malformed
-                .with_label_values(&[&self.name])
-                .inc_by(batch.malformed);
+            let counters = &reporter.metrics;
+            for (counter, count) in [
+                (&counters.records_malformed, batch.malformed),
+                (&counters.logs.too_old, batch.too_old),
+            ] {
+                counter.with_label_values(&[&self.name]).inc_by(count);
+            }
             if let Some(position) = batch.progress {
                 reporter.progress(&self.name, position).await?;
             }
@@ -109,6 +118,10 @@ impl<W: Worker> Follower<W> {
                 FollowStep::More => continue,
                 FollowStep::End => {
                     reporter.source_up(&self.name, false);
+                    if degraded != batch.degraded {
+                        reporter.source_degraded(&self.name, batch.degraded.clone());
+                        degraded = batch.degraded;
+                    }
                     if !std::mem::replace(&mut checked, true) {
                         for declaration in &self.declarations {
                             declaration.all_checked(reporter).await?;

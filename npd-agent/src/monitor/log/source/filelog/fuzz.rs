@@ -5,20 +5,32 @@ use crate::monitor::ConfigFile;
 use crate::monitor::log::config::{self, Source};
 
 use super::LineTranslator;
+use super::split_lines::SplitLines;
+use super::translate::TranslatedLine;
 
-/// The lines of a log file, as every shipped config reads them.
+/// The lines of a log file, as every shipped config reads them, and without a config.
 ///
 /// # Panics
-/// If a message is not a part of its line.
+/// If a message is longer than the lines of which it is made.
 pub fn filelog_translator(bytes: &[u8]) {
     static TRANSLATORS: LazyLock<Vec<LineTranslator>> = LazyLock::new(shipped);
-    for line in bytes.split(|&byte| byte == b'\n') {
-        let line = String::from_utf8_lossy(line);
-        for translator in &*TRANSLATORS {
-            let message = translator.message(&line);
-            assert!(message.is_none_or(|message| line.contains(message)));
-            for zone in zones() {
-                _ = translator.time(&line, &zone, now());
+    let text = String::from_utf8_lossy(bytes);
+    for translator in &*TRANSLATORS {
+        let mut split = SplitLines::default();
+        for line in text.split('\n') {
+            let translated = match translator.translate(line) {
+                TranslatedLine::Part(part, line) => match split.join(part, line) {
+                    Some(whole) => translator.of_recognised(whole),
+                    None => TranslatedLine::Other,
+                },
+                translated => translated,
+            };
+            if let TranslatedLine::Message(message) = translated {
+                assert!(message.text.len() <= text.len());
+                for zone in zones() {
+                    _ = message.time.to_timestamp(&zone, now());
+                    _ = translator.time(line, &zone, now());
+                }
             }
         }
     }
@@ -41,5 +53,7 @@ fn shipped() -> Vec<LineTranslator> {
             _ => None,
         }
     };
-    configs.into_iter().filter_map(translator).collect()
+    let shipped = configs.into_iter().filter_map(translator);
+    let auto = LineTranslator::Recognised { program: None };
+    shipped.chain([auto]).collect()
 }

@@ -7,18 +7,23 @@
 //! continue at a position after a restart; `nix` has inotify, which is all that is needed.
 
 mod fingerprint;
+mod formats;
 #[cfg(any(test, fuzzing))]
 pub(in crate::monitor::log) mod fuzz;
+mod line;
+mod line_count;
 mod lookback;
+mod reader;
 mod rotation;
 mod rules;
+mod split_lines;
 mod tail;
 mod translate;
 mod worker;
 
 use std::path::PathBuf;
 
-pub(crate) use self::translate::LineTranslator;
+pub(crate) use self::translate::{DescribedFormat, LineTranslator};
 use self::worker::FileWorker;
 use super::follow::Follower;
 use crate::monitor::log::rule_set::RuleSet;

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
 use super::fingerprint::read_at;
+use super::formats::PART_MARKS;
+use super::line::ReadContext;
 use super::lookback;
-use super::rules::{FileRules, ReadContext};
+use super::reader::LineReader;
+use super::rules::FileRules;
 use super::tail::{LogPositions, Sink, Tail};
 use super::translate::LineTranslator;
 use crate::logs::entry_clock::EntryClock;
@@ -32,6 +36,10 @@ const SAVE: Duration = Duration::from_secs(1);
 /// them.
 const CONTEXT_BYTES: u64 = 256 << 10;
 
+/// How much shorter than other lines those may be that are joined of parts: there may be two for each
+/// config file.
+const JOINED: usize = 16;
+
 /// Reads a log file with every rule set on it.
 pub(crate) struct FileWorker {
     path: PathBuf,
@@ -39,6 +47,7 @@ pub(crate) struct FileWorker {
     /// Longer lines are cut.
     longest_line: usize,
     rules: Vec<FileRules>,
+    readers: Vec<LineReader>,
     finder: LineFinder,
     clock: EntryClock,
     /// Whether the warning about lines that do not fit the config was logged.
@@ -56,17 +65,26 @@ pub(super) struct FilePosition {
 
 impl FileWorker {
     pub(super) fn new(path: PathBuf, sets: Vec<(RuleSet, LineTranslator)>) -> anyhow::Result<Self> {
-        let rules = sets
-            .into_iter()
-            .map(|(set, translator)| FileRules::new(set, translator));
-        let rules: Vec<_> = rules.collect();
+        let mut rules = Vec::new();
+        let mut readers = Vec::<LineReader>::new();
+        for (set, translator) in sets {
+            let reader = LineReader::new(&set, translator);
+            let index = readers.iter().position(|other| other.is_like(&reader));
+            let index = index.unwrap_or_else(|| {
+                readers.push(reader);
+                readers.len() - 1
+            });
+            rules.push(FileRules::new(set, index));
+        }
         let matchers = rules.iter().map(|rules| &rules.set.matcher);
         Ok(Self {
-            finder: LineFinder::of(matchers).context("combining the rules' patterns")?,
+            finder: LineFinder::of(matchers, &PART_MARKS)
+                .context("combining the rules' patterns")?,
             tail: Tail::new(path.clone(), LogPositions::default()),
             longest_line: usize::MAX,
             path,
             rules,
+            readers,
             clock: EntryClock::default(),
             warned: false,
             progress: (Instant::now(), FilePosition::default()),
@@ -76,19 +94,28 @@ impl FileWorker {
     /// Reads no longer lines than this.
     pub(super) fn limit(&mut self, longest_line: usize) {
         self.longest_line = longest_line;
+        for rules in &mut self.rules {
+            rules.split.limit(longest_line / JOINED);
+        }
         self.tail.limit(longest_line);
     }
 
     fn malformed(&mut self) -> u64 {
-        let untranslated = self
-            .rules
-            .iter_mut()
-            .map(|rules| std::mem::take(&mut rules.untranslated));
-        let untranslated: u64 = untranslated.sum();
-        if untranslated > 0 && !std::mem::replace(&mut self.warned, true) {
+        let readers = self.readers.iter_mut();
+        let bad = readers.map(|reader| std::mem::take(&mut reader.count.not_understood));
+        let bad: u64 = bad.sum();
+        if bad > 0 && !std::mem::replace(&mut self.warned, true) {
             warn!(file = %self.path.display(), "Skipping lines of a log file: time or message do not match the config");
         }
-        untranslated + std::mem::take(&mut self.tail.cut)
+        let cut = self.rules.iter_mut();
+        let cut: u64 = cut.map(|rules| std::mem::take(&mut rules.split.cut)).sum();
+        bad + cut + std::mem::take(&mut self.tail.cut)
+    }
+
+    fn too_old(&mut self) -> u64 {
+        let readers = self.readers.iter_mut();
+        let too_old = readers.map(|reader| std::mem::take(&mut reader.count.too_old));
+        too_old.sum()
     }
 
     fn changed_position(&mut self, now: bool) -> Option<Value> {
@@ -128,6 +155,7 @@ impl Worker for FileWorker {
     fn read(&mut self, watch: Option<&mut FolderWatch>) -> ReadBatch {
         let mut reading = Reading {
             rules: &mut self.rules,
+            readers: &mut self.readers,
             finder: &mut self.finder,
             at: ReadContext {
                 now: ClockReading::now(),
@@ -161,6 +189,8 @@ impl Worker for FileWorker {
         ReadBatch {
             step,
             malformed: self.malformed(),
+            too_old: self.too_old(),
+            degraded: self.readers.iter().find_map(LineReader::complaint),
             progress: self.changed_position(!findings.is_empty()),
             findings,
         }
@@ -185,21 +215,29 @@ fn watched(path: &Path) -> [(&Path, AddWatchFlags); 2] {
 /// Reads lines with every rule set.
 struct Reading<'a> {
     rules: &'a mut [FileRules],
+    readers: &'a mut [LineReader],
     finder: &'a mut LineFinder,
     at: ReadContext,
     findings: Vec<Finding>,
 }
 
+impl Reading<'_> {
+    /// Lines from before this count for no rule.
+    fn earliest(&mut self) -> Option<Timestamp> {
+        let rules = self.rules.iter_mut();
+        rules.map(|rules| rules.start(&self.at)).min()
+    }
+}
+
 impl Sink for Reading<'_> {
     fn beginning(&mut self, file: &File) -> io::Result<u64> {
-        let Self { rules, at, .. } = self;
-        let starts = rules.iter_mut().map(|rules| rules.start(at));
-        let Some(earliest) = starts.min() else {
+        let Some(earliest) = self.earliest() else {
             return Ok(file.metadata()?.len());
         };
+        let Self { readers, at, .. } = self;
         // One search for all, because it may read the whole file.
         lookback::beginning(file, earliest, |line| {
-            let times = rules.iter().filter_map(|rules| rules.time(line, at));
+            let times = readers.iter().filter_map(|reader| reader.time(line, at));
             times.max()
         })
     }
@@ -213,15 +251,21 @@ impl Sink for Reading<'_> {
         let whole = lines.iter().position(|&byte| from > 0 && byte == b'\n');
         let lines = &lines[whole.map_or(0, |newline| newline + 1)..];
         for rules in &mut *self.rules {
-            rules.take_seen(lines, &self.at);
+            rules.take_seen(lines, &self.readers[rules.reader], &self.at);
         }
         Ok(())
     }
 
     fn lines(&mut self, lines: &[u8]) {
+        if let Some(earliest) = self.earliest() {
+            for reader in &mut *self.readers {
+                reader.check(lines, earliest, &self.at);
+            }
+        }
         let found = self.finder.find(lines);
         for (rules, offsets) in self.rules.iter_mut().zip(found) {
-            rules.take(lines, offsets, &self.at, &mut self.findings);
+            let reader = &mut self.readers[rules.reader];
+            rules.take(lines, offsets, reader, &self.at, &mut self.findings);
         }
     }
 }

@@ -199,6 +199,8 @@ impl Worker for JournalWorker {
         ReadBatch {
             step,
             malformed: std::mem::take(&mut self.malformed) + unread.unwrap_or_default(),
+            too_old: 0,
+            degraded: None,
             progress: self.changed_position(!findings.is_empty()),
             findings,
         }

@@ -317,7 +317,7 @@ impl KernelLog {
         };
         let concerned = sets
             .iter_mut()
-            .zip(starts)
+            .zip(&*starts)
             .filter(|(set, start)| record.stamp >= **start && !set.skips(&record.text))
             .map(|(set, _)| set);
         let expected = next.unwrap_or(record.sequence);
@@ -335,6 +335,11 @@ impl KernelLog {
             counter.inc_by(lost);
         }
         *next = Some(record.sequence.saturating_add(1));
+        if starts.iter().all(|start| record.stamp < *start) {
+            let too_old = &reporter.metrics.logs.too_old;
+            too_old.with_label_values(&[NAME]).inc();
+            return Vec::new();
+        }
         let witness = if record.is_from_kernel() {
             Witness::KernelText
         } else {

@@ -1,4 +1,5 @@
 mod against_naive;
+mod formats;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +15,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::rules::{FileRules, ReadContext};
+use super::formats::PART_MARKS;
+use super::line::ReadContext;
+use super::reader::LineReader;
+use super::rules::FileRules;
 use crate::logs::entry_clock::EntryClock;
 use crate::logs::matcher::LineFinder;
 use crate::metrics::Metrics;
@@ -174,13 +178,19 @@ fn found(more: &str, lines: &str) -> String {
 
 /// The same, if the clock was set forward by so many minutes after the start.
 fn found_after_step(more: &str, step: i64, lines: &str) -> String {
-    let file = config_file("one", &config(Path::new("/log"), more));
+    found_by(&config(Path::new("/log"), more), step, lines)
+}
+
+/// The same, of a whole config.
+fn found_by(json: &str, step: i64, lines: &str) -> String {
+    let file = config_file("one", json);
     let (Some(config::Source::File(_, translator)), set) =
         config::parse(&file, &mut Vec::new()).unwrap()
     else {
         panic!("it is a file");
     };
-    let mut rules = FileRules::new(set, translator);
+    let mut reader = LineReader::new(&set, translator);
+    let mut rules = FileRules::new(set, 0);
     let start = "2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap();
     let at = |minutes: i64, step| ReadContext {
         now: ClockReading {
@@ -193,17 +203,30 @@ fn found_after_step(more: &str, step: i64, lines: &str) -> String {
     };
     rules.start(&at(0, 0));
     let mut findings = Vec::new();
-    let mut finder = LineFinder::of([&rules.set.matcher]).unwrap();
-    let offsets = &finder.find(lines.as_bytes())[0];
-    rules.take(lines.as_bytes(), offsets, &at(10, step), &mut findings);
+    let mut finder = LineFinder::of([&rules.set.matcher], &PART_MARKS).unwrap();
+    let at = at(10, step);
+    let lines = lines.as_bytes();
+    reader.check(lines, rules.start(&at), &at);
+    rules.take(
+        lines,
+        &finder.find(lines)[0],
+        &mut reader,
+        &at,
+        &mut findings,
+    );
     let mut shown = String::new();
     for finding in findings {
         let (time, reason, message) =
             (finding.timestamp, &finding.problem.reason, &finding.message);
         writeln!(shown, "{time} {reason}: {message:?}").unwrap();
     }
-    if rules.untranslated > 0 {
-        writeln!(shown, "{} untranslated", rules.untranslated).unwrap();
+    for (count, what) in [
+        (reader.count.not_understood, "not understood"),
+        (reader.count.too_old, "too old"),
+    ] {
+        if count > 0 {
+            writeln!(shown, "{count} {what}").unwrap();
+        }
     }
     shown
 }
@@ -220,7 +243,7 @@ fn a_clock_that_is_set_back_hides_nothing() {
         "2026-11-24T10:09:00Z bad, an hour and more back\n2026-11-24T09:00:00Z bad long ago\n";
     assert_eq!(
         found_after_step(&config, -120, lines),
-        "2026-11-24T10:09:00Z Bad: \"bad, an hour and more back\"\n",
+        "2026-11-24T10:09:00Z Bad: \"bad, an hour and more back\"\n1 too old\n",
     );
 }
 
@@ -232,28 +255,31 @@ fn lines_count_from_the_lookback_on() {
         BAD,
         lines,
         &expect![[r#"
-        2026-11-24T11:00:00Z Bad: "bad at boot"
-        2026-11-24T11:58:59Z Bad: "bad late"
-        2026-11-24T12:00:00Z Bad: "bad now"
-        2026-11-24T12:09:00Z Bad: "bad then"
-    "#]],
+            2026-11-24T11:00:00Z Bad: "bad at boot"
+            2026-11-24T11:58:59Z Bad: "bad late"
+            2026-11-24T12:00:00Z Bad: "bad now"
+            2026-11-24T12:09:00Z Bad: "bad then"
+            1 too old
+        "#]],
     );
     check(
         &BAD.replace("1h", "0"),
         lines,
         &expect![[r#"
-        2026-11-24T12:00:00Z Bad: "bad now"
-        2026-11-24T12:09:00Z Bad: "bad then"
-    "#]],
+            2026-11-24T12:00:00Z Bad: "bad now"
+            2026-11-24T12:09:00Z Bad: "bad then"
+            3 too old
+        "#]],
     );
     check(
         &BAD.replace("1h", "90s"),
         lines,
         &expect![[r#"
-        2026-11-24T11:58:59Z Bad: "bad late"
-        2026-11-24T12:00:00Z Bad: "bad now"
-        2026-11-24T12:09:00Z Bad: "bad then"
-    "#]],
+            2026-11-24T11:58:59Z Bad: "bad late"
+            2026-11-24T12:00:00Z Bad: "bad now"
+            2026-11-24T12:09:00Z Bad: "bad then"
+            2 too old
+        "#]],
     );
 }
 
@@ -288,16 +314,16 @@ fn lines_that_are_not_as_described_are_counted() {
         BAD,
         "no time\nbad as well\n",
         &expect![[r#"
-        1 untranslated
-    "#]],
+            2 not understood
+        "#]],
     );
     check(
         &BAD.replace("bad.*", "(?s)bad.*"),
         "no time\nbad as well\n2026-11-24T12:00:00Z bad\n",
         &expect![[r#"
-        2026-11-24T12:00:00Z Bad: "bad"
-        2 untranslated
-    "#]],
+            2026-11-24T12:00:00Z Bad: "bad"
+            2 not understood
+        "#]],
     );
 }
 
@@ -329,7 +355,7 @@ proptest! {
                 {{"type": "temporary", "reason": "C", "pattern": "{pattern}"}}]"#
         );
         let findings = |shown: String| {
-            let lines = shown.lines().filter(|line| !line.ends_with("untranslated"));
+            let lines = shown.lines().filter(|line| !line.ends_with("understood") && !line.ends_with("old"));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         prop_assert_eq!(
