@@ -5,6 +5,7 @@ mod deferred;
 pub mod fuzz;
 mod gauges;
 mod publish;
+mod settle;
 #[cfg(test)]
 mod tests;
 

@@ -8,9 +8,13 @@ pub mod check;
 pub mod health_checker;
 mod klog;
 pub mod log_counter;
+mod moment;
+pub mod probes;
 pub mod replay;
+pub mod scan;
 pub mod status;
 pub mod uninstall;
+mod words;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -23,9 +27,11 @@ pub const TOOLS: &[Tool] = &[
     health_checker::TOOL,
     log_counter::TOOL,
     builtin::TOOL,
+    scan::TOOL,
     check::TOOL,
     replay::TOOL,
     status::TOOL,
+    probes::TOOL,
     uninstall::TOOL,
     ENTER,
 ];

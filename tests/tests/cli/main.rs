@@ -2,6 +2,7 @@
 
 mod endings;
 mod replay;
+mod scan;
 mod status;
 
 use std::fs;
@@ -70,6 +71,16 @@ const TESTS: &[Test] = &[
         name: "replay_reports_what_the_agent_would_have_reported",
         needs: &[Need::Agent],
         run: replay::replay_reports_what_the_agent_would_have_reported,
+    },
+    Test {
+        name: "scan_ends_with_the_code_of_its_verdict",
+        needs: &[Need::Agent],
+        run: scan::scan_ends_with_the_code_of_its_verdict,
+    },
+    Test {
+        name: "probes_names_a_backend_of_each_probe",
+        needs: &[Need::Agent],
+        run: scan::probes_names_a_backend_of_each_probe,
     },
     Test {
         name: "status_says_whether_the_running_agent_sees_a_well_node",

@@ -5,6 +5,7 @@ mod block_error;
 mod filesystem;
 mod hung_task;
 mod oom;
+mod scan;
 mod state_dir;
 mod writeback_error;
 
@@ -56,6 +57,7 @@ const HANG: &[Need] = &[
     Need::Tool("fsfreeze"),
     Need::File("/proc/sys/kernel/hung_task_check_interval_secs"),
 ];
+const SCANNED: &[Need] = &[Need::All(HANG), Need::All(OOM), Need::All(EXT4)];
 const FROZEN: &[Need] = &[
     Need::Agent,
     Need::Root,
@@ -135,6 +137,11 @@ const TESTS: &[Test] = &[
         name: "a_frozen_state_dir_is_shown_and_stops_nothing_else",
         needs: FROZEN,
         run: state_dir::a_frozen_state_dir_is_shown_and_stops_nothing_else,
+    },
+    Test {
+        name: "scan_says_sick_while_a_fault_lasts",
+        needs: SCANNED,
+        run: scan::scan_says_sick_while_a_fault_lasts,
     },
     Test {
         name: "without_bpf_the_same_faults_are_reported_once",

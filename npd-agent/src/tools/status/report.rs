@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::problem::{Condition, ConditionStatus};
 use crate::program::plural;
 use crate::status_page::{ProbeState, StatusModel};
+use crate::tools::words::{age, indented};
 
 use super::pages::AgentPages;
 
@@ -174,21 +175,6 @@ fn mark(status: ConditionStatus) -> char {
         ConditionStatus::Unknown => '?',
         ConditionStatus::False => '✔',
     }
-}
-
-/// How long ago something was, in the unit that `kubectl` would use.
-fn age(since: Timestamp, now: Timestamp) -> String {
-    match now.duration_since(since).as_secs().max(0) {
-        seconds @ 0..120 => format!("{seconds}s"),
-        seconds @ 120..7200 => format!("{}m", seconds / 60),
-        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86400),
-    }
-}
-
-/// A message whose further lines stay below its first.
-fn indented(message: &str) -> String {
-    message.trim_end().replace('\n', "\n      ")
 }
 
 #[cfg(test)]
