@@ -46,6 +46,7 @@ const BUILT_IN: &[BuiltIn] = &[
     built_in!("system-log-monitor", "kernel-monitor.json", false),
     built_in!("system-log-monitor", "readonly-monitor.json", false),
     built_in!("system-stats-monitor", "system-stats-monitor.json", true),
+    built_in!("system-stats-monitor", "links-monitor.json", true),
     built_in!("ebpf-monitor", "ebpf-monitor.json", true),
     built_in!("condition-aliases", "aliases/eks.json", false),
 ];

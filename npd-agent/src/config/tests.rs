@@ -174,7 +174,7 @@ fn a_condition_counts_only_in_the_file_that_declares_it() {
 fn our_own_files_have_no_problems() {
     let loaded = load(&vec![Vec::new(); KINDS.len()], &[]).unwrap();
     assert_eq!(loaded.problems, []);
-    assert_eq!(loaded.files.len(), 13);
+    assert_eq!(loaded.files.len(), 14);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
     let mut checked = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -199,7 +199,12 @@ fn kind_of(path: &Path) -> Option<usize> {
         Some("kmsg" | "filelog" | "journald") => "log",
         Some("custom") => "plugin",
         Some("ebpf") => "ebpf",
-        _ if config.get("cpu").or(config.get("net")).is_some() => "stats",
+        _ if ["cpu", "net", "links"]
+            .iter()
+            .any(|key| config.get(key).is_some()) =>
+        {
+            "stats"
+        }
         _ => return None,
     };
     KINDS.iter().position(|kind| kind.flag.contains(flag))
@@ -220,6 +225,7 @@ fn the_built_in_files_are_loaded_if_none_is_named() {
     let expect = [
         ("kmsg", 11),
         ("system-stats builtin:system-stats-monitor.json", 1),
+        ("system-stats builtin:links-monitor.json", 1),
         ("ebpf", 1),
     ];
     assert_eq!(monitors, expect.map(|(name, of)| (name.to_owned(), of)));
@@ -238,6 +244,7 @@ fn the_built_in_files_are_loaded_if_none_is_named() {
             "builtin:kernel/limits.json",
             "builtin:kernel/gpu.json",
             "builtin:system-stats-monitor.json",
+            "builtin:links-monitor.json",
             "builtin:ebpf-monitor.json",
         ]
     );

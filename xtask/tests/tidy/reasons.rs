@@ -10,13 +10,16 @@ const PAGE: &str = "docs/reasons.md";
 /// Every reason that a release or a main branch ever had. Lines are only added.
 const KNOWN: &str = "tests/fixtures/reasons.txt";
 
-const HEAD: &str = "# Reasons of the built-in rules for the kernel log
+/// The stats rules that run by default.
+const LINKS: &str = "deploy/config/links-monitor.json";
+
+const HEAD: &str = "# Reasons of the built-in rules
 
 ```console
 $ UPDATE_PAGES=1 cargo test -p xtask --test tidy reasons   # writes this page from deploy/config/kernel
 ```
 
-[Rules for the kernel log](monitors/log.md#rules-for-the-kernel-log) says what these rules have in common.
+[Rules for the kernel log](monitors/log.md#rules-for-the-kernel-log) and [links and redundancy](monitors/stats.md#links-and-redundancy) say what these rules have in common.
 A reason with several rows has another severity or action in each.
 The object is what is at fault, as the log names it.
 ";
@@ -68,7 +71,48 @@ fn page() -> anyhow::Result<String> {
             }
         }
     }
+    page += "\n## `links-monitor.json`\n\n";
+    page += "| reason | severity | action | metric | problem if it |\n";
+    page += "| --- | --- | --- | --- | --- |\n";
+    for rule in links()? {
+        let text = |key: &str| rule[key].as_str().unwrap_or_default();
+        writeln!(
+            page,
+            "| `{}` | {} | {} | `{}` | {} |",
+            text("reason"),
+            text("severity"),
+            text("action"),
+            text("metric"),
+            bound(&rule)
+        )?;
+    }
     Ok(page)
+}
+
+/// The rules of [`LINKS`].
+fn links() -> anyhow::Result<Vec<serde_json::Value>> {
+    let config: serde_json::Value = serde_json::from_str(&root()?.read_file(LINKS)?)?;
+    Ok(config["rules"].as_array().cloned().unwrap_or_default())
+}
+
+/// When a stats rule sees a problem.
+fn bound(rule: &serde_json::Value) -> String {
+    let bounds = [
+        ("above", "is above"),
+        ("below", "is below"),
+        ("fallsBy", "falls by"),
+        ("risesBy", "rises by"),
+        ("window", "within"),
+        ("for", "for"),
+    ];
+    let set = bounds.iter().filter_map(|(key, words)| {
+        let value = rule.get(key)?;
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        Some(format!("{words} {value}"))
+    });
+    set.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -91,7 +135,13 @@ fn no_reason_is_lost() {
     let known = root.read_file(KNOWN).unwrap();
     let known: BTreeSet<_> = known.lines().collect();
     let rules = ours().unwrap();
-    let now: BTreeSet<_> = rules.iter().map(|rule| rule.text("reason")).collect();
+    let links = links().unwrap();
+    let links = links.iter().filter_map(|rule| rule["reason"].as_str());
+    let now: BTreeSet<_> = rules
+        .iter()
+        .map(|rule| rule.text("reason"))
+        .chain(links)
+        .collect();
     let changelog = root.read_file("CHANGELOG.md").unwrap();
     let explained = |reason: &&str| changelog.contains(&format!("`{reason}`"));
     assert_none(

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::FileCheck;
+use super::{FileCheck, Lenient};
 use crate::go::json::ConfigProblem;
-use crate::problem::{Healthy, Problem};
+use crate::problem::{Action, Advice, Healthy, Problem, Severity};
 
 /// The longest label of a metric that NPD accepts, in bytes.
 const LONGEST_LABEL: usize = 255;
@@ -84,6 +84,21 @@ impl RuleHead<'_> {
             metrics,
             inert: undeclared.is_some(),
             advice: None,
+        })
+    }
+
+    /// The severity and the action, if the rule has either.
+    pub fn advice(
+        &self,
+        check: &mut FileCheck<'_>,
+        severity: Lenient<Severity>,
+        action: Lenient<Action>,
+    ) -> Option<Advice> {
+        let severity = severity.take(check, &self.path("severity"));
+        let action = action.take(check, &self.path("action"));
+        (severity.is_some() || action.is_some()).then(|| Advice {
+            severity: severity.unwrap_or(Severity::Warning),
+            action: action.unwrap_or(Action::None),
         })
     }
 

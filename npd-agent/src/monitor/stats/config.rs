@@ -54,6 +54,7 @@ pub struct StatsConfig {
     pub(super) cgroup: SectionConfig,
     pub(super) hardware: SectionConfig,
     pub(super) clock: SectionConfig,
+    pub(super) links: SectionConfig,
     source: Lenient<String>,
     conditions: Lenient<Vec<ConditionConfig>>,
     rules: Lenient<Vec<Lenient<StatsRuleConfig>>>,

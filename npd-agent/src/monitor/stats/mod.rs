@@ -4,12 +4,15 @@
 
 pub mod metric;
 
+pub mod bound;
 pub mod collector_task;
 pub mod config;
 pub mod exported;
 pub mod mounts;
 pub mod rule;
 
+pub mod bonding;
+pub mod carrier;
 pub mod cgroup;
 pub mod clock;
 pub mod cpu;
@@ -17,11 +20,14 @@ pub mod disk;
 pub mod filesystem;
 pub mod hardware;
 pub mod host;
+pub mod infiniband;
 pub mod kernel;
 pub mod limits;
+pub mod md;
 pub mod memory;
 pub mod net;
 pub mod os_feature;
+pub mod pci;
 pub mod pressure;
 #[cfg(test)]
 mod tests;
@@ -132,6 +138,36 @@ const SECTIONS: &[Section] = &[
         metrics: hardware::METRICS,
         config: |config| &config.hardware,
         build: |_, _| Box::new(hardware::HardwareCollector),
+    },
+    Section {
+        name: "hardware",
+        metrics: md::METRICS,
+        config: |config| &config.hardware,
+        build: |_, _| Box::new(md::MdCollector),
+    },
+    Section {
+        name: "links",
+        metrics: infiniband::METRICS,
+        config: |config| &config.links,
+        build: |_, _| Box::new(infiniband::InfinibandCollector),
+    },
+    Section {
+        name: "links",
+        metrics: carrier::METRICS,
+        config: |config| &config.links,
+        build: |_, _| Box::new(carrier::CarrierCollector),
+    },
+    Section {
+        name: "links",
+        metrics: bonding::METRICS,
+        config: |config| &config.links,
+        build: |_, _| Box::new(bonding::BondingCollector),
+    },
+    Section {
+        name: "links",
+        metrics: pci::METRICS,
+        config: |config| &config.links,
+        build: |_, _| Box::<pci::PciCollector>::default(),
     },
     Section {
         name: "clock",

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::SECTIONS;
+use super::bound::{Bounds, SeriesHistory};
 use super::metric::{Labels, Metric, MetricSeries, Sample};
 use crate::monitor::FileCheck;
-use crate::monitor::config_file::{NotNegative, RuleHead};
-use crate::problem::{ConditionStatus, Healthy, Problem};
+use crate::monitor::config_file::{Lenient, NotNegative, Positive, RuleHead};
+use crate::problem::{Action, ConditionStatus, Healthy, Problem, Severity};
 
 /// A rule as written. Its metric is collected whether it is exported or not.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,8 +31,20 @@ pub struct StatsRuleConfig {
     pub above: Option<f64>,
     /// A problem if the value is less.
     pub below: Option<f64>,
+    /// A problem if the value is less by this than the highest one since the agent was started.
+    #[serde(rename = "fallsBy")]
+    pub falls_by: Option<f64>,
+    /// A problem if the value has risen by this within the window.
+    #[serde(rename = "risesBy")]
+    pub rises_by: Option<f64>,
+    /// For `risesBy`.
+    pub window: Option<Positive>,
     /// How long it must last before it is reported; 0 means at once.
     pub r#for: NotNegative,
+    /// How bad the problem is.
+    pub severity: Lenient<Severity>,
+    /// What to do.
+    pub action: Lenient<Action>,
 }
 
 /// A checked rule, and the state of each series.
@@ -43,10 +56,10 @@ pub struct StatsRule {
     pub metric: &'static Metric,
     /// Label index and value that a series must have.
     pub labels: Vec<(usize, String)>,
-    /// A problem if the value is greater.
-    pub above: Option<f64>,
-    /// A problem if the value is less.
-    pub below: Option<f64>,
+    /// When its value is a problem.
+    pub bounds: Bounds,
+    /// The earlier values of each series.
+    pub histories: BTreeMap<Labels, SeriesHistory>,
     /// How long it must last.
     pub lasting: Duration,
     /// Since when each series has been out of bounds, and whether this was reported.
@@ -97,6 +110,10 @@ impl StatsRuleConfig {
         let problem = problem
             .map_err(|refused| check.note_refused(refused))
             .ok()?;
+        let problem = Problem {
+            advice: head.advice(check, self.severity.clone(), self.action.clone()),
+            ..problem
+        };
         let target = self.target();
         let target = target.map_err(|(key, message)| {
             let message = format!("{message}; the rule has no effect");
@@ -107,8 +124,8 @@ impl StatsRuleConfig {
             problem: Arc::new(problem),
             metric,
             labels,
-            above: self.above,
-            below: self.below,
+            bounds: self.bounds(),
+            histories: BTreeMap::new(),
             lasting: self.r#for.0,
             state: BTreeMap::new(),
             first_result: FirstResult::None,
@@ -128,11 +145,25 @@ impl StatsRuleConfig {
             };
             labels.push((index, value.clone()));
         }
-        if self.above.is_none() && self.below.is_none() {
-            let message = "a rule needs a bound: above, below or both";
+        if self.rises_by.is_some() != self.window.is_some() {
+            let message = "risesBy and window need each other";
+            return Err(("window", message.to_owned()));
+        }
+        if !self.bounds().are_set() {
+            let message = "a rule needs a bound: above, below, fallsBy or risesBy";
             return Err(("above", message.to_owned()));
         }
         Ok((metric, labels))
+    }
+
+    fn bounds(&self) -> Bounds {
+        let window = self.window.map(|window| window.0);
+        Bounds {
+            above: self.above,
+            below: self.below,
+            falls_by: self.falls_by,
+            rises_by: self.rises_by.zip(window),
+        }
     }
 }
 
@@ -155,7 +186,11 @@ impl StatsRule {
         let mut fine = BTreeSet::new();
         let mut bad = BTreeSet::new();
         for one in all {
-            let broken = self.concerns(one).then(|| self.broken_bound(one.value));
+            let broken = self.concerns(one).then(|| {
+                let history = self.histories.entry(Labels::clone(&one.labels));
+                let history = history.or_insert_with(|| SeriesHistory::new(one.value));
+                self.bounds.broken(one.value, history, now)
+            });
             let Some(bound) = broken.flatten() else {
                 fine.insert(&one.labels);
                 continue;
@@ -188,6 +223,10 @@ impl StatsRule {
             }
             !over
         });
+        if sample.error.is_none() {
+            let is_there = |labels: &Labels| fine.contains(labels) || bad.contains(labels);
+            self.histories.retain(|labels, _| is_there(labels));
+        }
         self.note_result(sample, fine.len() + bad.len());
         changes
     }
@@ -211,18 +250,6 @@ impl StatsRule {
         self.labels
             .iter()
             .all(|(index, value)| *series.labels[*index] == **value)
-    }
-
-    fn broken_bound(&self, value: f64) -> Option<String> {
-        let above = self
-            .above
-            .filter(|bound| value > *bound)
-            .map(|bound| format!("above {bound}"));
-        above.or_else(|| {
-            self.below
-                .filter(|bound| value < *bound)
-                .map(|bound| format!("below {bound}"))
-        })
     }
 }
 
@@ -263,8 +290,11 @@ mod tests {
             }),
             metric: &METRIC,
             labels: Vec::new(),
-            above: Some(90.0),
-            below: None,
+            bounds: Bounds {
+                above: Some(90.0),
+                ..Bounds::default()
+            },
+            histories: BTreeMap::new(),
             lasting: Duration::from_mins(1),
             state: BTreeMap::new(),
             first_result: FirstResult::None,

@@ -13,7 +13,7 @@ use crate::logs::matcher::MatchUnit;
 use crate::monitor::FileCheck;
 use crate::monitor::config_file::{AtLeastOne, Lenient, NotNegative, Positive, RuleHead};
 use crate::monitor::log::rule::{LogRule, RuleGroups, RuleMemory, Threshold};
-use crate::problem::{Action, Advice, Healthy, Problem, Severity};
+use crate::problem::{Action, Healthy, Problem, Severity};
 
 /// The group of a pattern that names a block device.
 const DEVICE: &str = "device";
@@ -122,7 +122,7 @@ impl LogRuleConfig {
             reason: &self.reason,
         };
         let problem = Problem {
-            advice: advice(check, head, self.severity, self.action),
+            advice: head.advice(check, self.severity, self.action),
             ..head.problem(check, conditions, metrics)?
         };
         let pattern = match self.pattern {
@@ -241,21 +241,6 @@ fn mount_points(
                    device has a condition that depends on what is mounted";
     check.note(&path, message);
     BTreeSet::new()
-}
-
-/// The severity and the action, if the rule has either.
-fn advice(
-    check: &mut FileCheck<'_>,
-    head: RuleHead<'_>,
-    severity: Lenient<Severity>,
-    action: Lenient<Action>,
-) -> Option<Advice> {
-    let severity = severity.take(check, &head.path("severity"));
-    let action = action.take(check, &head.path("action"));
-    (severity.is_some() || action.is_some()).then(|| Advice {
-        severity: severity.unwrap_or(Severity::Warning),
-        action: action.unwrap_or(Action::None),
-    })
 }
 
 /// How many matches it takes; `None` for each.

@@ -85,7 +85,7 @@ fn bad_rules_are_noted_with_their_field() {
     notes(
         r#"{"rules": [{"type": "temporary", "metric": "disk/percent_used"}]}"#,
         &expect![[r#"
-            stats.json:1:12: rules[0].above: a rule needs a bound: above, below or both; the rule has no effect
+            stats.json:1:12: rules[0].above: a rule needs a bound: above, below, fallsBy or risesBy; the rule has no effect
             stats.json:1:1: no metric is asked for; nothing is collected"#]],
     );
     notes(

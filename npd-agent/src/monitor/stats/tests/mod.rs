@@ -1,6 +1,7 @@
 //! The collectors on recorded and on composed trees.
 
 mod configs;
+mod links;
 mod machines;
 mod npd;
 mod ours;
