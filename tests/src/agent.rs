@@ -209,6 +209,11 @@ impl Agent {
         self.port.number
     }
 
+    /// The port of its metrics.
+    pub fn prometheus_port(&self) -> u16 {
+        self.prometheus_port.number
+    }
+
     /// A page, for example `/conditions`.
     pub fn page(&self, path: &str) -> anyhow::Result<Value> {
         serde_json::from_str(&get(self.port.number, path)?)

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod disk;
 pub mod hang;
 pub mod kmsg;
+pub mod namespace;
 pub mod sysctl;
 
 use std::path::{Path, PathBuf};

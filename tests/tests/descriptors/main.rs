@@ -1,8 +1,13 @@
-//! Standard output and standard error that fail, and resources that run out: the agent detects, answers
-//! and stops all the same, and reports or counts everything that it has found.
+//! Standard output and standard error that fail, resources that run out, servers and clients that do not do
+//! their part: the agent detects, answers and stops all the same, and reports or counts everything that it
+//! has found.
 
+mod crowd;
+mod elsewhere;
+mod fates;
 mod lab;
 mod resources;
+mod scripted_server;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -38,6 +43,8 @@ const TESTS: &[Test] = &[
         run: signals_that_mean_nothing_to_the_agent_are_harmless,
     },
     resources::TEST,
+    fates::TEST,
+    elsewhere::TEST,
 ];
 
 const ALL: [Hostile; 5] = [

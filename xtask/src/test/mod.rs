@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "freezing them, so that tasks hang"),
     ("containerd", "a Kubernetes node's pods"),
     ("runc", "their containers"),
+    ("iproute2", "a network that only one test has"),
     ("logrotate", "logs to rotate"),
     ("bsdutils", "entries for a journal"),
     ("systemd", "a journal to write them to"),
