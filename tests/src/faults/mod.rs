@@ -4,6 +4,7 @@
 //! fails.
 
 pub mod cgroup;
+pub mod dead;
 pub mod disk;
 pub mod hang;
 pub mod kmsg;

@@ -3,6 +3,7 @@
 //! has found.
 
 mod crowd;
+mod dead_disk;
 mod elsewhere;
 mod fates;
 mod lab;
@@ -45,6 +46,8 @@ const TESTS: &[Test] = &[
     resources::TEST,
     fates::TEST,
     elsewhere::TEST,
+    dead_disk::LOGS_AND_PLUGINS,
+    dead_disk::STATS,
 ];
 
 const ALL: [Hostile; 5] = [
