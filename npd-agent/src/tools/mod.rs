@@ -5,10 +5,12 @@
 
 pub mod builtin;
 pub mod check;
+pub mod drill;
 pub mod health_checker;
 mod klog;
 pub mod log_counter;
 mod moment;
+mod pages;
 pub mod probes;
 pub mod replay;
 pub mod scan;
@@ -32,6 +34,7 @@ pub const TOOLS: &[Tool] = &[
     replay::TOOL,
     status::TOOL,
     probes::TOOL,
+    drill::TOOL,
     uninstall::TOOL,
     ENTER,
 ];

@@ -2,6 +2,7 @@
 
 mod blind;
 mod block_error;
+mod drill;
 mod filesystem;
 mod hung_task;
 mod oom;
@@ -137,6 +138,11 @@ const TESTS: &[Test] = &[
         name: "a_frozen_state_dir_is_shown_and_stops_nothing_else",
         needs: FROZEN,
         run: state_dir::a_frozen_state_dir_is_shown_and_stops_nothing_else,
+    },
+    Test {
+        name: "a_drill_reports_its_faults_and_undoes_them",
+        needs: SCANNED,
+        run: drill::a_drill_reports_its_faults_and_undoes_them,
     },
     Test {
         name: "scan_says_sick_while_a_fault_lasts",

@@ -1,6 +1,5 @@
 //! `status`: asks the agent that runs on this node, and says what it sees in a form for people.
 
-mod pages;
 mod report;
 
 use std::ffi::OsString;
@@ -12,8 +11,8 @@ use jiff::Timestamp;
 use crate::go::pflag::{Flag, Program, boolean, integer, string};
 use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
 
-use self::pages::AgentPages;
 use self::report::StatusReport;
+use super::pages::{AgentPages, host};
 
 /// The program.
 pub const TOOL: Tool = Tool { name: NAME, run };
@@ -76,7 +75,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
         );
         return ExitCode::from(BAD_COMMAND_LINE);
     }
-    let pages = block_on(AgentPages::get(&args.address, args.port)).flatten();
+    let pages = block_on(AgentPages::get(&host(&args.address, args.port))).flatten();
     let report = pages.and_then(|pages| Ok((StatusReport::new(&pages, Timestamp::now())?, pages)));
     match report {
         Ok((report, pages)) => {

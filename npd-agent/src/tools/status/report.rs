@@ -11,7 +11,7 @@ use crate::program::plural;
 use crate::status_page::{ProbeState, StatusModel};
 use crate::tools::words::{age, indented};
 
-use super::pages::AgentPages;
+use crate::tools::pages::AgentPages;
 
 /// How many events are shown, the last ones.
 const EVENTS: usize = 5;

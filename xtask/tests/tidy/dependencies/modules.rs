@@ -81,9 +81,11 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("tools::probes", &["config", "go", "monitor::ebpf", "monitor::kind", "monitor::log", "node", "program", "status_page", "std::env", "tools::moment"]),
     ("tools::scan", &["config", "exec", "go", "monitor::config_file", "monitor::ebpf", "monitor::kind", "monitor::log", "monitor::plugin", "node", "problem", "program", "status_page", "std::env", "tools::moment", "tools::words"]),
     ("tools::replay", &["config", "exporter::kind", "exporter::terminal", "flags", "go", "hub", "journal", "logs", "metrics", "monitor::config_file", "monitor::log", "node", "problem", "program", "reporter", "status_page", "std::fs"]),
-    ("tools::status", &["go", "hyper", "problem", "program", "status_page", "tokio", "tools::words"]),
+    ("tools::pages", &["hyper", "tokio"]),
+    ("tools::status", &["go", "problem", "program", "status_page", "tools::pages", "tools::words"]),
+    ("tools::drill", &["go", "nix", "node", "program", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tools::pages"]),
     ("tools::uninstall", &["exporter::kubernetes", "go", "node", "program", "std::env"]),
-    ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::health_checker", "tools::log_counter", "tools::probes", "tools::replay", "tools::scan", "tools::status", "tools::uninstall"]),
+    ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::drill", "tools::health_checker", "tools::log_counter", "tools::probes", "tools::replay", "tools::scan", "tools::status", "tools::uninstall"]),
     ("lib", &[]),
     ("main", &["agent", "checkpoint", "config", "exporter", "exporter::kind", "flags", "listen", "logging", "metrics", "node", "server", "signals", "status_page", "std::env", "std::net", "tokio", "tools", "tracing"]),
 ];

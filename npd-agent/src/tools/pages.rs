@@ -30,17 +30,13 @@ pub(super) struct AgentPages {
 }
 
 impl AgentPages {
-    pub(super) async fn get(address: &str, port: i64) -> anyhow::Result<Self> {
-        let host = if address.contains(':') {
-            format!("[{address}]:{port}")
-        } else {
-            format!("{address}:{port}")
-        };
+    /// Asks the agent at this host and port.
+    pub(super) async fn get(host: &str) -> anyhow::Result<Self> {
         let pages = async {
             Ok(Self {
-                status: page(&host, "/status").await?,
-                conditions: page(&host, "/conditions").await?,
-                events: page(&host, "/events").await?,
+                status: page(host, "/status").await?,
+                conditions: page(host, "/conditions").await?,
+                events: page(host, "/events").await?,
             })
         };
         let pages = timeout(PATIENCE, pages).await;
@@ -56,7 +52,28 @@ impl AgentPages {
     }
 }
 
-async fn page(host: &str, path: &str) -> anyhow::Result<Value> {
+/// The host and the port of an agent.
+pub(super) fn host(address: &str, port: i64) -> String {
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// A page that is JSON.
+pub(super) async fn page(host: &str, path: &str) -> anyhow::Result<Value> {
+    let body = body(host, path).await?;
+    serde_json::from_slice(&body).with_context(|| format!("reading {path}"))
+}
+
+/// A page that is a text.
+pub(super) async fn text(host: &str, path: &str) -> anyhow::Result<String> {
+    let body = body(host, path).await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+async fn body(host: &str, path: &str) -> anyhow::Result<Bytes> {
     let stream = TcpStream::connect(host).await?;
     let request = Request::get(path)
         .header("host", host)
@@ -68,8 +85,7 @@ async fn page(host: &str, path: &str) -> anyhow::Result<Value> {
         let status = response.status();
         ensure!(status.is_success(), "{path} is answered with {status}");
         let body = Limited::new(response.into_body(), LIMIT).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
-        serde_json::from_slice(&body).with_context(|| format!("reading {path}"))
+        Ok(body.map_err(anyhow::Error::from_boxed)?.to_bytes())
     };
     let body = body.await;
     connection.abort();
