@@ -119,6 +119,12 @@ impl Threshold {
 }
 
 impl LogRule {
+    /// What a text is about that the pattern that ends the fault has matched; `None` if it names
+    /// nothing.
+    pub(super) fn cleared_object(&self, text: &str) -> Option<FaultyObject> {
+        object(self.groups.clear_pattern.as_ref(), text).0
+    }
+
     /// Whether a claim of this rule can end.
     fn clears(&self) -> bool {
         !self.claimant.is_empty()

@@ -139,15 +139,10 @@ impl LogRuleConfig {
         let threshold = threshold(check, head, self.threshold, self.window);
         let mut clear_pattern = self.clear_pattern.take(check, &head.path("clearPattern"));
         let mut clear_after = self.clear_after.take(check, &head.path("clearAfter"));
-        if !head.is_permanent() {
+        if !head.is_permanent() && clear_after.take().is_some() {
             let message = "has no effect: a temporary problem does not last, so there is nothing \
                            to clear";
-            if clear_pattern.take().is_some() {
-                check.note(&head.path("clearPattern"), message);
-            }
-            if clear_after.take().is_some() {
-                check.note(&head.path("clearAfter"), message);
-            }
+            check.note(&head.path("clearAfter"), message);
         }
         let mode = self.r#match.take(check, &head.path("match"));
         let (mut unit, mut groups) = (MatchUnit::Entries, RuleGroups::default());
@@ -175,6 +170,11 @@ impl LogRuleConfig {
             (Some(NotNegative(pause)), _) => Some(pause).filter(|pause| !pause.is_zero()),
             (None, _) => Some(REPEAT_AFTER).filter(|_| unit.is_newest_entry()),
         };
+        if !head.is_permanent() && repeat_after.is_none() && clear_pattern.take().is_some() {
+            let message = "has no effect without repeatAfter: each match is reported anyway";
+            check.note(&head.path("clearPattern"), message);
+            groups.clear_pattern = None;
+        }
         let clear_compiled = match unit {
             MatchUnit::Entries => clear_pattern.map(|pattern| pattern.compiled),
             _ => groups.clear_pattern.clone(),
@@ -189,7 +189,7 @@ impl LogRuleConfig {
             rule: LogRule {
                 problem: Arc::new(problem),
                 suffix: self.pattern_generated_message_suffix,
-                claimant: if clears {
+                claimant: if clears && head.is_permanent() {
                     format!("rules[{index}]")
                 } else {
                     String::new()

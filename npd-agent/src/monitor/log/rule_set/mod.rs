@@ -118,7 +118,11 @@ impl RuleSet {
                 )
             } else {
                 let index = self.clears[index - self.rules.len()];
-                (index, self.rules[index].cleared(&matched, witness))
+                let rule = &mut self.rules[index];
+                let object = rule.cleared_object(&matched.text);
+                let now = written.monotonic;
+                self.repeats.end(&rule.fault, object.as_ref(), now);
+                (index, rule.cleared(&matched, witness))
             };
             for result in results {
                 let mut finding = self.finding(index, result, witness);

@@ -71,6 +71,42 @@ fn repeats_about_one_object_are_only_counted() {
 }
 
 #[test]
+fn a_fault_that_comes_again_after_its_end_is_no_repeat() {
+    check_objects(
+        r#""type": "temporary", "match": "record",
+           "pattern": "server (?P<server>\\S+) gone", "clearPattern": "server (?P<server>\\S+) OK""#,
+        &[
+            (1, "server a gone"),
+            (2, "server b gone"),
+            (3, "server b OK"),
+            (4, "server b gone"),
+            (100, "server a gone"),
+            (101, "server b gone"),
+        ],
+        &expect![[r"
+            1 True: server/a
+            2 True: server/b
+            4 True: server/b, again
+            100 True: server/a, again
+            101 True: server/b
+        "]],
+    );
+    check_objects(
+        r#""type": "temporary", "match": "record",
+           "pattern": "server (?P<server>\\S+) gone", "clearPattern": "all servers OK""#,
+        &[
+            (1, "server a gone"),
+            (2, "all servers OK"),
+            (100, "server a gone"),
+        ],
+        &expect![[r"
+            1 True: server/a
+            100 True: server/a
+        "]],
+    );
+}
+
+#[test]
 fn each_object_has_a_claim_of_its_own() {
     check(
         r#""type": "permanent", "condition": "Sick", "match": "record",

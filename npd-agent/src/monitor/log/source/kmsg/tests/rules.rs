@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -86,4 +87,55 @@ fn what_kernels_have_written_is_reported_once() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(lines > 300, "{lines}");
+}
+
+/// What begins a fault, and what ends it: the next one is news then.
+const ENDS: &[(&str, &str)] = &[
+    (
+        "nfs: server 10.36.3.5 not responding, still trying",
+        "nfs: server 10.36.3.5 OK",
+    ),
+    (
+        "nvme nvme0: failed to connect socket: -111",
+        "nvme nvme0: Successfully reconnected (3 attempts)",
+    ),
+    (
+        "md/raid1:md0: Disk failure on sdb, disabling device.\nmd/raid1:md0: Operation continuing on 1 devices.",
+        "md: md0: recovery done.",
+    ),
+    (
+        "device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode",
+        "device-mapper: thin: 253:4: switching pool to write mode",
+    ),
+    (
+        "device-mapper: thin: 253:4: switching pool to read-only mode",
+        "device-mapper: thin: 253:4: switching pool to write mode",
+    ),
+    (
+        "bond0: now running without any active interface!",
+        "bond0: active interface up!",
+    ),
+];
+
+#[test]
+fn a_fault_is_news_again_after_the_line_that_ends_it() {
+    let rules = catalogue();
+    let ending = rules.iter().map(|set| set.clears.len()).sum::<usize>();
+    assert_eq!(ENDS.len(), ending, "every clearPattern is tried");
+    for (begins, ends) in ENDS {
+        let mut sets = catalogue();
+        let now = ClockReading::now();
+        let mut is_news = |second, text: &str| {
+            let mut now = now;
+            now.monotonic += Duration::from_secs(second);
+            let findings = sets
+                .iter_mut()
+                .flat_map(|set| set.take(now, text, Witness::KernelText));
+            findings.filter(|finding| !finding.repeated).count()
+        };
+        assert_eq!(is_news(0, begins), 1, "{begins}");
+        assert_eq!(is_news(100, begins), 0, "{begins}, again");
+        assert_eq!(is_news(101, ends), 0, "{ends}");
+        assert_eq!(is_news(200, begins), 1, "{begins}, after {ends}");
+    }
 }
