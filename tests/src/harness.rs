@@ -53,6 +53,8 @@ pub enum Need {
     ApiServer,
     /// What [`cluster::Node`] is made of.
     Node,
+    /// What [`cluster::Helm`] is built from.
+    Helm,
     /// The network, as far as the first of Debian's package sources that apt knows.
     DebianSources,
     /// A program on the `PATH`.
@@ -175,6 +177,7 @@ impl Need {
             Self::Cluster => return cluster::connect_missing(),
             Self::ApiServer => return cluster::api_server_missing(),
             Self::Node => return cluster::node_missing(),
+            Self::Helm => return cluster::helm_missing(),
             Self::Agent => (
                 agent().is_ok(),
                 "no agent to test; `cargo xtask test` builds it".into(),

@@ -1,15 +1,21 @@
 //! Finds or builds kube-apiserver and the other programs of a cluster.
 
 use std::env;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
-use sha2::{Digest, Sha256};
+use anyhow::Context;
 
-/// The version of Kubernetes in `tests/cluster/go.mod`.
-const VERSION: &str = "v1.36.3";
+use super::go_module::GoModule;
+
+/// All programs in one, of the version of Kubernetes in `go.mod`.
+const CLUSTER: GoModule = GoModule {
+    folder: "cluster",
+    sources: &["go.mod", "go.sum", "main.go", "pause/main.go"],
+    packages: &[".", "./pause"],
+    flags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3",
+};
 
 /// The programs of a cluster: separate ones that the machine has, or all in one from `tests/cluster`.
 #[derive(Clone, Debug)]
@@ -53,8 +59,7 @@ pub(super) fn missing(programs: &[&str]) -> Option<String> {
 
 /// Why there can be no linked programs, if so.
 pub(super) fn linked_missing() -> Option<String> {
-    let is_built = build_directory().is_ok_and(|directory| directory.exists());
-    (!is_built && !has_program("go")).then(|| "no Go to build the cluster's programs".to_owned())
+    CLUSTER.missing()
 }
 
 /// The static `pause` of `tests/cluster/pause`.
@@ -89,49 +94,7 @@ fn find_program(directories: &[PathBuf], program: &str) -> Option<PathBuf> {
 }
 
 fn linked() -> anyhow::Result<PathBuf> {
-    let directory = build_directory()?;
-    let lock = File::create(cache()?.join("lock"))?;
-    lock.lock()
-        .context("waiting for another test's build of the cluster")?;
-    if !directory.exists() {
-        build(&directory).context("building tests/cluster")?;
-    }
-    Ok(directory)
-}
-
-/// `target/cluster/HASH`, where HASH covers all that the build reads.
-fn build_directory() -> anyhow::Result<PathBuf> {
-    let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum", "main.go", "pause/main.go"] {
-        hash.update(fs::read(sources().join(file)).with_context(|| format!("reading {file}"))?);
-    }
-    let mut name = hex(&hash.finalize());
-    name.truncate(16);
-    Ok(cache()?.join(name))
-}
-
-fn build(directory: &Path) -> anyhow::Result<()> {
-    let unfinished = directory.with_extension("unfinished");
-    fs::create_dir_all(&unfinished)?;
-    let version = format!("-s -w -X k8s.io/component-base/version.gitVersion={VERSION}");
-    let status = Command::new("go")
-        .current_dir(sources())
-        .env("CGO_ENABLED", "0")
-        .args([
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            &version,
-            "-o",
-        ])
-        .arg(&unfinished)
-        .args([".", "./pause"])
-        .status()
-        .context("starting go")?;
-    ensure!(status.success(), "go build ended with {status}");
-    fs::rename(&unfinished, directory)?;
-    Ok(())
+    CLUSTER.built()
 }
 
 /// Lower-case hexadecimal digits.
@@ -150,12 +113,8 @@ pub(super) fn cache() -> anyhow::Result<PathBuf> {
     Ok(cache.canonicalize()?)
 }
 
-fn sources() -> PathBuf {
-    package().join("cluster")
-}
-
 /// The folder of this package: Cargo knows at run time where the tree has been moved.
-fn package() -> PathBuf {
+pub(super) fn package() -> PathBuf {
     env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }

@@ -7,12 +7,15 @@
 mod apiserver;
 mod client;
 mod components;
+mod go_module;
+mod helm;
 mod image;
 mod node;
 mod server;
 
 pub use apiserver::{ApiServer, connect, connect_missing, missing as api_server_missing};
 pub use client::Client;
+pub use helm::{Helm, missing as helm_missing};
 pub use image::small_pod;
 pub use node::{Node, missing as node_missing};
 pub use server::eventually;

@@ -1,5 +1,6 @@
 //! Our image and our manifests, as they stand, on a real kubelet: what a cluster's users see.
 
+mod chart;
 mod lab;
 mod swap;
 
@@ -92,6 +93,11 @@ const TESTS: &[Test] = &[
         name: "gardener_s_manifest_runs_with_our_image",
         needs: NODE,
         run: swap::gardener_s_manifest_runs_with_our_image,
+    },
+    Test {
+        name: "the_chart_replaces_the_public_one_and_goes_through_its_life",
+        needs: &[Need::Agent, Need::Node, Need::Helm],
+        run: chart::the_chart_replaces_the_public_one_and_goes_through_its_life,
     },
 ];
 

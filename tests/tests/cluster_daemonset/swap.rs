@@ -18,7 +18,7 @@ const UPSTREAM: &str = "tests/fixtures/kubernetes/upstream-daemonset.yaml";
 /// That of tutorials about custom plugins.
 const CLASSIC: &str = "tests/fixtures/kubernetes/classic-daemonset.yaml";
 /// The public Helm chart, rendered.
-const CHART: &str = "tests/fixtures/kubernetes/helm-chart.yaml";
+pub(crate) const CHART: &str = "tests/fixtures/kubernetes/helm-chart.yaml";
 /// Gardener's.
 const GARDENER: &str = "tests/fixtures/kubernetes/gardener.yaml";
 
@@ -131,7 +131,7 @@ pub(crate) fn gardener_s_manifest_runs_with_our_image() -> anyhow::Result<()> {
 
 /// Waits until the Node has these conditions. What they say is up to this machine: its kernel's log
 /// may have faults of the minutes before, which other tests have made.
-fn known(lab: &Lab, types: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn known(lab: &Lab, types: &[&str]) -> anyhow::Result<()> {
     eventually(PATIENCE, || {
         let found = lab.conditions(|r#type| types.contains(&r#type))?;
         ensure!(

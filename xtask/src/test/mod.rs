@@ -48,6 +48,7 @@ const PACKAGES: &[(&str, &str)] = &[
 const OWN_AFFAIRS: &[&str] = &[
     "alerts",
     "answers",
+    "chart",
     "cluster_exporter",
     "descriptors",
     "log",
