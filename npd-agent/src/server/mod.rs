@@ -3,6 +3,8 @@
 //! Five fixed paths need a `match` and no router: `hyper` is in the tree for `kube` anyway, and `axum` would
 //! only add crates.
 
+mod unread;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,11 +21,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use self::unread::{UnreadAnswers, UnreadOfClient};
 use crate::go::quote::escape_html;
 use crate::metrics::Metrics;
 use crate::problem::Forever;
@@ -45,6 +49,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long a client may take to send its request line and headers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much of an answer the kernel keeps for a client that does not read, in bytes. By itself it keeps some
+/// MiB for each, which count as the agent's memory.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// The format of the page, as in NPD, whatever the client asks for.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
@@ -62,9 +70,23 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
     let (mut local, mut remote) = (Connections::default(), Connections::default());
     // A spare descriptor. It is closed to accept a client when no other is left.
     let mut spare = None;
+    // The connections inherit it.
+    if let Err(error) = SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER) {
+        debug!(%error, "The kernel keeps more of each answer");
+    }
     loop {
         spare = spare.or_else(|| listener.as_fd().try_clone_to_owned().ok());
-        let mut accepted = listener.accept().await;
+        let mut accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = local.unread.full() => {
+                local.close_unread();
+                continue;
+            }
+            () = remote.unread.full() => {
+                remote.close_unread();
+                continue;
+            }
+        };
         if accepted.is_err() && spare.take().is_some() {
             // The client gets the descriptor, before anybody can make a spare one of it again.
             accepted = listener.accept().await;
@@ -91,8 +113,14 @@ pub async fn serve(listener: tokio::net::TcpListener, pages: Pages) -> Forever {
             &mut remote
         };
         connections.make_room();
-        let task = tokio::spawn(answer(stream, pages.clone()));
-        connections.add(address, task.abort_handle());
+        let client = UnreadOfClient::default();
+        let answers = answer(
+            stream,
+            pages.clone(),
+            connections.unread.clone(),
+            client.clone(),
+        );
+        connections.add(address, tokio::spawn(answers).abort_handle(), client);
     }
 }
 
@@ -100,52 +128,69 @@ struct ClientConnection {
     address: IpAddr,
     task: AbortHandle,
     since: Instant,
+    unread: UnreadOfClient,
 }
 
-/// The open connections, oldest first.
+/// The connections of this host's clients, or those of all others.
 #[derive(Default)]
-struct Connections(Vec<ClientConnection>);
+struct Connections {
+    /// The open ones, oldest first.
+    open: Vec<ClientConnection>,
+    unread: UnreadAnswers,
+}
 
 impl Connections {
-    fn add(&mut self, address: IpAddr, task: AbortHandle) {
+    fn add(&mut self, address: IpAddr, task: AbortHandle, unread: UnreadOfClient) {
         let since = Instant::now();
-        self.0.push(ClientConnection {
+        self.open.push(ClientConnection {
             address,
             task,
             since,
+            unread,
         });
     }
 
     /// Forgets those that have ended, and closes one if there are too many.
     fn make_room(&mut self) {
         self.forget_ended();
-        if self.0.len() >= MAX_CONNECTIONS {
+        if self.open.len() >= MAX_CONNECTIONS {
             self.close_oldest(Duration::ZERO);
         }
     }
 
     fn forget_ended(&mut self) {
-        self.0.retain(|connection| !connection.task.is_finished());
+        self.open
+            .retain(|connection| !connection.task.is_finished());
     }
 
     /// Closes the oldest of the client that has the most: one that asks and does not read must not keep
     /// others out. Returns false if there is none of this age.
     fn close_oldest(&mut self, age: Duration) -> bool {
         self.forget_ended();
-        let count = |address| self.0.iter().filter(|of| of.address == address).count();
-        let old = self.0.iter().enumerate();
+        let count = |address| self.open.iter().filter(|of| of.address == address).count();
+        let old = self.open.iter().enumerate();
         let old = old.filter(|(_, connection)| connection.since.elapsed() >= age);
         // Of equals the first, which is the oldest.
         let oldest = old
             .rev()
             .max_by_key(|(_, connection)| count(connection.address));
-        let oldest = oldest.map(|(index, _)| index);
-        if let Some(oldest) = oldest {
-            let ClientConnection { address, task, .. } = self.0.remove(oldest);
+        self.close(oldest.map(|(index, _)| index))
+    }
+
+    /// Closes the oldest that has not read its answer.
+    fn close_unread(&mut self) {
+        self.forget_ended();
+        let waits = |connection: &ClientConnection| connection.unread.are_some();
+        self.close(self.open.iter().position(waits));
+    }
+
+    fn close(&mut self, index: Option<usize>) -> bool {
+        if let Some(index) = index {
+            let ClientConnection { address, task, .. } = self.open.remove(index);
             task.abort();
             debug!(client = %address, "Connection closed for another");
         }
-        oldest.is_some()
+        index.is_some()
     }
 }
 
@@ -159,10 +204,11 @@ fn is_reserved(stream: &TcpStream) -> bool {
     number + RESERVED_DESCRIPTORS >= limit
 }
 
-async fn answer(stream: TcpStream, pages: Pages) {
-    let answer = service_fn(|request: Request<Incoming>| {
+async fn answer(stream: TcpStream, pages: Pages, unread: UnreadAnswers, client: UnreadOfClient) {
+    let answer = service_fn(async |request: Request<Incoming>| {
+        unread.room().await;
         let response = pages.answer(request.method(), request.uri().path());
-        async { Ok::<_, Infallible>(response) }
+        Ok::<_, Infallible>(response.map(|page| Full::new(unread.hold(page, &client))))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -182,7 +228,7 @@ async fn answer(stream: TcpStream, pages: Pages) {
 }
 
 impl Pages {
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str) -> Response<String> {
         if ![Method::GET, Method::HEAD].contains(method) {
             let refusal = "405 method not allowed\n".to_owned();
             return text(StatusCode::METHOD_NOT_ALLOWED, refusal);
@@ -212,19 +258,19 @@ impl Pages {
     }
 }
 
-fn json(value: impl Serialize) -> Response<Full<Bytes>> {
+fn json(value: impl Serialize) -> Response<String> {
     match serde_json::to_string(&value) {
         Ok(body) => response(StatusCode::OK, "application/json", escape_html(&body)),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, body: String) -> Response<String> {
     response(status, "text/plain; charset=utf-8", body)
 }
 
-fn response(status: StatusCode, r#type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn response(status: StatusCode, r#type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
         .headers_mut()

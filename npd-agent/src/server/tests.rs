@@ -179,6 +179,34 @@ async fn clients_that_do_not_read_keep_nobody_out() {
     assert_eq!(ask(server, "GET", "/healthz").await[2], "ok");
 }
 
+/// Those that do not read their answers lose them, the oldest first, before too many are held.
+#[tokio::test]
+async fn answers_that_are_not_read_take_a_bounded_part_of_the_memory() {
+    const PAGE: usize = 3 << 20;
+    let metrics = Metrics::new().unwrap();
+    metrics
+        .rendered
+        .print("big", |page| page.push_str(&"x".repeat(PAGE)));
+    let server = start(Pages::Metrics(Arc::new(metrics))).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(server).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        silent.push(stream);
+    }
+    let [status, _, page] = ask(server, "GET", "/metrics").await;
+    assert_eq!(status, "200 OK");
+    assert!(page.len() > PAGE);
+    let mut held = 0;
+    for mut stream in silent {
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        held += usize::from(answer.len() > PAGE);
+    }
+    assert!((1..=3).contains(&held), "{held} answers were held");
+}
+
 /// Neither a client that asks nothing nor one that asks for ever has its connection for ever.
 #[tokio::test(start_paused = true)]
 async fn no_connection_lasts() {
@@ -214,11 +242,15 @@ async fn the_greediest_client_makes_room() {
     for number in 0..MAX_CONNECTIONS {
         let task = tokio::spawn(std::future::pending::<()>());
         let client = if number % 3 == 0 { modest } else { greedy };
-        connections.add(IpAddr::from(client), task.abort_handle());
+        connections.add(
+            IpAddr::from(client),
+            task.abort_handle(),
+            UnreadOfClient::default(),
+        );
         tasks.push(task);
     }
     connections.make_room();
-    assert_eq!(connections.0.len(), MAX_CONNECTIONS - 1);
+    assert_eq!(connections.open.len(), MAX_CONNECTIONS - 1);
     assert!(tasks.remove(1).await.unwrap_err().is_cancelled());
     tokio::task::yield_now().await;
     assert!(tasks.iter().all(|task| !task.is_finished()));
@@ -229,7 +261,11 @@ async fn the_greediest_client_makes_room() {
 async fn a_new_connection_is_not_closed_for_another_at_once() {
     let mut connections = Connections::default();
     let task = tokio::spawn(std::future::pending::<()>());
-    connections.add(IpAddr::from([10, 0, 0, 1]), task.abort_handle());
+    connections.add(
+        IpAddr::from([10, 0, 0, 1]),
+        task.abort_handle(),
+        UnreadOfClient::default(),
+    );
     assert!(!connections.close_oldest(GRACE));
     tokio::time::advance(GRACE).await;
     assert!(connections.close_oldest(GRACE));

@@ -67,7 +67,7 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("exporter", &["exporter::kind", "exporter::kubernetes", "exporter::terminal"]),
     // The modules that join both, and run them.
     ("hub", &["aliases", "checkpoint", "exporter::kind", "incident", "ledger", "metrics", "monitor::kind", "node", "problem", "reporter", "status_page", "tokio"]),
-    ("server", &["go", "hyper", "metrics", "nix", "problem", "status_page", "std::net", "tokio", "tracing"]),
+    ("server", &["go", "hyper", "metrics", "nix", "problem", "socket2", "status_page", "std::net", "tokio", "tracing"]),
     ("config", &["aliases", "go", "metrics", "monitor", "monitor::config_file", "monitor::kind", "problem", "status_page", "std::fs", "tracing"]),
     ("agent", &["aliases", "checkpoint", "exec", "exporter::kind", "hub", "metrics", "monitor::kind", "node", "problem", "reporter", "server", "status_page", "std::net", "tokio", "tracing"]),
     // The other programs in the agent's file.
