@@ -13,6 +13,8 @@ use crate::go::pflag::{ParsedLine, Program, Words};
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
+    /// What its `--help` prints; empty if it is not for people.
+    pub help: fn() -> String,
     /// Runs it with its command line; the first word is ignored.
     pub run: fn(Vec<OsString>) -> ExitCode,
 }

@@ -23,10 +23,18 @@ While it runs:
   curl localhost:20257/metrics     metrics for Prometheus
 
 Other programs in this file, each with a --help of its own:
+  npd-agent scan            whether this node is well, now, without an agent that runs
+  npd-agent status          what the running agent sees
+  npd-agent check           finds mistakes in config files
+  npd-agent replay          what would have been reported about a saved log
+  npd-agent probes          what this kernel gives to the probes
+  npd-agent drill           makes real faults, and measures until they are reported
+  npd-agent uninstall       removes the agent's conditions from Nodes
   npd-agent health-checker  checks the kubelet or the container runtime
   npd-agent log-counter     counts how often a pattern is in a log
   npd-agent builtin         checks of a node, for plugins without a shell
-  npd-agent uninstall       removes the agent's conditions from Nodes";
+  npd-agent completion      completes command lines in bash, zsh or fish
+  npd-agent manual          prints the manual page";
 
 /// The agent's command line.
 pub(super) fn program() -> Program<Options> {

@@ -11,6 +11,7 @@ use crate::program::{BAD_COMMAND_LINE, Tool, complain, read, read_flags};
 /// The program.
 pub const TOOL: Tool = Tool {
     name: checks::PROGRAM,
+    help,
     run,
 };
 

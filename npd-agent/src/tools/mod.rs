@@ -5,10 +5,12 @@
 
 pub mod builtin;
 pub mod check;
+pub mod completion;
 pub mod drill;
 pub mod health_checker;
 mod klog;
 pub mod log_counter;
+mod manual;
 mod moment;
 mod pages;
 pub mod probes;
@@ -36,13 +38,23 @@ pub const TOOLS: &[Tool] = &[
     probes::TOOL,
     drill::TOOL,
     uninstall::TOOL,
+    completion::TOOL,
+    MANUAL,
     ENTER,
 ];
 
 /// The program that the agent runs to start a plugin in a cgroup.
 const ENTER: Tool = Tool {
     name: enter_cgroup::NAME,
+    help: String::new,
     run: enter_cgroup::run,
+};
+
+/// The program that prints the manual page, which has the help of all others.
+const MANUAL: Tool = Tool {
+    name: manual::NAME,
+    help: manual::help,
+    run: |_| manual::print(TOOLS.iter().map(|tool| (tool.name, (tool.help)()))),
 };
 
 /// The program that a command line names, with its own command line; `None` if it is the agent.
@@ -64,6 +76,7 @@ pub fn called(line: impl IntoIterator<Item = OsString>) -> Option<(&'static Tool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::CommandLine;
 
     #[track_caller]
     fn check(line: &[&str], expect: Option<(&str, &[&str])>) {
@@ -71,6 +84,19 @@ mod tests {
         let called = called.map(|(tool, line)| (tool.name, line));
         let expect = expect.map(|(name, line)| (name, line.iter().map(OsString::from).collect()));
         assert_eq!(called, expect);
+    }
+
+    #[test]
+    fn every_program_is_in_the_help() {
+        let line = ["--help".into()];
+        let Ok(CommandLine::Print(help)) = CommandLine::parse(line) else {
+            panic!("no help");
+        };
+        for tool in TOOLS.iter().filter(|tool| tool.name != ENTER.name) {
+            let line = format!("\n  npd-agent {} ", tool.name);
+            assert!(help.contains(&line), "{}", tool.name);
+            assert!((tool.help)().contains("Usage: "), "{}", tool.name);
+        }
     }
 
     #[test]

@@ -20,7 +20,11 @@ use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
 use crate::status_page::{ProbeState, StatusModel};
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "probes";
 

@@ -13,7 +13,11 @@ use crate::node;
 use crate::program::{Tool, block_on, complain, read};
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "uninstall";
 

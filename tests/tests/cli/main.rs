@@ -3,6 +3,7 @@
 mod endings;
 mod replay;
 mod scan;
+mod shell;
 mod status;
 
 use std::fs;
@@ -81,6 +82,16 @@ const TESTS: &[Test] = &[
         name: "probes_names_a_backend_of_each_probe",
         needs: &[Need::Agent],
         run: scan::probes_names_a_backend_of_each_probe,
+    },
+    Test {
+        name: "bash_completes_programs_and_flags",
+        needs: &[Need::Agent, Need::Tool("bash")],
+        run: shell::bash_completes_programs_and_flags,
+    },
+    Test {
+        name: "the_manual_has_every_program",
+        needs: &[Need::Agent],
+        run: shell::the_manual_has_every_program,
     },
     Test {
         name: "status_says_whether_the_running_agent_sees_a_well_node",

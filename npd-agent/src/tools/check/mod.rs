@@ -23,7 +23,11 @@ use crate::program::{BAD_COMMAND_LINE, Tool, complain, plural, read};
 use self::lint::Outline;
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "check";
 

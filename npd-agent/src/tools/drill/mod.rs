@@ -29,7 +29,11 @@ use crate::node::Roots;
 use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "drill";
 

@@ -26,6 +26,7 @@ use crate::threads::ThreadPool;
 /// The program.
 pub const TOOL: Tool = Tool {
     name: "health-checker",
+    help: || flags::program().help(),
     run,
 };
 

@@ -24,6 +24,7 @@ use crate::program::{Tool, complain};
 /// The program.
 pub const TOOL: Tool = Tool {
     name: "log-counter",
+    help: || flags::program().help(),
     run,
 };
 

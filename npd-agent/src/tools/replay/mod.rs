@@ -23,7 +23,11 @@ use crate::monitor::log::replay::ReplayRules;
 use crate::program::{BAD_COMMAND_LINE, Tool, complain, plural, read};
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "replay";
 

@@ -25,7 +25,11 @@ use crate::go::pflag::{Flag, Program, boolean, duration};
 use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "scan";
 

@@ -15,7 +15,11 @@ use self::report::StatusReport;
 use super::pages::{AgentPages, host};
 
 /// The program.
-pub const TOOL: Tool = Tool { name: NAME, run };
+pub const TOOL: Tool = Tool {
+    name: NAME,
+    help: || program().help(),
+    run,
+};
 
 const NAME: &str = "status";
 

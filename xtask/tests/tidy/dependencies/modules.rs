@@ -85,7 +85,9 @@ pub(super) const MAY_USE: &[(&str, &[&str])] = &[
     ("tools::status", &["go", "problem", "program", "status_page", "tools::pages", "tools::words"]),
     ("tools::drill", &["go", "nix", "node", "program", "std::env", "std::fs", "std::process::Command", "std::thread", "tokio", "tools::pages"]),
     ("tools::uninstall", &["exporter::kubernetes", "go", "node", "program", "std::env"]),
-    ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::drill", "tools::health_checker", "tools::log_counter", "tools::probes", "tools::replay", "tools::scan", "tools::status", "tools::uninstall"]),
+    ("tools::completion", &["go", "program"]),
+    ("tools::manual", &["flags"]),
+    ("tools", &["exec", "program", "tools::builtin", "tools::check", "tools::completion", "tools::drill", "tools::health_checker", "tools::log_counter", "tools::manual", "tools::probes", "tools::replay", "tools::scan", "tools::status", "tools::uninstall"]),
     ("lib", &[]),
     ("main", &["agent", "checkpoint", "config", "exporter", "exporter::kind", "flags", "listen", "logging", "metrics", "node", "server", "signals", "status_page", "std::env", "std::net", "tokio", "tools", "tracing"]),
 ];
