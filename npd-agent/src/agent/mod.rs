@@ -181,6 +181,8 @@ impl RunningAgent {
     /// Why a task has ended that the agent cannot run without. All run for ever otherwise.
     async fn ended(&mut self) -> anyhow::Error {
         let ended = tokio::select! {
+            // The hub ends when the last monitor has; that monitor says why.
+            biased;
             Some(ended) = self.monitors.join_next() => ended,
             Some(ended) = self.tasks.join_next() => ended,
             else => std::future::pending().await,
