@@ -84,6 +84,8 @@ pub struct Advice {
     pub severity: Severity,
     /// What to do about it.
     pub action: Action,
+    /// Whether the rule is only tried: the cluster is not told.
+    pub dry_run: bool,
 }
 
 /// What is at fault, as the log names it.
@@ -228,6 +230,9 @@ pub struct Event {
     /// The pod that was hit, when one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
+    /// Whether its rule is only tried, so that the cluster is not told.
+    #[serde(rename = "dryRun", skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// What exporters get: one event, or changed conditions, or both.
@@ -266,6 +271,17 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The problem of a rule that also says this. A rule that is only tried sets no condition.
+    #[must_use]
+    pub fn advised(self, advice: Option<Advice>) -> Self {
+        let is_tried = advice.is_some_and(|advice| advice.dry_run);
+        Self {
+            advice,
+            condition: self.condition.filter(|_| !is_tried),
+            ..self
+        }
+    }
+
     /// The severity of its Events, while the problem is there.
     pub fn severity(&self) -> Severity {
         self.advice

@@ -295,6 +295,7 @@ mod tests {
                 action: None,
                 object: None,
                 pod: None,
+                dry_run: false,
             };
             page.update(|shown| shown.push_event(&source, &event));
         }

@@ -223,6 +223,7 @@ fn event(reason: &str, message: &str) -> Update {
             action: None,
             object: None,
             pod: None,
+            dry_run: false,
         }),
         conditions: Vec::new(),
     }

@@ -50,7 +50,10 @@ impl Gauges {
 
     /// Counts a problem of a rule that says how bad it is and what to do.
     fn advise(&self, problem: &Problem, times: u64) {
-        if let Some(Advice { severity, action }) = problem.advice {
+        if let Some(Advice {
+            severity, action, ..
+        }) = problem.advice
+        {
             let labels = [&*problem.reason, severity.as_str(), action.as_str()];
             let counter = &self.metrics.problem;
             counter.with_label_values(&labels).inc_by(times);

@@ -306,6 +306,7 @@ fn what_a_rule_advises_is_counted_and_a_repeat_makes_no_event() {
         advice: Some(Advice {
             severity: Severity::Fatal,
             action: Action::Replace,
+            dry_run: false,
         }),
         ..(*problem("DiskFailed", None)).clone()
     };

@@ -279,6 +279,7 @@ impl ConditionEntry {
             action: advice.filter(|_| begins).map(|advice| advice.action),
             object,
             pod: None,
+            dry_run: false,
         };
         Outcome {
             event: Some(event),
@@ -343,6 +344,7 @@ fn temporary_event(finding: Finding) -> Option<Event> {
         action: finding.problem.advice.map(|advice| advice.action),
         object: finding.object,
         pod: finding.pod,
+        dry_run: finding.problem.advice.is_some_and(|advice| advice.dry_run),
     })
 }
 

@@ -142,6 +142,7 @@ async fn pages_show_what_is_known_as_go_would_print_it() {
             action: None,
             object: None,
             pod: None,
+            dry_run: false,
         };
         shown.push_event(&Arc::from("kernel"), &event);
     });

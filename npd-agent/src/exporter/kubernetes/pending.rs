@@ -134,6 +134,7 @@ impl Exporter for KubernetesExporter {
         }
         if self.write_events
             && let Some(event) = &status.event
+            && !event.dry_run
         {
             self.take_event(status, event);
         }

@@ -237,11 +237,12 @@ fn text(status: &Update, time: &dyn Fn(Timestamp) -> String) -> String {
             None => format!(" pod={}", pod.uid),
         });
         return format!(
-            "{} {level} {} [{}{}] {}\n",
+            "{} {level} {} [{}{}{}] {}\n",
             time(event.timestamp),
             event.reason,
             status.source,
             pod.unwrap_or_default(),
+            if event.dry_run { " dry-run" } else { "" },
             one_line(&event.message),
         );
     }

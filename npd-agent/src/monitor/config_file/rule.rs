@@ -87,18 +87,21 @@ impl RuleHead<'_> {
         })
     }
 
-    /// The severity and the action, if the rule has either.
+    /// The severity and the action, if the rule has either, and whether it is only tried.
     pub fn advice(
         &self,
         check: &mut FileCheck<'_>,
         severity: Lenient<Severity>,
         action: Lenient<Action>,
+        dry_run: Lenient<bool>,
     ) -> Option<Advice> {
         let severity = severity.take(check, &self.path("severity"));
         let action = action.take(check, &self.path("action"));
-        (severity.is_some() || action.is_some()).then(|| Advice {
+        let dry_run = dry_run.take(check, &self.path("dryRun")).unwrap_or(false);
+        (severity.is_some() || action.is_some() || dry_run).then(|| Advice {
             severity: severity.unwrap_or(Severity::Warning),
             action: action.unwrap_or(Action::None),
+            dry_run,
         })
     }
 

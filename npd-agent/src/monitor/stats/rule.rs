@@ -45,6 +45,9 @@ pub struct StatsRuleConfig {
     pub severity: Lenient<Severity>,
     /// What to do.
     pub action: Lenient<Action>,
+    /// Whether the rule is only tried.
+    #[serde(rename = "dryRun")]
+    pub dry_run: Lenient<bool>,
 }
 
 /// A checked rule, and the state of each series.
@@ -110,10 +113,9 @@ impl StatsRuleConfig {
         let problem = problem
             .map_err(|refused| check.note_refused(refused))
             .ok()?;
-        let problem = Problem {
-            advice: head.advice(check, self.severity.clone(), self.action.clone()),
-            ..problem
-        };
+        let (severity, action) = (self.severity.clone(), self.action.clone());
+        let advice = head.advice(check, severity, action, self.dry_run.clone());
+        let problem = problem.advised(advice);
         let target = self.target();
         let target = target.map_err(|(key, message)| {
             let message = format!("{message}; the rule has no effect");

@@ -128,6 +128,7 @@ fn an_export_is_read_with_its_bytes() {
 const KERNEL: &str = r#"{"plugin": "kmsg", "source": "kernel",
     "conditions": [{"type": "Broken", "reason": "Works", "message": "it works"}],
     "rules": [
+        {"type": "permanent", "condition": "Broken", "reason": "Tried", "dryRun": true, "pattern": "try .*"},
         {"type": "temporary", "reason": "Oops", "pattern": "oops .*", "threshold": 2, "window": "10s"},
         {"type": "permanent", "condition": "Broken", "reason": "Broke", "match": "record",
          "pattern": "disk (?P<disk>\\w+) broke", "clearAfter": "1m"}]}"#;
@@ -182,6 +183,17 @@ fn the_times_of_the_entries_decide() {
             [  100.000000] WARN Broke [kernel] Node condition Broken is now: True, reason: Broke, message: "disk sda broke"
             [  170.000000] INFO Works [kernel] Node condition Broken is now: False, reason: Works, message: "it works"
             6 records, 3 reports"#]],
+    );
+}
+
+/// The rule is tried: it sets no condition.
+#[test]
+fn a_dry_run_is_marked() {
+    check(
+        "[  100.000000] try it\n",
+        &expect![[r#"
+        [  100.000000] WARN Tried [kernel dry-run] try it
+        1 record, 1 report"#]],
     );
 }
 

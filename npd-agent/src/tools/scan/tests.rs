@@ -35,6 +35,7 @@ fn event(time: &str, severity: Severity, reason: &str, message: &str) -> Event {
             name: "sda".to_owned(),
         }),
         pod: None,
+        dry_run: false,
     }
 }
 

@@ -8,7 +8,7 @@ use expect_test::expect;
 use super::lab::Lab;
 use super::samples::event;
 use super::{check, check_body};
-use crate::problem::{Action, FaultyObject, Pod, PodName, Severity};
+use crate::problem::{Action, Event, FaultyObject, Pod, PodName, Severity};
 
 #[tokio::test(start_paused = true)]
 async fn an_event_names_the_node_in_full() {
@@ -45,6 +45,26 @@ async fn an_event_names_the_node_in_full() {
           "type": "Warning"
         }"#]],
     );
+    check(
+        &lab,
+        &expect![[r"
+        0.000 GET /api/v1/nodes/n1 200
+        0.000 POST /api/v1/namespaces/default/events 201
+    "]],
+    );
+}
+
+/// The rule is tried: the cluster is not told.
+#[tokio::test(start_paused = true)]
+async fn an_event_of_a_dry_run_is_not_written() {
+    let mut lab = Lab::start(&[], |_| {});
+    let tried = Event {
+        dry_run: true,
+        ..event("OOMKilling", "tried")
+    };
+    lab.export(Some(tried), vec![]);
+    lab.event("OOMKilling", "Killed process 1");
+    lab.seconds(1).await;
     check(
         &lab,
         &expect![[r"

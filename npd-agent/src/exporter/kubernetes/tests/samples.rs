@@ -15,6 +15,7 @@ pub(super) fn event(reason: &str, message: &str) -> Event {
         action: None,
         object: None,
         pod: None,
+        dry_run: false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::logs::matcher::MatchUnit;
 use crate::monitor::FileCheck;
 use crate::monitor::config_file::{AtLeastOne, Lenient, NotNegative, Positive, RuleHead};
 use crate::monitor::log::rule::{LogRule, RuleGroups, RuleMemory, Threshold};
-use crate::problem::{Action, Healthy, Problem, Severity};
+use crate::problem::{Action, Healthy, Severity};
 
 /// The group of a pattern that names a block device.
 const DEVICE: &str = "device";
@@ -49,6 +49,8 @@ pub(super) struct LogRuleConfig {
     mount_points: Lenient<BTreeSet<PathBuf>>,
     severity: Lenient<Severity>,
     action: Lenient<Action>,
+    #[serde(rename = "dryRun")]
+    dry_run: Lenient<bool>,
 }
 
 /// What a pattern is tried on.
@@ -121,10 +123,8 @@ impl LogRuleConfig {
             condition: &self.condition,
             reason: &self.reason,
         };
-        let problem = Problem {
-            advice: head.advice(check, self.severity, self.action),
-            ..head.problem(check, conditions, metrics)?
-        };
+        let advice = head.advice(check, self.severity, self.action, self.dry_run);
+        let problem = head.problem(check, conditions, metrics)?.advised(advice);
         let pattern = match self.pattern {
             Some(pattern) if !pattern.written.is_empty() => pattern,
             _ => {

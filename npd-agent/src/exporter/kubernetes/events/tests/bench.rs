@@ -33,6 +33,7 @@ fn event(reason: &str, message: &str, second: i64) -> Event {
         action: None,
         object: None,
         pod: None,
+        dry_run: false,
     }
 }
 
