@@ -10,8 +10,8 @@ use crate::agent::PATIENCE;
 
 use super::{Alias, left_behind, read, retry, write};
 
-/// What the cgroup's processes may use: enough to start a small program.
-const LIMIT: &str = "20971520";
+/// What the cgroup's processes may use, in bytes: enough to start a small program.
+const LIMIT: u64 = 20 << 20;
 
 /// A cgroup in which memory runs out, of version 1 or 2, whichever the machine has.
 pub struct MemoryCgroup {
@@ -25,9 +25,14 @@ impl MemoryCgroup {
 
     /// Makes the cgroup.
     pub fn new(name: &str) -> anyhow::Result<Self> {
+        Self::with_limit(name, LIMIT)
+    }
+
+    /// Makes one whose processes may use so many bytes.
+    pub fn with_limit(name: &str, bytes: u64) -> anyhow::Result<Self> {
         let v1 = Path::new("/sys/fs/cgroup/memory");
         let v2 = Path::new("/sys/fs/cgroup");
-        let (root, limit) = if v1.join("memory.limit_in_bytes").exists() {
+        let (root, file) = if v1.join("memory.limit_in_bytes").exists() {
             (v1, "memory.limit_in_bytes")
         } else {
             // With systemd, this is already the case.
@@ -38,7 +43,7 @@ impl MemoryCgroup {
         let folder = root.join(name);
         std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         let cgroup = Self { folder, hog };
-        write(&cgroup.folder.join(limit), LIMIT)?;
+        write(&cgroup.folder.join(file), &bytes.to_string())?;
         // With swap, the process would take long to be killed. Not every kernel counts swap.
         let swap = cgroup.folder.join("memory.swap.max");
         if swap.exists() {
@@ -51,6 +56,30 @@ impl MemoryCgroup {
     pub fn path(&self) -> PathBuf {
         let name = self.folder.file_name().unwrap_or_default();
         Path::new("/").join(name)
+    }
+
+    /// A command that becomes `program`, in this cgroup.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ > "$0" && exec "$@""#]);
+        command.arg(self.folder.join("cgroup.procs")).arg(program);
+        command
+    }
+
+    /// How many of its processes the kernel has killed.
+    pub fn kills(&self) -> anyhow::Result<u64> {
+        let v1 = self.folder.join("memory.oom_control");
+        let file = if v1.exists() {
+            v1
+        } else {
+            self.folder.join("memory.events")
+        };
+        let counters = read(&file)?;
+        let count = counters
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        let count = count.with_context(|| format!("{} counts no kills", file.display()))?;
+        count.parse().context("reading a count")
     }
 
     /// Starts a process that takes memory until the kernel kills it.

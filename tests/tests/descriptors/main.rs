@@ -7,6 +7,7 @@ mod dead_disk;
 mod elsewhere;
 mod fates;
 mod lab;
+mod memory;
 mod resources;
 mod scripted_server;
 
@@ -46,6 +47,7 @@ const TESTS: &[Test] = &[
     resources::TEST,
     fates::TEST,
     elsewhere::TEST,
+    memory::TEST,
     dead_disk::LOGS_AND_PLUGINS,
     dead_disk::STATS,
 ];

@@ -36,6 +36,24 @@ fn overlays_keep_the_arguments_of_the_base() {
     assert_none("an overlay's arguments are the base's and more", lost);
 }
 
+/// A tag can name another image tomorrow.
+#[test]
+fn base_images_are_named_by_digest() {
+    let files = files().unwrap();
+    let dockerfiles = files
+        .iter()
+        .filter(|file| file.path.ends_with("Dockerfile"));
+    let images = dockerfiles.flat_map(|file| {
+        let images = lines(&files, &file.path, "FROM ");
+        assert!(!images.is_empty(), "{} has no base", file.path);
+        images
+            .into_iter()
+            .map(|image| format!("{}: {image}", file.path))
+    });
+    let others = images.filter(|image| !image.contains("@sha256:") && !image.contains(": scratch"));
+    assert_none("a base image is named by its digest", others);
+}
+
 /// The files that have the `DaemonSet`, whole or in part.
 fn overlays(files: &[File]) -> impl Iterator<Item = &str> {
     let paths = files.iter().map(|file| file.path.as_str());
