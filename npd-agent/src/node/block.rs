@@ -1,5 +1,7 @@
 //! Block devices: their numbers, and the names that the kernel gives them.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -47,6 +49,36 @@ impl BlockDevice {
         let link = std::fs::read_link(sys.join("dev/block").join(self.to_string())).ok()?;
         Some(link.file_name()?.to_string_lossy().into_owned())
     }
+}
+
+/// How many disks below a device are looked for.
+const MAX_BELOW: usize = 64;
+
+/// The device called `name` and those that it is on: the disk of a partition, and what is below a mapped
+/// device. Not the disks of an array: it works without some of them. `sys` is the path of `/sys`.
+pub fn with_those_below(name: &str, sys: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![name.to_owned()];
+    while let Some(name) = next.pop() {
+        if found.len() >= MAX_BELOW || !found.insert(name.clone()) {
+            continue;
+        }
+        let folder = sys.join("class/block").join(&name);
+        // The folder of a partition is in that of its disk, which is in one called `block`.
+        let link = std::fs::read_link(&folder).unwrap_or_default();
+        let parent = link.parent().and_then(Path::file_name);
+        next.extend(parent.filter(|parent| *parent != "block").map(lossy));
+        if !name.starts_with("md") {
+            let below = std::fs::read_dir(folder.join("slaves"));
+            let below = below.into_iter().flatten().flatten();
+            next.extend(below.map(|entry| lossy(&entry.file_name())));
+        }
+    }
+    found
+}
+
+fn lossy(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
 }
 
 /// The kernel's name of a device that is called by a path below `/dev`: `/dev/mapper/vg-root` leads to

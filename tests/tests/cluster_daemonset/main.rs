@@ -114,11 +114,15 @@ const SETTLED: Duration = Duration::from_secs(7);
 const THE_NODE: &str = "Node/localhost";
 
 /// The conditions that the agent writes.
-const OURS: [&str; 4] = [
+const OURS: [&str; 8] = [
     "KernelDeadlock",
     "ReadonlyFilesystem",
     "XfsShutdown",
     "CperHardwareErrorFatal",
+    "StorageFailing",
+    "MemoryFailing",
+    "GPUFailing",
+    "NICFailing",
 ];
 
 fn main() -> ExitCode {

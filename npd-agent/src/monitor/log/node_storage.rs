@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::node::Roots;
-use crate::node::block::name_of_path;
+use crate::node::block::{name_of_path, with_those_below};
 use crate::node::mountinfo::{MountEntry, WatchedMountinfo, path};
 use crate::threads::ThreadPool;
 
@@ -76,12 +76,13 @@ impl StorageReading {
 }
 
 /// The names that the kernel's log may use for the device of a mount: by its number, and by the source
-/// of the mount, because btrfs has a number that is not the device's.
+/// of the mount, because btrfs has a number that is not the device's. And those of the disks below it.
 fn device_names(mount: &MountEntry<'_>, roots: &Roots) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     names.extend(mount.device.name(&roots.sys));
     names.extend(name_of_path(path(&mount.source), &roots.dev));
-    names
+    let all = names.iter().map(|name| with_those_below(name, &roots.sys));
+    all.flatten().collect()
 }
 
 #[cfg(test)]
@@ -95,12 +96,23 @@ mod tests {
     async fn a_device_is_the_nodes_if_a_path_of_the_node_is_on_it() {
         let folder = tempfile::tempdir().unwrap();
         let in_folder = |path: &str| folder.path().join(path);
-        for path in ["proc/1", "dev/mapper", "sys/dev/block"] {
+        for path in ["proc/1", "dev/mapper", "sys/dev/block", "sys/class/block"] {
             fs::create_dir_all(in_folder(path)).unwrap();
         }
         symlink("../dm-0", in_folder("dev/mapper/vg-var")).unwrap();
         symlink("../../devices/sda/sda1", in_folder("sys/dev/block/8:1")).unwrap();
         symlink("../../devices/sdk", in_folder("sys/dev/block/8:160")).unwrap();
+        // `/` is on a partition; `/var` on a volume on an array and a disk.
+        for (link, name) in [
+            ("../../devices/pci/block/sda/sda1", "sda1"),
+            ("../../devices/pci/block/sda", "sda"),
+            ("../../devices/pci/block/sdc", "sdc"),
+        ] {
+            symlink(link, in_folder("sys/class/block").join(name)).unwrap();
+        }
+        for member in ["dm-0/slaves/md0", "dm-0/slaves/sdc", "md0/slaves/sdd"] {
+            fs::create_dir_all(in_folder("sys/class/block").join(member)).unwrap();
+        }
         let table = "1 0 8:1 / / rw - ext4 /dev/root rw\n\
                      2 1 0:35 / /var rw - btrfs /dev/mapper/vg-var rw\n\
                      3 1 8:160 / /var/lib/kubelet/pods/u/volumes/v/mount rw - ext4 /dev/sdk rw\n";
@@ -119,6 +131,10 @@ mod tests {
         for (device, expected) in [
             ("sda1", true),
             ("dm-0", true),
+            ("sda", true),
+            ("md0", true),
+            ("sdc", true),
+            ("sdd", false),
             ("sdk", false),
             ("loop0", false),
         ] {

@@ -14,7 +14,7 @@ use crate::go::regex::LazyRegex;
 use crate::kernel_text;
 use crate::logs::buffer::Matched;
 use crate::node::clock::ClockReading;
-use crate::problem::{ConditionStatus, FaultyObject, Problem, Subject, Witness, bounded};
+use crate::problem::{ConditionStatus, FaultyObject, Problem, Severity, Subject, Witness, bounded};
 
 /// For how many subjects a rule remembers its claims. A condition has no more claims either.
 const MAX_CLAIMED: usize = 1024;
@@ -45,6 +45,8 @@ pub(super) struct LogRule {
     /// Two matches with the same value are about the same fault of an object. It is the reason, or the
     /// rule's `fault`.
     pub(super) fault: Arc<str>,
+    /// Whether the rule names its fault: what one rule about it claims covers the others.
+    pub(super) shares_fault: bool,
     /// Where the file system of a device must be mounted, so that the condition is the node's; empty if
     /// that does not matter.
     pub(super) mount_points: BTreeSet<PathBuf>,
@@ -73,13 +75,20 @@ pub(super) struct Threshold {
 /// on the same boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RuleMemory {
-    /// The times of the matches that have not yet reached the threshold.
-    recent: VecDeque<Duration>,
+    recent: Recent,
     /// The subjects of the rule's claims, and when the rule last matched each.
     claimed: Claimed,
 }
 
-/// Saved as pairs, because JSON has no such keys.
+/// For each object, the times of the matches that have not yet reached the threshold. Saved as pairs,
+/// because JSON has no such keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<RecentOfObject>", into = "Vec<RecentOfObject>")]
+struct Recent(BTreeMap<Option<FaultyObject>, VecDeque<Duration>>);
+
+type RecentOfObject = (Option<FaultyObject>, VecDeque<Duration>);
+
+/// Saved as pairs, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     from = "Vec<(Option<Subject>, Duration)>",
@@ -99,20 +108,34 @@ pub(super) struct RuleResult {
 
 impl RuleMemory {
     pub(super) fn is_empty(&self) -> bool {
-        self.recent.is_empty() && self.claimed.0.is_empty()
+        self.recent.0.is_empty() && self.claimed.0.is_empty()
     }
 }
 
 impl Threshold {
-    /// Adds a match that stands for `times` events. Returns whether there are enough of them, and then
-    /// starts to count from zero.
-    fn reached(self, recent: &mut VecDeque<Duration>, now: Duration, times: usize) -> bool {
-        recent.extend(std::iter::repeat_n(now, times.min(self.count)));
+    /// Adds a match about `object` that stands for `times` events. Returns whether there are enough of
+    /// them, and then starts to count from zero.
+    fn reached(
+        self,
+        Recent(recent): &mut Recent,
+        object: Option<&FaultyObject>,
+        now: Duration,
+        times: usize,
+    ) -> bool {
         // The entries of two files may come in any order.
-        recent.retain(|then| now.abs_diff(*then) <= self.window);
-        let reached = recent.len() >= self.count;
+        let is_recent = |then: &Duration| now.abs_diff(*then) <= self.window;
+        if recent.len() >= MAX_CLAIMED && !recent.contains_key(&object.cloned()) {
+            recent.retain(|_, times| times.back().is_some_and(is_recent));
+        }
+        if recent.len() >= MAX_CLAIMED {
+            recent.pop_first();
+        }
+        let of_object = recent.entry(object.cloned()).or_default();
+        of_object.extend(std::iter::repeat_n(now, times.min(self.count)));
+        of_object.retain(is_recent);
+        let reached = of_object.len() >= self.count;
         if reached {
-            recent.clear();
+            recent.remove(&object.cloned());
         }
         reached
     }
@@ -153,7 +176,7 @@ impl LogRule {
         // A claim is renewed by every further match.
         let known = self.memory.claimed.0.contains_key(&subject);
         if let Some(threshold) = self.threshold
-            && !threshold.reached(&mut self.memory.recent, now, times)
+            && !threshold.reached(&mut self.memory.recent, object.as_ref(), now, times)
             && !known
         {
             return None;
@@ -177,7 +200,7 @@ impl LogRule {
     /// The pattern that ends the condition has matched: for the subject of that text, or if it has
     /// none, for all.
     pub(super) fn cleared(&mut self, matched: &Matched, witness: Witness) -> Vec<RuleResult> {
-        self.memory.recent.clear();
+        self.memory.recent.0.clear();
         let (object, _) = object(self.groups.clear_pattern.as_ref(), &matched.text);
         let subject = about(&matched.text, object.as_ref(), witness);
         let over =
@@ -214,7 +237,29 @@ impl LogRule {
         self.end(over, now)
     }
 
-    /// A match was about something that is not the node's.
+    /// Whether this claims a condition because of this fault, which it takes for at least as bad. If so,
+    /// the claim is renewed.
+    pub(super) fn renew(
+        &mut self,
+        fault: &str,
+        subject: Option<&Subject>,
+        severity: Severity,
+        now: Duration,
+    ) -> bool {
+        let is_about = self.shares_fault && *self.fault == *fault;
+        let is_as_bad = self.problem.severity() >= severity;
+        let mut claimed = self.memory.claimed.0.iter_mut();
+        let claimed = claimed.find(|(about, _)| is_about && is_as_bad && about.as_ref() == subject);
+        match claimed {
+            Some((_, last)) => {
+                *last = now;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A match was about something that another rule claims, or that is not the node's.
     pub(super) fn forget(&mut self, subject: Option<&Subject>) {
         let claimed = &mut self.memory.claimed.0;
         claimed.retain(|about, _| about.as_ref() != subject);
@@ -283,6 +328,18 @@ fn object(pattern: Option<&LazyRegex>, text: &str) -> (Option<FaultyObject>, usi
 impl From<Vec<(Option<Subject>, Duration)>> for Claimed {
     fn from(pairs: Vec<(Option<Subject>, Duration)>) -> Self {
         Self(pairs.into_iter().collect())
+    }
+}
+
+impl From<Vec<RecentOfObject>> for Recent {
+    fn from(pairs: Vec<RecentOfObject>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl From<Recent> for Vec<RecentOfObject> {
+    fn from(Recent(recent): Recent) -> Self {
+        recent.into_iter().collect()
     }
 }
 

@@ -15,8 +15,8 @@ use crate::monitor::config_file::{AtLeastOne, Lenient, NotNegative, Positive, Ru
 use crate::monitor::log::rule::{LogRule, RuleGroups, RuleMemory, Threshold};
 use crate::problem::{Action, Healthy, Severity};
 
-/// The group of a pattern that names a block device.
-const DEVICE: &str = "device";
+/// The groups of a pattern that name a block device.
+const DEVICES: [&str; 2] = ["device", "array"];
 
 /// For how long another match of a rule for records about the same object is only counted, if the rule
 /// does not say.
@@ -165,6 +165,7 @@ impl LogRuleConfig {
         let except = self.except.take(check, &head.path("except"));
         let repeat_after = self.repeat_after.take(check, &head.path("repeatAfter"));
         let fault = self.fault.take(check, &head.path("fault"));
+        let shares_fault = fault.is_some();
         let fault = fault.unwrap_or_else(|| self.reason.clone());
         let repeat_after = match (repeat_after, unit) {
             (Some(NotNegative(pause)), _) => Some(pause).filter(|pause| !pause.is_zero()),
@@ -199,6 +200,7 @@ impl LogRuleConfig {
                 groups,
                 except: except.map(|except| except.0),
                 fault: Arc::from(fault),
+                shares_fault,
                 mount_points,
                 repeat_after,
                 pattern: pattern.written,
@@ -233,7 +235,7 @@ fn mount_points(
     let path = head.path("mountPoints");
     let paths = paths.take(check, &path).unwrap_or_default();
     let names = pattern.map(LazyRegex::group_names);
-    let has_device = names.is_some_and(|mut names| names.any(|name| name == DEVICE));
+    let has_device = names.is_some_and(|mut names| names.any(|name| DEVICES.contains(&name)));
     if paths.is_empty() || head.is_permanent() && has_device {
         return paths;
     }

@@ -15,7 +15,7 @@ use crate::logs::matcher::Matcher;
 use crate::logs::window::ReadWindow;
 use crate::monitor::Declaration;
 use crate::node::clock::ClockReading;
-use crate::problem::{Detector, Finding, Healthy, Witness};
+use crate::problem::{ConditionStatus, Detector, Finding, Healthy, Witness};
 
 /// What rules remember, by their patterns.
 type Memories = BTreeMap<String, RuleMemory>;
@@ -126,6 +126,14 @@ impl RuleSet {
             };
             for result in results {
                 let mut finding = self.finding(index, result, witness);
+                if self.is_claimed_by_another(index, &finding, written.monotonic) {
+                    self.rules[index].forget(finding.subject.as_ref());
+                    finding.repeated = true;
+                    if finding.problem.condition.is_none() {
+                        findings.push(finding);
+                    }
+                    continue;
+                }
                 let rule = &self.rules[index];
                 if let Some(pause) = rule.repeat_after
                     && finding.problem.condition.is_none()
@@ -141,6 +149,24 @@ impl RuleSet {
             }
         }
         findings
+    }
+
+    /// Whether another rule has claimed a condition because of the same fault.
+    fn is_claimed_by_another(&mut self, index: usize, finding: &Finding, now: Duration) -> bool {
+        let LogRule {
+            fault,
+            shares_fault,
+            ..
+        } = &self.rules[index];
+        if !shares_fault || finding.present != ConditionStatus::True {
+            return false;
+        }
+        let fault = Arc::clone(fault);
+        let severity = finding.problem.severity();
+        let mut others = self.rules.iter_mut().enumerate();
+        others.any(|(other, rule)| {
+            other != index && rule.renew(&fault, finding.subject.as_ref(), severity, now)
+        })
     }
 
     /// The findings that a problem is over, because no match has come for long enough.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::sets;
 use crate::monitor::log::rule_set::RuleSet;
 use crate::node::clock::ClockReading;
-use crate::problem::Witness;
+use crate::problem::{ConditionStatus, Witness};
 
 /// The files of `deploy/config/kernel`.
 fn files() -> Vec<String> {
@@ -38,6 +38,7 @@ fn at_once() -> Vec<RuleSet> {
             let rule = rule.as_object_mut().unwrap();
             rule.remove("threshold");
             rule.remove("window");
+            rule.remove("fault");
             rule.insert("repeatAfter".to_owned(), "1ns".into());
         }
         file.to_string()
@@ -68,7 +69,8 @@ fn what_kernels_have_written_is_reported_once() {
             let findings = sets
                 .iter_mut()
                 .flat_map(|set| set.take(ClockReading::now(), text.trim(), Witness::KernelText));
-            let mut found: Vec<_> = findings
+            let begun = findings.filter(|finding| finding.present == ConditionStatus::True);
+            let mut found: Vec<_> = begun
                 .map(|finding| finding.problem.reason.to_string())
                 .collect();
             // The task is hung, whatever the effect on the node.
@@ -120,7 +122,11 @@ const ENDS: &[(&str, &str)] = &[
 #[test]
 fn a_fault_is_news_again_after_the_line_that_ends_it() {
     let rules = catalogue();
-    let ending = rules.iter().map(|set| set.clears.len()).sum::<usize>();
+    let ending = rules.iter().flat_map(|set| {
+        let ending = set.clears.iter().map(|index| &set.rules[*index]);
+        ending.filter(|rule| rule.problem.condition.is_none())
+    });
+    let ending = ending.count();
     assert_eq!(ENDS.len(), ending, "every clearPattern is tried");
     for (begins, ends) in ENDS {
         let mut sets = catalogue();
@@ -138,4 +144,71 @@ fn a_fault_is_news_again_after_the_line_that_ends_it() {
         assert_eq!(is_news(101, ends), 0, "{ends}");
         assert_eq!(is_news(200, begins), 1, "{begins}, after {ends}");
     }
+}
+
+/// What rules report for lines that come one after the other, a second apart.
+fn reported_of(lines: &[&str]) -> Vec<String> {
+    let mut sets = catalogue();
+    let start = ClockReading::now();
+    let mut reported = Vec::new();
+    for (second, line) in (0..).zip(lines) {
+        let now = ClockReading {
+            monotonic: start.monotonic + Duration::from_secs(second),
+            ..start
+        };
+        let findings = sets
+            .iter_mut()
+            .flat_map(|set| set.take(now, line, Witness::KernelText));
+        let news = findings.filter(|finding| !finding.repeated);
+        reported.extend(news.map(|finding| {
+            let condition = finding.problem.condition.as_deref().unwrap_or("-");
+            format!("{} {condition} {}", finding.problem.reason, finding.present)
+        }));
+    }
+    reported
+}
+
+#[test]
+fn several_lines_about_a_lost_gpu_are_one_claim() {
+    let lost = [
+        "NVRM: Xid (PCI:0000:9b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
+        "NVRM: GPU 0000:9b:00.0: GPU has fallen off the bus.",
+        "NVRM: Xid (PCI:0000:9b:00): 154, GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)",
+    ];
+    assert_eq!(reported_of(&lost[..2]), ["NvidiaXid GPUFailing True"]);
+    assert_eq!(reported_of(&lost), ["NvidiaXid GPUFailing True"]);
+    let another = lost[0].replace("9b", "44");
+    let two = reported_of(&[lost[0], &another]);
+    assert_eq!(two.len(), 2, "another GPU is another fault");
+}
+
+#[test]
+fn a_gpu_that_was_reset_is_well() {
+    let xid = "NVRM: Xid (PCI:0000:9b:00): 154, GPU recovery action changed from";
+    let lines = [
+        &*format!("{xid} 0x0 (None) to 0x1 (GPU Reset Required)"),
+        &*format!("{xid} 0x1 (GPU Reset Required) to 0x0 (None)"),
+    ];
+    assert_eq!(
+        reported_of(&lines),
+        ["NvidiaXid GPUFailing True", "NvidiaXid GPUFailing False"]
+    );
+}
+
+#[test]
+fn storage_fails_after_several_errors_of_one_disk() {
+    let line = |disk: &str, sector: usize| {
+        format!(
+            "I/O error, dev {disk}, sector {sector} op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2"
+        )
+    };
+    let of_both: Vec<_> = (0..9)
+        .flat_map(|n| [line("sda", n), line("sdb", n)])
+        .collect();
+    let mut lines: Vec<_> = of_both.iter().map(String::as_str).collect();
+    assert_eq!(reported_of(&lines), ["IOError - True", "IOError - True"]);
+    let last = line("sda", 10);
+    lines.push(&last);
+    let after_all = reported_of(&lines);
+    assert_eq!(after_all.last().unwrap(), "IOError StorageFailing True");
 }
