@@ -7,6 +7,7 @@ use super::export::ExportEntry;
 use super::input;
 use super::line::LineParser;
 use super::player::{Player, ReplayStart, Summary};
+use crate::journal::tests::lab::{can_run, export_at, remote};
 use crate::monitor::ConfigFile;
 use crate::monitor::log::replay::ReplayRules;
 
@@ -141,13 +142,17 @@ const APP: &str = r#"{"plugin": "filelog", "logPath": "/no/such/file", "source":
 const UNIT: &str = r#"{"plugin": "journald", "source": "kubelet", "pluginConfig": {"source": "kubelet"},
     "rules": [{"type": "temporary", "reason": "KubeletIll", "pattern": "ill .*"}]}"#;
 
-fn replay(log: &str, since: Option<&str>) -> anyhow::Result<(String, Summary)> {
-    let file = |name: &str, json: &str| ConfigFile {
+fn configs() -> Vec<ConfigFile> {
+    let file = |(name, json): (&str, &str)| ConfigFile {
         name: Arc::from(name),
         dir: None,
         bytes: json.as_bytes().to_vec(),
     };
-    let files = vec![file("k", KERNEL), file("a", APP), file("u", UNIT)];
+    [("k", KERNEL), ("a", APP), ("u", UNIT)].map(file).to_vec()
+}
+
+fn replay(log: &str, since: Option<&str>) -> anyhow::Result<(String, Summary)> {
+    let files = configs();
     let mut problems = Vec::new();
     let rules = ReplayRules::load(&files, TimeZone::UTC, &mut problems)?;
     assert!(problems.is_empty(), "{problems:?}");
@@ -262,6 +267,41 @@ fn an_export_of_a_journal_is_replayed_through_a_boot() {
             2026-11-30 00:53:22.000 WARN Broke [kernel] Node condition Broken is now: True, reason: Broke, message: "disk sdb broke"
             3 records, 3 reports; True at the end: Broken"#]],
     );
+}
+
+/// A journal that systemd has written: a file, or its folder.
+#[tokio::test]
+async fn a_journal_is_replayed_in_the_order_of_its_entries() {
+    if !can_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.journal");
+    let entries = [
+        ("kernel", "disk sda broke"),
+        ("kubelet", "ill at once"),
+        ("other", "ill, but nobody reads this"),
+        ("kernel", "disk sdb broke"),
+    ];
+    let entries = entries.map(|(program, text)| (program, 6, text.as_bytes().to_vec()));
+    remote(&file, false, &export_at(1_796_000_000_000_000, 0, entries)).await;
+    let files = configs();
+    for path in [&*file, folder.path()] {
+        let rules = ReplayRules::load(&files, TimeZone::UTC, &mut Vec::new()).unwrap();
+        let mut output = Vec::new();
+        let zone = TimeZone::UTC;
+        let player = Player::new(files.clone(), rules, zone, false, None, &mut output);
+        let mut player = player.unwrap();
+        input::read(path.to_str().unwrap(), &mut player).unwrap();
+        let summary = player.finish().unwrap().shown();
+        let printed = String::from_utf8(output).unwrap();
+        let reasons = printed.lines().filter_map(|line| line.split(' ').nth(3));
+        assert_eq!(
+            reasons.collect::<Vec<_>>(),
+            ["Broke", "KubeletIll", "Broke"]
+        );
+        assert_eq!(summary, "3 records, 3 reports; True at the end: Broken");
+    }
 }
 
 #[test]

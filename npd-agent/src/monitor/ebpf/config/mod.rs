@@ -11,7 +11,7 @@ use super::probe::{Probe, ProbeRule, ProbeSettings, Selector};
 use super::probes::PROBES;
 use crate::go::json::ConfigProblem;
 use crate::go::regex::compile;
-use crate::monitor::config_file::{ConditionConfig, Positive, RuleHead};
+use crate::monitor::config_file::{ConditionConfig, Lenient, Positive, RuleHead};
 use crate::monitor::{ConfigFile, Declaration, FileCheck};
 
 /// A config file that can be run.
@@ -74,6 +74,8 @@ struct ProbeRuleConfig {
     comm: Option<Comm>,
     #[serde(rename = "mountPoints")]
     mount_points: Vec<MountPoint>,
+    #[serde(rename = "dryRun")]
+    dry_run: Lenient<bool>,
 }
 
 /// A regular expression for the names of tasks.
@@ -129,6 +131,9 @@ pub(super) fn load(
             reason: &written.reason,
         };
         let problem = head.problem(&mut check, &conditions, config.metrics_reporting)?;
+        let dry_run = written.dry_run.clone();
+        let advice = head.advice(&mut check, Lenient::default(), Lenient::default(), dry_run);
+        let problem = problem.advised(advice);
         let Some(probe) = written.probe(&mut check, head) else {
             continue;
         };

@@ -139,6 +139,8 @@ struct PluginRuleConfig {
     #[serde(rename = "successThreshold")]
     success_threshold: Lenient<AtLeastOne>,
     env: Lenient<BTreeMap<VariableName, String>>,
+    #[serde(rename = "dryRun")]
+    dry_run: Lenient<bool>,
 }
 
 /// The name of an environment variable.
@@ -290,6 +292,8 @@ impl PluginRuleConfig {
             return Err(check.error(&head.path("condition"), message));
         }
         let problem = head.problem(check, conditions, config.metrics_reporting)?;
+        let advice = head.advice(check, Lenient::default(), Lenient::default(), self.dry_run);
+        let problem = problem.advised(advice);
         let jitter = self.jitter.take(check, &head.path("jitter"));
         let failure = self
             .failure_threshold
