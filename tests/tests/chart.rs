@@ -42,6 +42,11 @@ const TESTS: &[Test] = &[
         needs: NEEDS,
         run: alert_rules_can_be_left_out_and_added,
     },
+    Test {
+        name: "the_dashboard_is_the_shipped_one",
+        needs: NEEDS,
+        run: the_dashboard_is_the_shipped_one,
+    },
 ];
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm");
@@ -186,6 +191,20 @@ fn alert_rules_can_be_left_out_and_added() -> anyhow::Result<()> {
     ensure!(
         !fewer.contains("NodeOOMKills") && fewer.contains("Mine") && fewer.len() == all.len(),
         "{fewer:?}"
+    );
+    Ok(())
+}
+
+fn the_dashboard_is_the_shipped_one() -> anyhow::Result<()> {
+    let objects = rendered(&["--set", "metrics.dashboard.enabled=true"])?;
+    let data = objects
+        .iter()
+        .find_map(|object| object["data"]["node-problem-detector.json"].as_str());
+    let ours: Value = serde_json::from_str(data.context("no dashboard")?)?;
+    let shipped = fs::read_to_string(file("../deploy/grafana/node-problem-detector.json"))?;
+    ensure!(
+        ours == serde_json::from_str::<Value>(&shipped)?,
+        "the chart's dashboard is not the shipped one"
     );
     Ok(())
 }

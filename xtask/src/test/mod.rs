@@ -50,6 +50,7 @@ const OWN_AFFAIRS: &[&str] = &[
     "answers",
     "chart",
     "cluster_exporter",
+    "dashboard",
     "descriptors",
     "log",
     "prebuilt",
