@@ -29,7 +29,7 @@ pub const TOOL: Tool = Tool {
 const NAME: &str = "probes";
 
 /// How long the probes have to say how they work.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The exit codes if a probe cannot watch, and if nobody can tell.
 const BLIND: u8 = 1;

@@ -12,7 +12,10 @@ const STATES: &[&str] = &["well", "sick", "unknown"];
 /// Other tests break things on this machine at the same time, and it may not be root's: each state is right.
 pub(crate) fn scan_ends_with_the_code_of_its_verdict() -> anyhow::Result<()> {
     let folder = TempDir::new()?;
-    let output = end(folder.path(), &["scan", "--json"].map(str::to_owned))?;
+    let output = end(
+        folder.path(),
+        &["scan", "--json", "--timeout=20s"].map(str::to_owned),
+    )?;
     let verdict: Value = serde_json::from_slice(&output.stdout)?;
     let state = verdict["state"].as_str().context("it has no state")?;
     let code = STATES.iter().position(|known| *known == state);

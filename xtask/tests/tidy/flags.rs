@@ -32,6 +32,8 @@ const PAGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("docs/config.md", &["npd-agent/src/tools/check/mod.rs"]),
+    ("docs/replay.md", &["npd-agent/src/tools/replay/mod.rs"]),
+    ("docs/scan.md", &["npd-agent/src/tools/probes.rs"]),
     ("docs/monitors/plugin.md", &["npd-agent/src/checks/mod.rs"]),
     ("docs/deploy.md", &["npd-agent/src/tools/uninstall.rs"]),
 ];

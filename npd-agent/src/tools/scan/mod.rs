@@ -33,6 +33,9 @@ pub const TOOL: Tool = Tool {
 
 const NAME: &str = "scan";
 
+/// What the process does that looks.
+const LOOK: &str = "--look";
+
 /// The exit codes of a node that is sick, and of one of which nobody can tell.
 const SICK: u8 = 1;
 const UNKNOWN: u8 = 2;
@@ -67,7 +70,7 @@ fn program() -> Program<ScanArgs> {
             |args, _, value| duration(&mut args.timeout, value),
         ),
         Flag::boolean(
-            "--look",
+            LOOK,
             "false",
             "Look in this process",
             |args: &mut ScanArgs, _, value| boolean(&mut args.looks, value),
@@ -141,7 +144,7 @@ async fn ask(limit: Duration) -> anyhow::Result<ScanVerdict> {
         path: "/proc/self/exe".to_owned(),
         args: vec![
             NAME.to_owned(),
-            "--look".to_owned(),
+            LOOK.to_owned(),
             format!("--timeout={}ms", limit.as_millis()),
         ],
         ..ExternalProgram::default()
