@@ -61,6 +61,8 @@ pub enum Need {
     Tool(&'static str),
     /// A file or a folder.
     File(&'static str),
+    /// A part of the kernel: built in, or loaded. A test loads no modules.
+    Module(&'static str),
     /// Every one of these.
     All(&'static [Self]),
 }
@@ -209,6 +211,10 @@ impl Need {
                 format!("the program {tool} is not installed"),
             ),
             Self::File(path) => (Path::new(path).exists(), format!("{path} is missing")),
+            Self::Module(name) => (
+                Path::new("/sys/module").join(name).exists(),
+                format!("the kernel has no module {name}, or it is not loaded"),
+            ),
         };
         (!is_met).then_some(reason)
     }

@@ -71,6 +71,13 @@ impl Disk {
         Self::attach(folder, &image_name, r#type)
     }
 
+    /// Makes an empty disk.
+    pub fn empty() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("making a folder")?;
+        let image_name = image(&folder, Type::Ext4.size())?;
+        Self::attach(folder, &image_name, Type::Ext4)
+    }
+
     /// Makes an empty disk on a file of a mounted file system: it dies when that is shut down.
     pub fn inside(mount: &Mount<'_>) -> anyhow::Result<Self> {
         Self::of_size(mount, Type::Ext4.size(), mount.disk.r#type)
@@ -99,6 +106,11 @@ impl Disk {
             r#type,
             folder,
         })
+    }
+
+    /// The device's path, for example `/dev/loop0`.
+    pub fn path(&self) -> &str {
+        &self.device
     }
 
     /// The device's name, for example `loop0`.

@@ -8,7 +8,12 @@ pub mod dead;
 pub mod disk;
 pub mod hang;
 pub mod kmsg;
+pub mod mapper;
 pub mod namespace;
+pub mod nfs;
+pub mod nvme;
+pub mod raid;
+pub mod rdma;
 pub mod sysctl;
 
 use std::path::{Path, PathBuf};

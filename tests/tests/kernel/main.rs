@@ -2,10 +2,14 @@
 
 mod blind;
 mod block_error;
+mod device_mapper;
 mod drill;
 mod filesystem;
 mod hung_task;
+mod network_storage;
 mod oom;
+mod raid;
+mod rdma;
 mod scan;
 mod state_dir;
 mod writeback_error;
@@ -51,6 +55,43 @@ const BTRFS: &[Need] = &[
 ];
 const DEAD_DISK: &[Need] = &[Need::All(XFS), Need::Tool("losetup")];
 const LOST_WRITE: &[Need] = &[Need::All(DEAD_DISK), Need::All(EXT4), Need::Tool("sync")];
+const MIRROR: &[Need] = &[
+    Need::Module("raid1"),
+    Need::Tool("mdadm"),
+    Need::All(DEAD_DISK),
+];
+const THIN_POOL: &[Need] = &[
+    Need::Module("dm_thin_pool"),
+    Need::Tool("dmsetup"),
+    Need::All(PROBES),
+    Need::All(LOOP),
+];
+const FLAKY: &[Need] = &[
+    Need::Module("dm_flakey"),
+    Need::Tool("dmsetup"),
+    Need::All(PROBES),
+    Need::All(LOOP),
+];
+const NFS: &[Need] = &[
+    Need::Module("nfsd"),
+    Need::Module("nfsv4"),
+    Need::Tool("rpc.nfsd"),
+    Need::Tool("mount.nfs"),
+    Need::All(PROBES),
+    Need::All(LOOP),
+];
+const NVME: &[Need] = &[
+    Need::Module("nvmet_tcp"),
+    Need::Module("nvme_tcp"),
+    Need::All(PROBES),
+    Need::All(LOOP),
+];
+const RDMA: &[Need] = &[
+    Need::Module("rdma_rxe"),
+    Need::Tool("rdma"),
+    Need::Tool("ip"),
+    Need::All(PROBES),
+];
 const HANG: &[Need] = &[
     Need::All(PROBES),
     Need::FirstPidNamespace,
@@ -135,6 +176,36 @@ const TESTS: &[Test] = &[
         run: writeback_error::a_lost_write_is_one_event_though_nobody_calls_fsync,
     },
     Test {
+        name: "a_failed_member_is_reported_once",
+        needs: MIRROR,
+        run: raid::a_failed_member_is_reported_once,
+    },
+    Test {
+        name: "a_full_thin_pool_is_reported_once_and_again_when_it_fills_again",
+        needs: THIN_POOL,
+        run: device_mapper::a_full_thin_pool_is_reported_once_and_again_when_it_fills_again,
+    },
+    Test {
+        name: "a_disk_that_fails_for_a_while_is_reported_once",
+        needs: FLAKY,
+        run: device_mapper::a_disk_that_fails_for_a_while_is_reported_once,
+    },
+    Test {
+        name: "an_nfs_server_that_is_gone_is_reported_once_and_again_the_next_time",
+        needs: NFS,
+        run: network_storage::an_nfs_server_that_is_gone_is_reported_once_and_again_the_next_time,
+    },
+    Test {
+        name: "an_nvme_target_that_is_gone_is_reported_once_and_again_the_next_time",
+        needs: NVME,
+        run: network_storage::an_nvme_target_that_is_gone_is_reported_once_and_again_the_next_time,
+    },
+    Test {
+        name: "an_rdma_port_that_goes_down_is_reported_once_each_time",
+        needs: RDMA,
+        run: rdma::an_rdma_port_that_goes_down_is_reported_once_each_time,
+    },
+    Test {
         name: "a_frozen_state_dir_is_shown_and_stops_nothing_else",
         needs: FROZEN,
         run: state_dir::a_frozen_state_dir_is_shown_and_stops_nothing_else,
@@ -168,6 +239,10 @@ fn main() -> ExitCode {
 /// How long the agent may hold back a report in the kernel's log because it waits for a probe. After
 /// this time, everything that is reported twice has been reported twice.
 const SETTLED: Duration = Duration::from_secs(7);
+
+/// How long after its end a fault that comes again is a new one. The clock of the kernel's log may be
+/// slower than ours in a guest.
+const FLAPPING: Duration = Duration::from_secs(75);
 
 /// Starts the agent with the built-in monitors, and waits until it has reported what the kernel's log
 /// has from the minutes before.
@@ -214,6 +289,13 @@ fn wait_for_condition(agent: &Agent, r#type: &str, status: &str) -> anyhow::Resu
         let printed = printed.context("the terminal does not know it")?;
         let shown = agent.condition(r#type)?;
         Ok((printed == shown && shown["status"] == status).then_some(()))
+    })
+}
+
+/// Waits until there are so many of these events.
+fn wait_for_events(agent: &Agent, reason: &str, text: &str, count: usize) -> anyhow::Result<()> {
+    agent.wait_until(&format!("{count} times {reason}"), PATIENCE, || {
+        Ok((count_events(agent, reason, text)? >= count).then_some(()))
     })
 }
 

@@ -34,6 +34,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("kmod", "which kernel module needs which"),
     ("xz-utils", "modules are compressed"),
     ("cpio", "the archive that it starts from"),
+    ("mdadm", "arrays that lose a disk there"),
+    ("dmsetup", "devices that fail or are full there"),
+    ("iproute2", "RDMA ports that go down there"),
+    ("nfs-kernel-server", "an NFS server that goes away there"),
 ];
 
 fn run(shell: &Shell, args: &[String]) -> anyhow::Result<()> {
