@@ -103,7 +103,7 @@ const ENDS: &[(&str, &str)] = &[
     ),
     (
         "md/raid1:md0: Disk failure on sdb, disabling device.\nmd/raid1:md0: Operation continuing on 1 devices.",
-        "md: md0: recovery done.",
+        "md: md0: recover done.",
     ),
     (
         "device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode",
