@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
-use npd_tests::agent::PATIENCE;
+use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness;
 
 use crate::lab::{lab, requests};
@@ -31,9 +31,7 @@ pub(crate) fn kills_at_random_moments_lose_and_double_nothing() -> anyhow::Resul
         let agent = start()?;
         // Some are killed before they have read the Node, but most while they write.
         if kill % 4 > 0 {
-            agent.wait_until("the agent to read the Node", PATIENCE, || {
-                Ok((requests(&agent, "get", "nodes", 200) > 0).then_some(()))
-            })?;
+            wait_for_start(&agent)?;
         }
         for _ in 0..=random.below(3) {
             let reason = incidents % REASONS;
@@ -44,6 +42,8 @@ pub(crate) fn kills_at_random_moments_lose_and_double_nothing() -> anyhow::Resul
         agent.kill()?;
     }
     let mut agent = start()?;
+    // All Events may be there already, and a process that has just begun does not handle SIGTERM yet.
+    wait_for_start(&agent)?;
     let total = u64::try_from(incidents)?;
     let events = lab.expect_events("Oops", total, PATIENCE)?;
     ensure!(agent.stop()?.success());
@@ -56,6 +56,12 @@ pub(crate) fn kills_at_random_moments_lose_and_double_nothing() -> anyhow::Resul
     // Whatever it still had to write, it has written when it is stopped.
     lab.expect_events("Oops", total, Duration::ZERO)?;
     Ok(())
+}
+
+fn wait_for_start(agent: &Agent) -> anyhow::Result<()> {
+    agent.wait_until("the agent to read the Node", PATIENCE, || {
+        Ok((requests(agent, "get", "nodes", 200) > 0).then_some(()))
+    })
 }
 
 /// Numbers that differ in each run; the seed is in the error.
