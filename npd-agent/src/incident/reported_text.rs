@@ -1,9 +1,11 @@
 //! Incidents that the log's text has reported although a probe sees them too: in the moment in which the probe
 //! was attached, or because its record came late. The record is then no news.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::MAX_INCIDENTS;
 use crate::problem::{Finding, Subject};
@@ -12,13 +14,18 @@ use crate::problem::{Finding, Subject};
 /// same subject.
 const LATEST_RECORD: Duration = Duration::from_secs(10);
 
+/// How much their times may differ. The log's clock is not exactly that of the record. A text of minutes ago,
+/// which an agent reads when it starts, is about another incident.
+const SAME_TIME: SignedDuration = SignedDuration::from_secs(2);
+
 /// The texts that were reported a moment ago, by subject.
 #[derive(Debug, Default)]
 pub(super) struct ReportedTexts(BTreeMap<Subject, ReportedText>);
 
 #[derive(Debug)]
 struct ReportedText {
-    reasons: BTreeSet<Arc<str>>,
+    /// The newest text with each reason.
+    reasons: BTreeMap<Arc<str>, Timestamp>,
     until: Instant,
 }
 
@@ -39,19 +46,21 @@ impl ReportedTexts {
         }
         let until = now + LATEST_RECORD;
         let noted = self.0.entry(subject.clone()).or_insert(ReportedText {
-            reasons: BTreeSet::new(),
+            reasons: BTreeMap::new(),
             until,
         });
-        noted.reasons.insert(Arc::clone(&text.problem.reason));
+        let reason = Arc::clone(&text.problem.reason);
+        noted.reasons.insert(reason, text.timestamp);
         noted.until = until;
     }
 
     /// Whether a text has reported what the probe's `record` is about. One text explains one record.
     pub(super) fn explain(&mut self, subject: &Subject, record: &Finding, now: Instant) -> bool {
-        let Some(noted) = self.0.get_mut(subject) else {
+        if record.problem.condition.is_some() {
             return false;
-        };
-        let reason = &record.problem.reason;
-        record.problem.condition.is_none() && noted.until > now && noted.reasons.remove(reason)
+        }
+        let noted = self.0.get_mut(subject).filter(|noted| noted.until > now);
+        let text = noted.and_then(|noted| noted.reasons.remove(&record.problem.reason));
+        text.is_some_and(|text| record.timestamp.duration_since(text).abs() <= SAME_TIME)
     }
 }

@@ -288,12 +288,20 @@ fn a_record_of_a_kill_that_a_text_has_reported_is_no_news() {
     let late = incidents.admit(probe("OOMKilling", kill(8)), later(9));
     assert!(matches!(late[..], [Verdict::Known]), "{late:?}");
 
+    // The start of an agent reads texts of minutes ago. They explain no record of now.
+    incidents.admit(text("OOMKilling", kill(6)), later(8));
+    assert_eq!(incidents.expire(later(14)).len(), 1);
+    let mut fresh = probe("OOMKilling", kill(6));
+    fresh.timestamp += Duration::from_mins(1);
+    let fresh = incidents.admit(fresh, later(15));
+    assert!(matches!(fresh[..], [Verdict::Report(_)]), "{fresh:?}");
+
     // One text explains one record, and not one of much later.
-    let anew = incidents.admit(probe("OOMKilling", kill(8)), later(9));
+    let anew = incidents.admit(probe("OOMKilling", kill(8)), later(16));
     assert!(matches!(anew[..], [Verdict::Report(_)]), "{anew:?}");
-    incidents.admit(text("OOMKilling", kill(9)), later(10));
-    assert_eq!(incidents.expire(later(16)).len(), 1);
-    let another = incidents.admit(probe("OOMKilling", kill(9)), later(30));
+    incidents.admit(text("OOMKilling", kill(9)), later(17));
+    assert_eq!(incidents.expire(later(23)).len(), 1);
+    let another = incidents.admit(probe("OOMKilling", kill(9)), later(40));
     assert!(matches!(another[..], [Verdict::Report(_)]), "{another:?}");
 }
 
