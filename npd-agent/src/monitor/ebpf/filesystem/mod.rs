@@ -108,9 +108,9 @@ const PACE: Duration = Duration::from_secs(5);
 /// The same while no tracepoint reports errors.
 const PACE_FALLBACK: Duration = Duration::from_secs(2);
 /// The same while a file system is at fault, because the end of a fault makes no notification either.
-/// Also how often ext4's counts of errors are compared.
+/// Also how often ext4's counts of errors are compared, and the pause after a line of the log, so that both are new.
 const PACE_FAULTY: Duration = Duration::from_secs(1);
-/// The pause before it is read after a record or a line of the log. The kernel reports, and then acts.
+/// The pause before it is read after a record. The kernel first sends the record, and then acts.
 const PACE_RECORD: Duration = Duration::from_millis(50);
 
 /// Reading the mount table takes at most one part in this many of a CPU's time, however long the table
@@ -137,7 +137,7 @@ async fn watch_filesystems(mut watch: ProbeContext) -> Forever {
                 filesystems.take(&watch, &record).await?;
             }
             () = changed(filesystems.mountinfo.as_ref()) => filesystems.check_within(Duration::ZERO),
-            () = watch.reporter.in_log(watch.probe.name) => filesystems.check_within(PACE_RECORD),
+            () = watch.reporter.in_log(watch.probe.name) => filesystems.check_within(PACE_FAULTY),
             attached = watch.attached.changed() => {
                 attached.context("waiting for programs to be attached, which has ended")?;
                 filesystems.report_backend(&watch).await?;
