@@ -118,13 +118,14 @@ impl Agent {
             shown.clone_from(&state.checkpoint.aliases);
             let claims = state.checkpoint.claims.clone();
             let incidents = state.checkpoint.incidents.clone();
-            let (writer, task, written) =
+            let (writer, task) =
                 CheckpointWriter::new(state, acknowledged, self.status_page.clone());
             hub = hub
                 .with_checkpoint_writer(writer, claims)
                 .with_incidents(incidents, Instant::now());
+            let (task, written) = with_end(task);
             tasks.spawn(task);
-            finish.push(Box::pin(written));
+            finish.push(written);
         }
         hub = hub.with_aliases(self.aliases, shown);
         let now = Timestamp::now();
@@ -145,12 +146,8 @@ impl Agent {
             .with_saved(saved)
             .with_memories(memories)
             .with_claimed(hub.claimed());
-        let (emptied, hub_is_empty) = oneshot::channel::<()>();
-        tasks.spawn(async move {
-            let ended = hub.run(reports).await;
-            drop(emptied);
-            ended
-        });
+        let (hub, hub_is_empty) = with_end(hub.run(reports));
+        tasks.spawn(hub);
         tasks.spawn(orphans::reap());
         let mut monitors = JoinSet::new();
         for monitor in self.monitors {
@@ -168,8 +165,8 @@ impl Agent {
 /// The tasks of a running agent.
 struct RunningAgent {
     monitors: JoinSet<Forever>,
-    /// Closed when the hub has handled the last report of the last monitor.
-    hub_is_empty: oneshot::Receiver<()>,
+    /// Ends when the hub has handled the last report of the last monitor.
+    hub_is_empty: Finish,
     /// All other tasks.
     tasks: JoinSet<Forever>,
     /// What must end before the agent does: exporters report the last updates, and then the last
@@ -196,10 +193,20 @@ impl RunningAgent {
     /// says, and the next agent neither misses nor repeats a report.
     async fn stop(mut self) {
         self.monitors.shutdown().await;
-        _ = self.hub_is_empty.await;
+        self.hub_is_empty.await;
         let mut parts: JoinSet<()> = self.finish.into_iter().collect();
         while parts.join_next().await.is_some() {}
     }
+}
+
+/// The task, and a future that ends when the task does, also if nobody waits for the task itself.
+fn with_end(task: impl Future<Output = Forever>) -> (impl Future<Output = Forever>, Finish) {
+    let (running, ended) = oneshot::channel::<()>();
+    let task = async move {
+        let _running = running;
+        task.await
+    };
+    (task, Box::pin(async move { _ = ended.await }))
 }
 
 /// Runs a monitor, and starts it again when it fails. Its claims stay meanwhile.

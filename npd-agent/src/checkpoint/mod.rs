@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -159,32 +159,24 @@ fn read(path: &Path) -> anyhow::Result<Option<Checkpoint>> {
 }
 
 impl CheckpointWriter {
-    /// Continues from `state`. The first task writes the checkpoint after it has changed and every
+    /// Continues from `state`. The returned task writes the checkpoint after it has changed and every
     /// exporter has reported what it covers. If the exporters or the disk are slow, it writes only the
-    /// latest one. The second future ends when the writer was dropped and the last checkpoint is on disk.
+    /// latest one. It ends when the writer was dropped and the last checkpoint is on disk.
     pub fn new(
         state: StateDir,
         acknowledged: Vec<Acknowledged>,
         status_page: StatusPage,
-    ) -> (
-        Self,
-        impl Future<Output = Forever>,
-        impl Future<Output = ()>,
-    ) {
+    ) -> (Self, impl Future<Output = Forever>) {
         let StateDir {
             folder,
             checkpoint,
             disk,
         } = state;
         let (latest, changes) = watch::channel(Snapshot::default());
-        let (writing, written) = oneshot::channel::<()>();
-        let task = async move {
-            let ended = write_on(changes, acknowledged, folder, disk, status_page).await;
-            drop(writing);
-            ended
-        };
-        let written = async move { _ = written.await };
-        (Self { checkpoint, latest }, task, written)
+        (
+            Self { checkpoint, latest },
+            write_on(changes, acknowledged, folder, disk, status_page),
+        )
     }
 
     /// Everything up to `position` was passed to the exporters, with the updates up to `after`.

@@ -20,8 +20,7 @@ fn writer(
     acknowledged: Vec<Acknowledged>,
 ) -> (CheckpointWriter, impl Future<Output = Forever>) {
     let page = StatusPage::new("n".to_owned(), jiff::Timestamp::UNIX_EPOCH);
-    let (writer, task, _) = CheckpointWriter::new(state, acknowledged, page);
-    (writer, task)
+    CheckpointWriter::new(state, acknowledged, page)
 }
 
 /// Saves a position, and waits until it is on disk.
@@ -164,7 +163,7 @@ async fn a_folder_that_hangs_is_a_source_that_is_down() {
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let _hung = state.disk.run(move || gate.recv().is_err()).unwrap();
     let page = StatusPage::new("n".to_owned(), jiff::Timestamp::UNIX_EPOCH);
-    let (mut writer, task, _) = CheckpointWriter::new(state, Vec::new(), page.clone());
+    let (mut writer, task) = CheckpointWriter::new(state, Vec::new(), page.clone());
     writer.progress("kmsg".to_owned(), 7.into(), 0);
     let is_up = || page.read().sources.get(SOURCE).map(|state| state.up);
     let script = async {

@@ -257,7 +257,7 @@ async fn endless_texts_do_not_delay_the_checkpoint() {
     };
     let load = || crate::checkpoint::StateDir::load(folder.path().to_owned(), &node);
     let page = StatusPage::new("n".to_owned(), Timestamp::UNIX_EPOCH);
-    let (writer, task, _) = CheckpointWriter::new(load(), Vec::new(), page);
+    let (writer, task) = CheckpointWriter::new(load(), Vec::new(), page);
     let mut bench = Bench::new(&[declaration("kernel.json", false, &[("log", "Sick")])]);
     bench.hub = bench.hub.with_checkpoint_writer(writer, Vec::new());
     bench.hub.take(
