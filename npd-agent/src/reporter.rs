@@ -20,6 +20,10 @@ use crate::threads::ThreadPool;
 /// time, and finds the name of one pod at a time.
 const MONITOR_THREADS: usize = 16;
 
+/// How many reports may wait for the hub before monitors wait. Unread records then stay in the kernel's
+/// buffers, where losses are counted.
+pub const REPORTS_QUEUED: usize = 256;
+
 /// What a monitor sends to the hub.
 #[derive(Debug)]
 pub enum Report {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -21,13 +20,9 @@ use crate::metrics::Metrics;
 use crate::monitor::{Monitor, Monitors};
 use crate::node::Node;
 use crate::problem::Forever;
-use crate::reporter::Reporter;
+use crate::reporter::{REPORTS_QUEUED, Reporter};
 use crate::server::{self, Pages};
 use crate::status_page::StatusPage;
-
-/// How many reports may wait for the hub before monitors wait. Unread records then stay in the kernel's
-/// buffers, where losses are counted.
-const REPORTS_QUEUED: usize = 256;
 
 /// The first and the longest pause before a failed monitor is started again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -128,14 +123,7 @@ impl Agent {
             finish.push(written);
         }
         hub = hub.with_aliases(self.aliases, shown);
-        let now = Timestamp::now();
-        for monitor in &self.monitors {
-            for declaration in monitor.declarations() {
-                hub.declare(&declaration, now);
-            }
-            hub.expect(&monitor.watches(), Instant::now());
-        }
-        hub.begin(now);
+        hub.prepare(&self.monitors);
         info!(
             version = env!("CARGO_PKG_VERSION"),
             node = &*self.node.name,

@@ -25,7 +25,7 @@ use crate::exporter::Exporter;
 use crate::incident::{Incidents, SavedIncident, Verdict};
 use crate::ledger::{Ledger, Outcome, SavedClaim};
 use crate::metrics::Metrics;
-use crate::monitor::Declaration;
+use crate::monitor::{Declaration, Monitors};
 use crate::node::clock;
 use crate::problem::{Condition, Finding, Forever, Problem, Subject, Update, Watched, Witness};
 use crate::reporter::Report;
@@ -165,6 +165,18 @@ impl Hub {
                 conditions: restored.into_values().collect(),
             });
         }
+    }
+
+    /// Declares what all monitors report and what their probes watch, before they run, and [begins](Self::begin).
+    pub fn prepare(&mut self, monitors: &Monitors) {
+        let now = Timestamp::now();
+        for monitor in monitors {
+            for declaration in monitor.declarations() {
+                self.declare(&declaration, now);
+            }
+            self.expect(&monitor.watches(), Instant::now());
+        }
+        self.begin(now);
     }
 
     /// Called when every monitor is declared. Publishes the conditions that wait for no detector.

@@ -15,11 +15,8 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::monitor::{Monitor, Monitors};
 use crate::node::Node;
-use crate::reporter::Reporter;
+use crate::reporter::{REPORTS_QUEUED, Reporter};
 use crate::status_page::{StatusModel, StatusPage};
-
-/// How many reports may wait.
-const REPORTS_QUEUED: usize = 256;
 
 /// How often it is asked whether enough is known.
 const PACE: Duration = Duration::from_millis(50);
@@ -44,14 +41,7 @@ pub(super) async fn observe(
     let page = StatusPage::new(node.name.clone(), Timestamp::now());
     let (sender, mut reports) = mpsc::channel(REPORTS_QUEUED);
     let mut hub = Hub::new(metrics.clone(), page.clone(), Vec::new());
-    let now = Timestamp::now();
-    for monitor in &monitors {
-        for declaration in monitor.declarations() {
-            hub.declare(&declaration, now);
-        }
-        hub.expect(&monitor.watches(), Instant::now());
-    }
-    hub.begin(now);
+    hub.prepare(&monitors);
     let reporter = Reporter::new(Arc::new(node), metrics, page.clone(), sender)
         .with_saved(saved)
         .with_claimed(hub.claimed());
