@@ -6,6 +6,7 @@ use std::io::{Write as _, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use crate::go::pflag::{ParsedLine, Program, Words};
 
@@ -47,6 +48,33 @@ pub fn read_flags<T: Default>(program: &Program<T>, line: Vec<OsString>) -> Resu
         complain(program.name, ignored);
     }
     Ok(values)
+}
+
+/// Reads the command line of one of our programs that takes flags only.
+pub fn read_only_flags<T: Default>(
+    program: &Program<T>,
+    line: Vec<OsString>,
+) -> Result<T, ExitCode> {
+    let (values, words) = read(program, line)?;
+    let Some(word) = words.words.first() else {
+        return Ok(values);
+    };
+    let name = program.name;
+    complain(
+        name,
+        format_args!("{word:?} is not a flag; see {name} --help"),
+    );
+    Err(ExitCode::from(BAD_COMMAND_LINE))
+}
+
+/// Prints what was asked for: as JSON, or as a text. If nobody reads it, the exit code is enough.
+pub fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) {
+    drop(if json {
+        let json = serde_json::to_string_pretty(value).unwrap_or_default();
+        writeln!(stdout(), "{json}")
+    } else {
+        write!(stdout(), "{}", text())
+    });
 }
 
 /// Writes a line to standard error. If nobody reads it, the exit code is enough.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::config;
 use crate::go::pflag::{Flag, Program, boolean};
 use crate::monitor::{Monitors, ebpf, log};
 use crate::node::{Node, files};
-use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
+use crate::program::{Tool, block_on, complain, print, read_only_flags};
 use crate::status_page::{ProbeState, StatusModel};
 
 /// The program.
@@ -81,26 +80,13 @@ struct ProbesReport {
 }
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let (args, words) = match read(&program(), line) {
-        Ok(line) => line,
+    let args = match read_only_flags(&program(), line) {
+        Ok(args) => args,
         Err(code) => return code,
     };
-    if let Some(word) = words.words.first() {
-        complain(
-            NAME,
-            format_args!("{word:?} is not a flag; see probes --help"),
-        );
-        return ExitCode::from(BAD_COMMAND_LINE);
-    }
     match block_on(ProbesReport::new()).flatten() {
         Ok(report) => {
-            // Who does not read the report still gets the exit code.
-            drop(if args.json {
-                let json = serde_json::to_string_pretty(&report).unwrap_or_default();
-                writeln!(stdout(), "{json}")
-            } else {
-                write!(stdout(), "{}", report.text())
-            });
+            print(args.json, &report, || report.text());
             let is_blind = report.probes.values().any(|probe| probe.backend == NONE);
             ExitCode::from(if is_blind { BLIND } else { 0 })
         }

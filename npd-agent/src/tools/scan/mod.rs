@@ -22,7 +22,7 @@ use self::verdict::{ScanState, ScanVerdict};
 use crate::exec::{self, ExternalProgram, Spawner};
 use crate::go::duration::GoDuration;
 use crate::go::pflag::{Flag, Program, boolean, duration};
-use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
+use crate::program::{Tool, block_on, complain, print, read_only_flags};
 
 /// The program.
 pub const TOOL: Tool = Tool {
@@ -90,17 +90,10 @@ Exit code: 0 if the node is well, 1 if it is sick, 2 if nobody can tell.",
 }
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let (args, words) = match read(&program(), line) {
-        Ok(line) => line,
+    let args = match read_only_flags(&program(), line) {
+        Ok(args) => args,
         Err(code) => return code,
     };
-    if let Some(word) = words.words.first() {
-        complain(
-            NAME,
-            format_args!("{word:?} is not a flag; see scan --help"),
-        );
-        return ExitCode::from(BAD_COMMAND_LINE);
-    }
     let limit = args.timeout.to_std().unwrap_or_default();
     if args.looks {
         let verdict = block_on(look::look(limit)).flatten();
@@ -118,12 +111,8 @@ fn run(line: Vec<OsString>) -> ExitCode {
     }
     match block_on(ask(limit)).flatten() {
         Ok(verdict) => {
-            // Who does not read the verdict still gets the exit code.
-            drop(if args.json {
-                let json = serde_json::to_string_pretty(&verdict).unwrap_or_default();
-                writeln!(stdout(), "{json}")
-            } else {
-                write!(stdout(), "{}", text::shown(&verdict, Timestamp::now()))
+            print(args.json, &verdict, || {
+                text::shown(&verdict, Timestamp::now())
             });
             ExitCode::from(match verdict.state {
                 ScanState::Well => 0,

@@ -3,13 +3,12 @@
 mod report;
 
 use std::ffi::OsString;
-use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
 use crate::go::pflag::{Flag, Program, boolean, integer, string};
-use crate::program::{BAD_COMMAND_LINE, Tool, block_on, complain, read};
+use crate::program::{Tool, block_on, complain, print, read_only_flags};
 
 use self::report::StatusReport;
 use super::pages::{AgentPages, host};
@@ -68,28 +67,17 @@ Exit code: 0 if the node and the agent are well, 1 if not, 2 if the agent does n
 }
 
 fn run(line: Vec<OsString>) -> ExitCode {
-    let (args, words) = match read(&program(), line) {
-        Ok(line) => line,
+    let args = match read_only_flags(&program(), line) {
+        Ok(args) => args,
         Err(code) => return code,
     };
-    if let Some(word) = words.words.first() {
-        complain(
-            NAME,
-            format_args!("{word:?} is not a flag; see status --help"),
-        );
-        return ExitCode::from(BAD_COMMAND_LINE);
-    }
     let pages = block_on(AgentPages::get(&host(&args.address, args.port))).flatten();
     let report = pages.and_then(|pages| Ok((StatusReport::new(&pages, Timestamp::now())?, pages)));
     match report {
         Ok((report, pages)) => {
-            // Who does not read the report still gets the exit code.
-            drop(if args.json {
-                writeln!(stdout(), "{:#}", pages.joined())
-            } else {
-                write!(stdout(), "{}", report.text)
-            });
-            ExitCode::from(u8::from(!report.is_well))
+            let is_well = report.is_well;
+            print(args.json, &pages.joined(), || report.text);
+            ExitCode::from(u8::from(!is_well))
         }
         Err(error) => {
             complain(NAME, format_args!("{error:#}"));
