@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::program::run;
 use crate::node::Roots;
+use crate::node::mountinfo::{each_mount, path};
 
 /// The name of everything that a drill makes.
 pub(super) const PLACE: &str = "npd-agent-drill";
@@ -143,12 +144,12 @@ impl DrillPlace {
 }
 
 /// Whether something is mounted there.
-fn is_mounted(path: &Path) -> anyhow::Result<bool> {
-    let table = fs::read_to_string("/proc/self/mountinfo").context("reading the mount table")?;
-    let path = path.display().to_string();
-    Ok(table
-        .lines()
-        .any(|line| line.split(' ').nth(4) == Some(&*path)))
+fn is_mounted(point: &Path) -> anyhow::Result<bool> {
+    let mut is_mounted = false;
+    each_mount(Path::new("/proc/self/mountinfo"), |mount| {
+        is_mounted |= path(&mount.mount_point) == point;
+    })?;
+    Ok(is_mounted)
 }
 
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
