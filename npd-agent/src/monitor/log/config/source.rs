@@ -170,9 +170,9 @@ fn translator(
     let pattern = |(path, pattern): (String, &str)| {
         compile(pattern).map_err(|error| check.error(&path, error))
     };
-    Ok(LineTranslator::Described(DescribedFormat {
-        timestamp: pattern(timestamp)?,
-        message: pattern(message)?,
-        layout: TimeLayout::new(layout),
-    }))
+    Ok(LineTranslator::Described(DescribedFormat::new(
+        pattern(timestamp)?,
+        pattern(message)?,
+        TimeLayout::new(layout),
+    )))
 }

@@ -24,12 +24,11 @@ pub(crate) enum LineTranslator {
 /// The format of lines as NPD's configs describe it.
 #[derive(Clone, Debug)]
 pub(crate) struct DescribedFormat {
-    /// Matches the time: the last group, or the whole match if there is no group.
-    pub(crate) timestamp: Regex,
-    /// Matches the message, in the same way.
-    pub(crate) message: Regex,
-    /// How the time is written.
-    pub(crate) layout: TimeLayout,
+    timestamp: Regex,
+    message: Regex,
+    layout: TimeLayout,
+    /// Whether the message of a line of the kernel is everything that the kernel wrote.
+    takes_all_of_kernel: bool,
 }
 
 /// What a line is to the rules of a config file.
@@ -124,6 +123,18 @@ impl LineTranslator {
 }
 
 impl DescribedFormat {
+    /// `timestamp` matches the time: the last group, or the whole match if there is no group. `message` matches
+    /// the message, in the same way. `layout` says how the time is written.
+    pub(crate) fn new(timestamp: Regex, message: Regex, layout: TimeLayout) -> Self {
+        let any = "any text";
+        Self {
+            takes_all_of_kernel: kernel_message(&message, any).is_some_and(|text| text == any),
+            timestamp,
+            message,
+            layout,
+        }
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         let same = |one: &Regex, other: &Regex| one.as_str() == other.as_str();
         same(&self.timestamp, &other.timestamp)
@@ -146,15 +157,13 @@ impl DescribedFormat {
     /// The message in a line of another format. What the kernel wrote is read as syslog had it when NPD's
     /// configs were made. What another program wrote counts only if the line is as described.
     fn message_in<'l>(&self, line: RecognisedLine<'l>) -> Option<Cow<'l, str>> {
-        let message = |text: &str| last_group(&self.message, text).map(str::to_owned);
-        let kernel = |text: &str| message(&format!("{KERNEL}: [    0.000000] {text}"));
         match line.program {
-            Some(KERNEL) if kernel("any text").is_some_and(|text| text == "any text") => {
-                Some(line.message)
-            }
-            Some(KERNEL) => kernel(&line.message).map(Cow::Owned),
+            Some(KERNEL) if self.takes_all_of_kernel => Some(line.message),
+            Some(KERNEL) => kernel_message(&self.message, &line.message).map(Cow::Owned),
             Some(_) => None,
-            None => message(&line.message).map(Cow::Owned),
+            None => {
+                last_group(&self.message, &line.message).map(|text| Cow::Owned(text.to_owned()))
+            }
         }
     }
 }
@@ -170,6 +179,12 @@ fn last_group<'l>(pattern: &Regex, line: &'l str) -> Option<&'l str> {
     }
 }
 
+/// What `message` matches in a text of the kernel, as syslog had it when NPD's configs were made.
+fn kernel_message(message: &Regex, text: &str) -> Option<String> {
+    let line = format!("{KERNEL}: [    0.000000] {text}");
+    last_group(message, &line).map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -178,11 +193,11 @@ mod tests {
     use crate::go::regex::compile;
 
     fn translator(timestamp: &str, message: &str, layout: &str) -> LineTranslator {
-        LineTranslator::Described(DescribedFormat {
-            timestamp: compile(timestamp).unwrap(),
-            message: compile(message).unwrap(),
-            layout: TimeLayout::new(layout),
-        })
+        LineTranslator::Described(DescribedFormat::new(
+            compile(timestamp).unwrap(),
+            compile(message).unwrap(),
+            TimeLayout::new(layout),
+        ))
     }
 
     #[track_caller]
