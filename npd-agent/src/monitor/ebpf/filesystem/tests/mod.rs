@@ -1,5 +1,6 @@
 //! The probe on a fake machine.
 
+mod log_lines;
 mod machine;
 mod mounts;
 mod restart;
@@ -179,19 +180,6 @@ async fn the_second_important_file_system_is_reported_too() {
                 "Condition: loop1 (ext4 on /var/log) was remounted read-only by an operator",
                 "Event: loop1 (ext4 on /var/log) was remounted read-only by an operator",
             ],
-        )
-        .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_line_of_the_log_makes_the_probe_look_soon() {
-    let mut machine = started(&srv("btrfs", "rw", "rw")).await;
-    machine.mounts(&srv("btrfs", "rw", "ro"));
-    machine.in_log("loop1");
-    machine
-        .check(
-            2,
-            &["Event: loop1 (btrfs on /srv) was made read-only by the kernel"],
         )
         .await;
 }
