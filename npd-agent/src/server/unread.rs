@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use hyper::body::Bytes;
 use tokio::sync::Notify;
 
-/// How many bytes of answers one server holds for this host's clients, and how many for others. Before another is made, one of them must be read, or its
-/// connection is closed. A page of a large node has less than 1 MiB.
+/// How many bytes of answers one server holds for this host's clients, and how many for others. Before another
+/// is made, one of them must be read, or its connection is closed. A page of a large node has less than 1 MiB.
 const MOST: usize = 4 << 20;
 
 /// All of them. Clones share them.
