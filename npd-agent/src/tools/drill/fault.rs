@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 
 use super::place::{DrillPlace, PLACE, write};
-use super::program::{run, start};
+use super::program::start;
 use super::{HOG, TOUCH};
 
 /// A kind of fault.
@@ -100,7 +100,7 @@ fn readonly(place: &DrillPlace) -> anyhow::Result<Hit> {
 fn hung(place: &DrillPlace) -> anyhow::Result<Hit> {
     place.filesystem()?;
     let mount = place.mount.display().to_string();
-    run("fsfreeze", &["--freeze", &mount])?;
+    place.run("fsfreeze", &["--freeze", &mount])?;
     let made = Instant::now();
     let waiting = start(TOUCH, &place.mount.join("file"))?;
     let names = vec![format!(":{} ", waiting.id())];

@@ -140,7 +140,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
         Ok(line) => line,
         Err(code) => return code,
     };
-    let place = DrillPlace::new(&Roots::from_env(|name| std::env::var(name).ok()));
+    let mut place = DrillPlace::new(&Roots::from_env(|name| std::env::var(name).ok()));
     let done = if args.undo {
         undo_at_the_end(&place).map(|()| true)
     } else if !args.hog.is_empty() {
@@ -150,7 +150,7 @@ fn run(line: Vec<OsString>) -> ExitCode {
         made.map(|_| true)
     } else {
         match chosen(&words.words) {
-            Ok(faults) => drill(&args, &faults, &place),
+            Ok(faults) => drill(&args, &faults, &mut place),
             Err(error) => {
                 complain(NAME, format_args!("{error:#}; see drill --help"));
                 return ExitCode::from(BAD_COMMAND_LINE);
@@ -190,7 +190,7 @@ fn undo_at_the_end(place: &DrillPlace) -> anyhow::Result<()> {
 }
 
 /// Makes the faults, one after the other. Returns whether the agent has reported all of them.
-fn drill(args: &DrillArgs, faults: &[&DrillFault], place: &DrillPlace) -> anyhow::Result<bool> {
+fn drill(args: &DrillArgs, faults: &[&DrillFault], place: &mut DrillPlace) -> anyhow::Result<bool> {
     ensure!(geteuid().is_root(), "a drill needs root");
     let agent = DrilledAgent::new(&args.address, args.port, args.prometheus_port);
     block_on(agent.ensure_well())??;
@@ -203,12 +203,14 @@ fn drill(args: &DrillArgs, faults: &[&DrillFault], place: &DrillPlace) -> anyhow
     for fault in faults {
         place.make_folder()?;
         let guardian = Guardian::start()?;
+        place.leash = Some(guardian.leash()?);
         complain(NAME, format_args!("{}: {} …", fault.name, fault.about));
         let patience = args.patience.to_std().unwrap_or_default();
         let before = block_on(agent.events())??;
         let report = fault
             .make(place)
             .and_then(|hit| block_on(agent.wait_for(fault, &hit, &before, patience)).flatten());
+        place.leash = None;
         guardian.undo()?;
         all_reported &= report.is_ok();
         print(fault, &report, args.json);

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,12 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PACE: Duration = Duration::from_millis(100);
 
 /// The paths of what a drill makes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct DrillPlace {
     pub(super) folder: PathBuf,
     pub(super) image: PathBuf,
     pub(super) mount: PathBuf,
     sys: PathBuf,
+    /// What the programs hold that make a fault: see [`super::program::Guardian`].
+    pub(super) leash: Option<OwnedFd>,
 }
 
 impl DrillPlace {
@@ -43,7 +46,13 @@ impl DrillPlace {
             mount: folder.join("mount"),
             folder,
             sys: roots.sys.clone(),
+            leash: None,
         }
+    }
+
+    /// Runs a program to its end, and returns what it printed.
+    pub(super) fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
+        run(program, args, self.leash.as_ref())
     }
 
     /// Makes the folder.
@@ -67,7 +76,7 @@ impl DrillPlace {
         let image = File::create(&self.image).context("making the file of a disk")?;
         image.set_len(DISK).context("making the file of a disk")?;
         let image = self.image.display().to_string();
-        let device = run("losetup", &["--find", "--show", &image])?;
+        let device = self.run("losetup", &["--find", "--show", &image])?;
         let name = device
             .strip_prefix("/dev/")
             .context("losetup names no device")?;
@@ -78,10 +87,10 @@ impl DrillPlace {
     pub(super) fn filesystem(&self) -> anyhow::Result<String> {
         let name = self.disk()?;
         let device = format!("/dev/{name}");
-        run("mkfs.ext4", &["-q", &device])?;
+        self.run("mkfs.ext4", &["-q", &device])?;
         fs::create_dir_all(&self.mount).context("making a mount point")?;
         let mount = self.mount.display().to_string();
-        run("mount", &["-o", "errors=remount-ro", &device, &mount])?;
+        self.run("mount", &["-o", "errors=remount-ro", &device, &mount])?;
         Ok(name)
     }
 
@@ -123,17 +132,17 @@ impl DrillPlace {
         let mount = self.mount.display().to_string();
         if is_mounted(&self.mount)? {
             // It may not be frozen.
-            drop(run("fsfreeze", &["--unfreeze", &mount]));
-            retry(|| run("umount", &[&mount]).map(drop))?;
+            drop(self.run("fsfreeze", &["--unfreeze", &mount]));
+            retry(|| self.run("umount", &[&mount]).map(drop))?;
         }
         if self.image.exists() {
             let image = self.image.display().to_string();
-            let devices = run(
+            let devices = self.run(
                 "losetup",
                 &["--associated", &image, "--noheadings", "--output", "NAME"],
             )?;
             for device in devices.lines() {
-                run("losetup", &["--detach", device.trim()])?;
+                self.run("losetup", &["--detach", device.trim()])?;
             }
         }
         for cgroup in self.cgroups() {

@@ -5,6 +5,7 @@
     reason = "a drill is not the agent, and may wait for its programs"
 )]
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,9 +15,15 @@ use anyhow::{Context as _, ensure};
 /// The agent's own file.
 const OURSELVES: &str = "/proc/self/exe";
 
-/// Runs a program to its end, and returns what it printed, without the last newline.
-pub(super) fn run(program: &str, args: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(args).output();
+/// Runs a program to its end, and returns what it printed, without the last newline. It holds `leash` until
+/// then: see [`Guardian`].
+pub(super) fn run(program: &str, args: &[&str], leash: Option<&OwnedFd>) -> anyhow::Result<String> {
+    let leash = leash.map(OwnedFd::try_clone).transpose();
+    let leash = leash.context("copying a descriptor")?;
+    let output = Command::new(program)
+        .args(args)
+        .stdin(leash.map_or_else(Stdio::null, Stdio::from))
+        .output();
     let output = output.with_context(|| format!("starting {program}; is it installed?"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{program}: {}", said.trim());
@@ -36,7 +43,9 @@ pub(super) fn start(what: &str, path: &Path) -> anyhow::Result<Child> {
         .context("starting a process")
 }
 
-/// A process that undoes everything when this one ends, however it ends.
+/// A process that undoes everything when this one has ended, however it has ended, and the programs that it
+/// was running as well: a killed drill may leave a `mount` behind that has not mounted yet. All of them hold
+/// the leash, a pipe, and the guardian waits for its end.
 pub(super) struct Guardian(Child);
 
 impl Guardian {
@@ -52,7 +61,14 @@ impl Guardian {
         ))
     }
 
-    /// Lets it undo everything now.
+    /// What the programs hold that a drill runs.
+    pub(super) fn leash(&self) -> anyhow::Result<OwnedFd> {
+        let pipe = self.0.stdin.as_ref().context("it has no pipe")?;
+        let leash = pipe.as_fd().try_clone_to_owned();
+        leash.context("copying a descriptor")
+    }
+
+    /// Lets it undo everything now. Nobody else may hold the leash.
     pub(super) fn undo(mut self) -> anyhow::Result<()> {
         drop(self.0.stdin.take());
         let status = self.0.wait().context("waiting until all is undone")?;
