@@ -3,10 +3,12 @@
 //! A probe and a rule for the kernel log may see the same incident, for example an OOM kill. While the
 //! probe is attached, the probe reports the incident, and the text only confirms it. But the text may come
 //! first, or the probe's record may be lost. So the text is held for a moment, and reported if the probe
-//! does not report the incident. This module is pure: the caller passes the time.
+//! does not report the incident. A rule for a state of `/sys` may see it too, but minutes later: it is silent
+//! about what the log has told. This module is pure: the caller passes the time.
 
 mod reported_text;
 mod saved;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::reported_text::ReportedTexts;
 pub use self::saved::SavedIncident;
+use self::told::ToldByLog;
 use crate::problem::{ConditionStatus, Finding, Subject, Watched, Witness};
 
 /// How long text waits for the probe, and how long a probe's report covers later text. The kernel prints
@@ -39,6 +42,7 @@ pub struct Incidents {
     probes: BTreeMap<&'static str, ProbeClaim>,
     reported: BTreeMap<Subject, Reported>,
     texts: ReportedTexts,
+    told: ToldByLog,
     held: VecDeque<(Instant, Finding)>,
 }
 
@@ -70,7 +74,7 @@ pub enum Verdict {
     Report(Finding),
     /// A probe has reported the incident with another reason: count the text's reason, without an Event.
     Count(Finding),
-    /// A probe has reported it: do nothing.
+    /// It was reported already: do nothing.
     Known,
     /// It waits for the probe, until [`Incidents::next_expiry`].
     Held,
@@ -142,8 +146,17 @@ impl Incidents {
                 let verdict = self.text(&subject, finding, now);
                 if let Verdict::Report(text) = &verdict {
                     self.texts.note(text, now);
+                    if text.present == ConditionStatus::True {
+                        self.told.note(&subject, text);
+                    }
                 }
                 vec![verdict]
+            }
+            (Some(subject), Witness::State { since, told_as })
+                if finding.problem.condition.is_none()
+                    && self.told.has_told(subject, told_as, since) =>
+            {
+                vec![Verdict::Known]
             }
             _ => vec![Verdict::Report(finding)],
         }

@@ -9,7 +9,12 @@ use jiff::Timestamp;
 use super::*;
 use crate::problem::{ConditionStatus, Problem};
 
-fn sees(witness: Witness, reason: &str, condition: Option<&str>, subject: Subject) -> Finding {
+pub(super) fn sees(
+    witness: Witness,
+    reason: &str,
+    condition: Option<&str>,
+    subject: Subject,
+) -> Finding {
     Finding {
         monitor: Arc::from("monitor.json"),
         source: Arc::from("monitor"),

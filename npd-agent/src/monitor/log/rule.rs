@@ -1,6 +1,5 @@
 //! What a match of a rule's pattern means, and what the rule remembers of earlier ones.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -296,12 +295,7 @@ fn about(text: &str, object: Option<&FaultyObject>, witness: Witness) -> Option<
         Witness::KernelText => kernel_text::subject(text),
         _ => None,
     };
-    seen_by_probe.or_else(|| {
-        object.map(|FaultyObject { kind, name }| Subject {
-            probe: Cow::Owned(kind.clone()),
-            key: name.clone(),
-        })
-    })
+    seen_by_probe.or_else(|| object.map(FaultyObject::subject))
 }
 
 /// What the groups of a pattern say: the object, which is the first group with a name, and how many

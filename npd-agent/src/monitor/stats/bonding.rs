@@ -1,6 +1,6 @@
 //! `links`: the members of bonded network interfaces.
 
-use super::metric::{Collect, Label, Labels, Metric, Sample};
+use super::metric::{Collect, Label, Labels, Metric, Sample, object};
 use crate::node::Roots;
 use crate::node::files::{names, read};
 
@@ -19,6 +19,10 @@ pub const METRICS: &[Metric] = &[
         "bond_members_up",
         BOND,
         "Members of the bond that have a link",
+    )
+    .about(
+        |labels| object("interface", labels),
+        &["BondDegraded", "BondDown"],
     ),
 ];
 

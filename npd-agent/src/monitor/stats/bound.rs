@@ -25,6 +25,8 @@ pub struct SeriesHistory {
     last: f64,
     highest: f64,
     rises: VecDeque<(Instant, f64)>,
+    /// When it was last within all bounds.
+    pub fine: Option<Instant>,
 }
 
 impl SeriesHistory {
@@ -34,6 +36,7 @@ impl SeriesHistory {
             last: value,
             highest: value,
             rises: VecDeque::new(),
+            fine: None,
         }
     }
 
@@ -74,6 +77,14 @@ impl Bounds {
     /// Which bound the next value of a series breaks.
     pub fn broken(&self, value: f64, history: &mut SeriesHistory, now: Instant) -> Option<String> {
         history.add(value, now);
+        let broken = self.broken_now(value, history, now);
+        if broken.is_none() {
+            history.fine = Some(now);
+        }
+        broken
+    }
+
+    fn broken_now(&self, value: f64, history: &mut SeriesHistory, now: Instant) -> Option<String> {
         if let Some(bound) = self.above.filter(|bound| value > *bound) {
             return Some(format!("above {bound}"));
         }

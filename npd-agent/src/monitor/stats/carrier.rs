@@ -1,8 +1,9 @@
 //! `links`: whether the network adapters have a link, and how often they have lost it.
 
-use super::metric::{Collect, Label, Labels, Metric, Sample};
+use super::metric::{Collect, Label, Labels, Metric, Sample, object};
 use crate::node::Roots;
 use crate::node::files::{names, read_number};
+use crate::problem::FaultyObject;
 
 const INTERFACE: &[&str] = &["interface_name"];
 
@@ -13,7 +14,8 @@ pub const METRICS: &[Metric] = &[
         "link_carrier",
         INTERFACE,
         "1 while the network adapter has a link, 0 while it has none; nothing while it is switched off",
-    ),
+    )
+    .about(interface, &[]),
     Metric::counter(
         "link/carrier_changes_total",
         "link_carrier_changes_total",
@@ -25,8 +27,13 @@ pub const METRICS: &[Metric] = &[
         "link_carrier_losses_total",
         INTERFACE,
         "How often the network adapter has lost its link (Linux 4.16)",
-    ),
+    )
+    .about(interface, &[]),
 ];
+
+fn interface(labels: &Labels) -> FaultyObject {
+    object("interface", labels)
+}
 
 /// Reads `/sys/class/net`. Only adapters count: interfaces that programs make, for example for pods, come
 /// and go.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::metric::{Collect, Label, Metric, Sample};
+use super::metric::{Collect, Label, Metric, Sample, object};
 use crate::node::Roots;
 use crate::node::files::{names, read, read_number};
 
@@ -37,6 +37,10 @@ pub const METRICS: &[Metric] = &[
         "nvme_live",
         &["controller"],
         "1 while the NVMe controller is live, 0 while it resets or is dead",
+    )
+    .about(
+        |labels| object("controller", labels),
+        &["NVMeControllerDown"],
     ),
 ];
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::node::Roots;
 use crate::node::files::{names, read, read_number};
+use crate::problem::FaultyObject;
 
 const PORT: &[&str] = &["device", "port"];
 
@@ -15,7 +16,8 @@ pub const METRICS: &[Metric] = &[
         "infiniband_port_active",
         PORT,
         "1 while the port of the InfiniBand or RoCE adapter can carry data, else 0",
-    ),
+    )
+    .about(port, &[]),
     Metric::gauge(
         "infiniband/port_rate_gbps",
         "infiniband_port_rate_gbps",
@@ -27,8 +29,18 @@ pub const METRICS: &[Metric] = &[
         "infiniband_port_errors_total",
         &["counter", "device", "port"],
         "Errors of the port, by the name of the kernel's counter",
-    ),
+    )
+    .about(port, &[]),
 ];
+
+/// The last two labels are the adapter and the port.
+fn port(labels: &Labels) -> FaultyObject {
+    let names = labels.last_chunk::<2>();
+    FaultyObject {
+        kind: "port".to_owned(),
+        name: names.map_or_else(String::new, |[device, port]| format!("{device}/{port}")),
+    }
+}
 
 /// The counters of errors. Some drivers have them among their own, in `hw_counters`.
 const ERRORS: &[&str] = &[

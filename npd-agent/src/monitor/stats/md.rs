@@ -1,8 +1,9 @@
 //! `hardware`: software RAID.
 
-use super::metric::{Collect, Label, Labels, Metric, Sample};
+use super::metric::{Collect, Label, Labels, Metric, Sample, object};
 use crate::node::Roots;
 use crate::node::files::{names, read, read_number};
+use crate::problem::FaultyObject;
 
 const ARRAY: &[&str] = &["array"];
 
@@ -13,14 +14,20 @@ pub const METRICS: &[Metric] = &[
         "md_missing_members",
         ARRAY,
         "Members that the RAID array lacks",
-    ),
+    )
+    .about(array, &["RaidDegraded", "RaidFailed"]),
     Metric::gauge(
         "md/working",
         "md_working",
         ARRAY,
         "1 while the RAID array can be read, 0 while it is broken or not started",
-    ),
+    )
+    .about(array, &["RaidFailed"]),
 ];
+
+fn array(labels: &Labels) -> FaultyObject {
+    object("array", labels)
+}
 
 /// Reads `/sys/block/*/md`.
 pub struct MdCollector;

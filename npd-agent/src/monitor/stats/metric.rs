@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::node::Roots;
+use crate::problem::FaultyObject;
 
 /// A metric that a collector can measure.
 #[derive(Debug)]
@@ -18,6 +19,18 @@ pub struct Metric {
     pub kind: MetricKind,
     /// The names of its labels, sorted.
     pub labels: &'static [&'static str],
+    /// What a series is about, if the kernel's log may tell of it too.
+    pub thing: Option<Thing>,
+}
+
+/// What the series of a metric are about.
+#[derive(Clone, Copy, Debug)]
+pub struct Thing {
+    /// The object of a series, as the rules for the kernel's log name it.
+    pub object: fn(&Labels) -> FaultyObject,
+    /// The reasons of one fault of such an object: with these, the kernel's log and the rules of this metric
+    /// report it.
+    pub told_as: &'static [&'static str],
 }
 
 /// The type of a metric.
@@ -43,6 +56,7 @@ impl Metric {
             help,
             kind: MetricKind::Counter,
             labels,
+            thing: None,
         }
     }
 
@@ -59,7 +73,24 @@ impl Metric {
             help,
             kind: MetricKind::Gauge,
             labels,
+            thing: None,
         }
+    }
+
+    /// The same metric, of which a series is about `object`.
+    #[must_use]
+    pub const fn about(
+        self,
+        object: fn(&Labels) -> FaultyObject,
+        told_as: &'static [&'static str],
+    ) -> Self {
+        let thing = Some(Thing { object, told_as });
+        Self { thing, ..self }
+    }
+
+    /// What the series with these labels is about.
+    pub fn object(&self, labels: &Labels) -> Option<FaultyObject> {
+        self.thing.map(|thing| (thing.object)(labels))
     }
 }
 
@@ -76,6 +107,14 @@ pub struct MetricSeries {
     pub labels: Labels,
     /// The counter's or gauge's value.
     pub value: f64,
+}
+
+/// The object of this kind that the first label names.
+pub fn object(kind: &str, labels: &Labels) -> FaultyObject {
+    FaultyObject {
+        kind: kind.to_owned(),
+        name: labels.first().map(Label::to_string).unwrap_or_default(),
+    }
 }
 
 /// Collects the metrics of a section of a config file, or of a part of one.

@@ -47,7 +47,7 @@ use self::metric::{Collect, Metric, Sample};
 use self::rule::{FirstResult, StatsRule};
 use super::{ConfigFile, Declaration, Monitor, MonitorKind, Monitors, Task};
 use crate::go::json::ConfigProblem;
-use crate::problem::{Finding, Forever, Witness};
+use crate::problem::{FaultyObject, Finding, Forever, Witness};
 use crate::reporter::Reporter;
 use crate::threads::ThreadPool;
 
@@ -284,26 +284,43 @@ impl StatsMonitor {
 
     /// Applies the rules to a sample.
     fn evaluate(&mut self, sample: &Sample) -> Vec<Finding> {
-        let now = Instant::now();
+        let (now, timestamp) = (Instant::now(), Timestamp::now());
         let mut findings = Vec::new();
         for (index, rule) in self.rules.iter_mut().enumerate() {
             let changes = rule.evaluate(sample, now);
+            let reason = &*rule.problem.reason;
+            let thing = rule.metric.thing.as_ref();
+            let told_as = thing.map_or(&[][..], |thing| thing.told_as);
+            let told_as = if told_as.contains(&reason) {
+                told_as
+            } else {
+                &[]
+            };
             findings.extend(changes.into_iter().map(|change| Finding {
                 monitor: Arc::clone(&self.file),
                 source: Arc::clone(&self.declaration.source),
                 problem: Arc::clone(&rule.problem),
                 present: change.present,
-                timestamp: Timestamp::now(),
+                timestamp,
                 message: change.message,
                 claimant: format!("{} {}", StatsRule::name(index), change.series),
-                subject: None,
-                object: None,
+                subject: change.object.as_ref().map(FaultyObject::subject),
+                witness: Witness::State {
+                    since: ago(timestamp, change.fine.map(|fine| now.duration_since(fine))),
+                    told_as,
+                },
+                object: change.object,
                 repeated: false,
-                witness: Witness::Other,
                 pod: None,
                 occurrence: None,
             }));
         }
         findings
     }
+}
+
+/// The moment before `now` by this; the earliest one if it is not known.
+fn ago(now: Timestamp, by: Option<Duration>) -> Timestamp {
+    let then = by.and_then(|by| now.checked_sub(by).ok());
+    then.unwrap_or(Timestamp::MIN)
 }

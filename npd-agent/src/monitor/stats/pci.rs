@@ -8,6 +8,7 @@ use std::path::Path;
 use super::metric::{Collect, Label, Labels, Metric, Sample};
 use crate::node::Roots;
 use crate::node::files::{names, read, read_number};
+use crate::problem::FaultyObject;
 
 const DEVICE: &[&str] = &["class", "device"];
 
@@ -18,7 +19,8 @@ pub const METRICS: &[Metric] = &[
         "pci_link_width",
         DEVICE,
         "Lanes of the PCI Express link that are used",
-    ),
+    )
+    .about(device, &[]),
     Metric::gauge(
         "pci/link_width_max",
         "pci_link_width_max",
@@ -42,7 +44,8 @@ pub const METRICS: &[Metric] = &[
         "pci_present",
         DEVICE,
         "1 while the GPU, accelerator or InfiniBand adapter answers, 0 if it is gone or does not",
-    ),
+    )
+    .about(device, &["PCIDeviceGone", "GPULost", "NvidiaXid"]),
 ];
 
 /// What a device's configuration space shows when the device does not answer.
@@ -122,6 +125,19 @@ impl Collect for PciCollector {
             }
         }
         Ok(())
+    }
+}
+
+/// The drivers of GPUs name them without the number of the function.
+fn device(labels: &Labels) -> FaultyObject {
+    let [class, device] = [0, 1].map(|label| labels.get(label).map_or("", |label| &**label));
+    let is_gpu = [DeviceClass::Accelerator, DeviceClass::Display].map(DeviceClass::name);
+    let gpu = device.split_once('.');
+    let gpu = gpu.filter(|_| is_gpu.contains(&class));
+    let (kind, name) = gpu.map_or(("device", device), |(gpu, _)| ("gpu", gpu));
+    FaultyObject {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::problem::FaultyObject;
 
 const SHIPPED_LINKS: &str = include_str!("../../../../../deploy/config/links-monitor.json");
 
@@ -130,7 +131,16 @@ impl ChangingMachine {
         }
         let shown = found.into_iter().map(|finding| {
             let reason = &finding.problem.reason;
-            format!("{reason} {:?}: {}", finding.present, finding.message)
+            let about = finding.object.as_ref().map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            assert_eq!(
+                finding.subject,
+                finding.object.as_ref().map(FaultyObject::subject)
+            );
+            format!(
+                "{reason} {:?} {about}: {}",
+                finding.present, finding.message
+            )
         });
         shown.collect()
     }
@@ -169,21 +179,21 @@ fn what_gets_worse_is_reported_and_ends() {
         }
     }
     expect![[r#"
-        InfinibandPortDown True: infiniband/port_active{device="mlx5_0",port="1"} is 0, fallen from 1
-        InfinibandPortDown False: infiniband/port_active{device="mlx5_0",port="1"} is within bounds
-        InfinibandPortFlapping True: infiniband/port_errors_total{counter="link_downed",device="mlx5_0",port="1"} is 4, risen by 3 within 43200s
-        NetworkLinkDown True: link/carrier{interface_name="ens1f1"} is 0, fallen from 1
-        NetworkLinkDown False: link/carrier{interface_name="ens1f1"} is within bounds
-        BondDegraded True: bond/members_up{interface_name="bond0"} is 1, fallen from 2
-        BondDegraded False: bond/members_up{interface_name="bond0"} is within bounds
-        PCILinkDegraded True: pci/link_width{class="display",device="0000:9b:00.0"} is 8, fallen from 16
-        PCILinkDegraded False: pci/link_width{class="display",device="0000:9b:00.0"} is within bounds
-        RaidDegraded True: md/missing_members{array="md0"} is 1, above 0
-        RaidDegraded False: md/missing_members{array="md0"} is within bounds
-        RaidFailed True: md/working{array="md0"} is 0, fallen from 1
-        RaidFailed False: md/working{array="md0"} is within bounds
-        NVMeControllerDown True: nvme/live{controller="nvme0"} is 0, fallen from 1
-        NVMeControllerDown False: nvme/live{controller="nvme0"} is within bounds"#]].assert_eq(&shown.join("\n"));
+        InfinibandPortDown True port/mlx5_0/1: infiniband/port_active{device="mlx5_0",port="1"} is 0, fallen from 1
+        InfinibandPortDown False port/mlx5_0/1: infiniband/port_active{device="mlx5_0",port="1"} is within bounds
+        InfinibandPortFlapping True port/mlx5_0/1: infiniband/port_errors_total{counter="link_downed",device="mlx5_0",port="1"} is 4, risen by 3 within 43200s
+        NetworkLinkDown True interface/ens1f1: link/carrier{interface_name="ens1f1"} is 0, fallen from 1
+        NetworkLinkDown False interface/ens1f1: link/carrier{interface_name="ens1f1"} is within bounds
+        BondDegraded True interface/bond0: bond/members_up{interface_name="bond0"} is 1, fallen from 2
+        BondDegraded False interface/bond0: bond/members_up{interface_name="bond0"} is within bounds
+        PCILinkDegraded True gpu/0000:9b:00: pci/link_width{class="display",device="0000:9b:00.0"} is 8, fallen from 16
+        PCILinkDegraded False gpu/0000:9b:00: pci/link_width{class="display",device="0000:9b:00.0"} is within bounds
+        RaidDegraded True array/md0: md/missing_members{array="md0"} is 1, above 0
+        RaidDegraded False array/md0: md/missing_members{array="md0"} is within bounds
+        RaidFailed True array/md0: md/working{array="md0"} is 0, fallen from 1
+        RaidFailed False array/md0: md/working{array="md0"} is within bounds
+        NVMeControllerDown True controller/nvme0: nvme/live{controller="nvme0"} is 0, fallen from 1
+        NVMeControllerDown False controller/nvme0: nvme/live{controller="nvme0"} is within bounds"#]].assert_eq(&shown.join("\n"));
 }
 
 #[test]
@@ -196,7 +206,9 @@ fn a_gpu_that_is_gone_is_missed_and_a_disk_is_not() {
     assert_eq!(machine.changed(remove("0000:01:00.0")), [""; 0]);
     assert_eq!(
         machine.changed(remove("0000:9b:00.0")),
-        [r#"PCIDeviceGone True: pci/present{class="display",device="0000:9b:00.0"} is 0, below 1"#]
+        [
+            r#"PCIDeviceGone True gpu/0000:9b:00: pci/present{class="display",device="0000:9b:00.0"} is 0, below 1"#
+        ]
     );
     let mut machine = ChangingMachine::new();
     let silent = |tree: &Tree| {

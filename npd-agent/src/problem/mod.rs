@@ -1,6 +1,7 @@
 //! The common types: what a monitor finds, and what is reported about it.
 
-use std::borrow::Cow;
+mod subject;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use self::subject::{FaultyObject, Subject, Watched, Witness};
 
 /// The result of a task that ends only by failing. Dropping the task stops it.
 pub type Forever = anyhow::Result<Infallible>;
@@ -86,21 +89,6 @@ pub struct Advice {
     pub action: Action,
     /// Whether the rule is only tried: the cluster is not told.
     pub dry_run: bool,
-}
-
-/// What is at fault, as the log names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FaultyObject {
-    /// What kind of thing it is: `device`, `gpu`, `server`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl fmt::Display for FaultyObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.name)
-    }
 }
 
 /// The status of a node condition. `True` means that the node is sick.
@@ -287,51 +275,6 @@ impl Problem {
         self.advice
             .map_or(Severity::Warning, |advice| advice.severity)
     }
-}
-
-/// The thing that a fault is about. It shows whether two findings are about the same fault.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Subject {
-    /// The name of the probe for such things, whether it runs or not.
-    pub probe: Cow<'static, str>,
-    /// The thing, in the probe's format: a task's number, a device's name.
-    pub key: String,
-}
-
-/// What the hub must know of a probe before it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watched {
-    /// The probe's name; the first half of a [`Subject`].
-    pub probe: &'static str,
-    /// Whether a fault lasts until the probe reports its end. Otherwise it is over at once, like a kill.
-    pub lasts: bool,
-}
-
-impl Subject {
-    /// The thing `key` that `probe` watches.
-    pub fn new(probe: &'static str, key: impl fmt::Display) -> Self {
-        Self {
-            probe: Cow::Borrowed(probe),
-            key: key.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.probe, self.key)
-    }
-}
-
-/// The origin of a finding. It decides which of two findings about one incident is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Witness {
-    /// A kernel probe, a counter or the kernel's live state.
-    Kernel,
-    /// A line of the kernel's log.
-    KernelText,
-    /// Anything else: an application's log, a plugin.
-    Other,
 }
 
 /// Identifies what was found. If it is found again after a restart, it has the same id.
