@@ -12,10 +12,11 @@ pub const WORDING: Wording = Wording {
     cgroup: None,
 };
 
-/// Where ext4's journal names its device, as `sda1-8`, and a number for the journal.
-const JOURNAL: &[&str] = &[
-    "Aborting journal on device ",
-    "when updating journal superblock for ",
+/// Where ext4's journal names its device, as `sda1-8`, and a number for the journal; and what follows.
+const JOURNAL: &[(&str, &str)] = &[
+    ("Aborting journal on device ", "."),
+    ("when updating journal superblock for ", "."),
+    ("JBD2: Detected IO errors while flushing file data on ", ""),
 ];
 
 /// What a file system's messages begin with, and what may stand between this and the device in brackets.
@@ -40,9 +41,12 @@ const MESSAGES: &[(&str, &[&str])] = &[
 ];
 
 fn key(line: &str) -> Option<String> {
-    let journal = JOURNAL.iter().find_map(|before| line.split_once(before));
-    if let Some((_, rest)) = journal {
-        let (device, number) = rest.strip_suffix('.')?.rsplit_once('-')?;
+    let journal = JOURNAL.iter().find_map(|(before, end)| {
+        let (_, rest) = line.split_once(before)?;
+        Some((rest, end))
+    });
+    if let Some((rest, end)) = journal {
+        let (device, number) = rest.strip_suffix(end)?.rsplit_once('-')?;
         return number.parse::<u64>().ok().map(|_| device.to_owned());
     }
     MESSAGES.iter().find_map(|(name, known)| {
@@ -92,6 +96,10 @@ mod tests {
             ),
             (
                 "JBD2: Error -5 detected when updating journal superblock for dm-0-8.",
+                Some("filesystem dm-0"),
+            ),
+            (
+                "JBD2: Detected IO errors while flushing file data on dm-0-8",
                 Some("filesystem dm-0"),
             ),
             ("Aborting journal on device dm-0", None),

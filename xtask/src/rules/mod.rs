@@ -44,6 +44,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("NVRM: ", "NVIDIA's driver"),
     ("nvidia-", "NVIDIA's driver"),
     ("WARNING: Pool", "OpenZFS"),
+    ("Lustre: ", "Lustre"),
     ("systemd[1]: ", "systemd"),
     ("Killed process ", "before 5.0"),
     ("Internal error: ", "arm64"),

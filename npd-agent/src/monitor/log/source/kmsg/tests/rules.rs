@@ -117,6 +117,10 @@ const ENDS: &[(&str, &str)] = &[
         "bond0: now running without any active interface!",
         "bond0: active interface up!",
     ),
+    (
+        "Lustre: fs-OST0000-osc-ffff8881: Connection to fs-OST0000 (at 10.0.0.7@tcp) was lost; in progress operations using this service will wait for recovery to complete",
+        "Lustre: fs-OST0000-osc-ffff8881: Connection restored to fs-OST0000 (at 10.0.0.7@tcp)",
+    ),
 ];
 
 #[test]
