@@ -118,6 +118,10 @@ const ENDS: &[(&str, &str)] = &[
         "bond0: active interface up!",
     ),
     (
+        "bond0: (slave eth1): link status definitely down, disabling slave",
+        "bond0: (slave eth1): link status definitely up, 25000 Mbps full duplex",
+    ),
+    (
         "Lustre: fs-OST0000-osc-ffff8881: Connection to fs-OST0000 (at 10.0.0.7@tcp) was lost; in progress operations using this service will wait for recovery to complete",
         "Lustre: fs-OST0000-osc-ffff8881: Connection restored to fs-OST0000 (at 10.0.0.7@tcp)",
     ),
