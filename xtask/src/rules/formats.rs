@@ -3,6 +3,9 @@
 /// How many characters of a line must come from the format string itself, not from its values.
 const ENOUGH: usize = 12;
 
+/// Format strings with less text of their own: events of RAID controllers.
+const SHORT: &[&str] = &["%d (%s/0x%04x/%s) - %s"];
+
 /// The format strings of a kernel.
 pub(super) struct FormatStrings(Vec<Format>);
 
@@ -55,7 +58,8 @@ impl Format {
         pieces.retain(|piece| !piece.trim().is_empty());
         let named: usize = pieces.iter().map(String::len).sum();
         let longest = (0..pieces.len()).max_by_key(|&piece| pieces[piece].len())?;
-        (named >= ENOUGH && pieces[longest].len() >= 6).then_some(Self { pieces, longest })
+        let is_enough = named >= ENOUGH && pieces[longest].len() >= 6 || SHORT.contains(&string);
+        is_enough.then_some(Self { pieces, longest })
     }
 
     fn explains(&self, line: &str) -> bool {
@@ -86,6 +90,7 @@ mod tests {
             "md/raid1:%s: Disk failure on %pg, disabling device.\nmd/raid1:%s: Operation continuing on %d devices.\n",
             "%s: %s\n",
             "I/O tag %d (%04x) QID %d timeout, reset controller\n",
+            "%d (%s/0x%04x/%s) - %s\n",
         ];
         let formats = FormatStrings::new(&strings.map(str::to_owned));
         for (line, explained) in [
@@ -102,6 +107,10 @@ mod tests {
                 true,
             ),
             ("nvme nvme0: I/O 7 QID 2 timeout, reset controller", false),
+            (
+                "megaraid_sas 0000:03:00.0: 8713 (695123456s/0x0001/CRIT) - VD 00/0 is now DEGRADED",
+                true,
+            ),
             ("anything: at all", false),
         ] {
             assert_eq!(formats.explain(line), explained, "{line}");
