@@ -1,5 +1,6 @@
 mod cases;
 mod first_check;
+mod names;
 mod plugin_kills;
 mod rules;
 mod shipped;
