@@ -13,6 +13,7 @@ pub const WORDING: Wording = Wording {
     key,
     once: false,
     cgroup: None,
+    fs_types: None,
 };
 
 fn key(line: &str) -> Option<String> {

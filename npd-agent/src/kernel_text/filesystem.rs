@@ -10,6 +10,7 @@ pub const WORDING: Wording = Wording {
     key,
     once: false,
     cgroup: None,
+    fs_types: Some(types),
 };
 
 /// Where ext4's journal names its device, as `sda1-8`, and a number for the journal; and what follows.
@@ -19,13 +20,30 @@ const JOURNAL: &[(&str, &str)] = &[
     ("JBD2: Detected IO errors while flushing file data on ", ""),
 ];
 
-/// What a file system's messages begin with, and what may stand between this and the device in brackets.
-const MESSAGES: &[(&str, &[&str])] = &[
-    ("EXT4-fs", &[" ", " error ", " warning ", " critical "]),
-    ("XFS", &[" "]),
-    (
-        "BTRFS",
-        &[
+/// How the messages of a driver of file systems begin.
+struct Messages {
+    /// What they begin with.
+    name: &'static str,
+    /// What may stand between this and the device in brackets.
+    heads: &'static [&'static str],
+    /// The types of file systems that the driver mounts.
+    types: &'static [&'static str],
+}
+
+const MESSAGES: &[Messages] = &[
+    Messages {
+        name: "EXT4-fs",
+        heads: &[" ", " error ", " warning ", " critical "],
+        types: &["ext2", "ext3", "ext4"],
+    },
+    Messages {
+        name: "XFS",
+        heads: &[" "],
+        types: &["xfs"],
+    },
+    Messages {
+        name: "BTRFS",
+        heads: &[
             " error ",
             ": error ",
             " critical ",
@@ -34,11 +52,30 @@ const MESSAGES: &[(&str, &[&str])] = &[
             " panic ",
             " info ",
         ],
-    ),
-    ("F2FS-fs", &[" "]),
-    ("FAT-fs", &[" "]),
-    ("NILFS", &[" "]),
+        types: &["btrfs"],
+    },
+    Messages {
+        name: "F2FS-fs",
+        heads: &[" "],
+        types: &["f2fs"],
+    },
+    Messages {
+        name: "FAT-fs",
+        heads: &[" "],
+        types: &["vfat", "msdos"],
+    },
+    Messages {
+        name: "NILFS",
+        heads: &[" "],
+        types: &["nilfs2"],
+    },
 ];
+
+fn types(text: &str) -> Option<&'static [&'static str]> {
+    let mut known = MESSAGES.iter();
+    let known = known.find(|messages| text.starts_with(messages.name));
+    known.map(|messages| messages.types)
+}
 
 fn key(line: &str) -> Option<String> {
     let journal = JOURNAL.iter().find_map(|(before, end)| {
@@ -49,10 +86,10 @@ fn key(line: &str) -> Option<String> {
         let (device, number) = rest.strip_suffix(end)?.rsplit_once('-')?;
         return number.parse::<u64>().ok().map(|_| device.to_owned());
     }
-    MESSAGES.iter().find_map(|(name, known)| {
-        let (_, rest) = line.split_once(name)?;
+    MESSAGES.iter().find_map(|messages| {
+        let (_, rest) = line.split_once(messages.name)?;
         let (head, rest) = rest.split_once('(')?;
-        if !known.contains(&head) {
+        if !messages.heads.contains(&head) {
             return None;
         }
         let rest = rest.strip_prefix("device ").unwrap_or(rest);

@@ -11,6 +11,7 @@ pub const WORDING: Wording = Wording {
     key,
     once: false,
     cgroup: None,
+    fs_types: None,
 };
 
 /// The name may hold anything, so the number is what follows its last colon.

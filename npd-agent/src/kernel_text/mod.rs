@@ -62,6 +62,12 @@ pub fn cgroup(text: &str) -> Option<(Subject, &str)> {
     })
 }
 
+/// The types of the file systems that `text` can be about; `None` if it may be about any.
+pub fn fs_types(text: &str) -> Option<&'static [&'static str]> {
+    let mut wordings = WORDINGS.iter();
+    wordings.find_map(|wording| wording.fs_types?(text))
+}
+
 /// Checks what each line of a table is about.
 #[cfg(test)]
 #[track_caller]

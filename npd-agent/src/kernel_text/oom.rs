@@ -11,6 +11,7 @@ pub const WORDING: Wording = Wording {
     key,
     once: true,
     cgroup: Some(victim),
+    fs_types: None,
 };
 
 fn key(line: &str) -> Option<String> {

@@ -3,6 +3,9 @@
 /// Finds a subject's key and its cgroup in a line.
 type CgroupOf = fn(&str) -> Option<(String, &str)>;
 
+/// Finds the types of file systems that a text can be about.
+type FsTypesOf = fn(&str) -> Option<&'static [&'static str]>;
+
 /// The texts of the kernel log about one kind of incident.
 #[derive(Clone, Copy, Debug)]
 pub struct Wording {
@@ -15,4 +18,6 @@ pub struct Wording {
     /// The key of the subject whose cgroup a line names, and the path of that cgroup, if there are such
     /// lines.
     pub cgroup: Option<CgroupOf>,
+    /// The types of the file systems that a text can be about; `None` if it is about anything else.
+    pub fs_types: Option<FsTypesOf>,
 }

@@ -11,15 +11,24 @@ use crate::node::block::{name_of_path, with_those_below};
 use crate::node::mountinfo::{MountEntry, WatchedMountinfo, path};
 use crate::threads::ThreadPool;
 
-/// The names of the devices of the file systems that some paths are on.
+/// The file systems that some paths are on.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct NodeStorage(BTreeMap<PathBuf, BTreeSet<String>>);
+pub(super) struct NodeStorage(BTreeMap<PathBuf, MountedOn>);
+
+/// A file system that is mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct MountedOn {
+    /// The names of its device.
+    names: BTreeSet<String>,
+    /// For example `ext4`.
+    fs_type: String,
+}
 
 /// The mounts that contain the paths, as far as the table was read.
 struct StorageReading {
     roots: Roots,
-    /// For each path: how long the longest mount point above it is, and the names of its device.
-    mounts: BTreeMap<PathBuf, (usize, BTreeSet<String>)>,
+    /// For each path: how long the longest mount point above it is, and what is mounted there.
+    mounts: BTreeMap<PathBuf, (usize, MountedOn)>,
 }
 
 impl NodeStorage {
@@ -35,16 +44,25 @@ impl NodeStorage {
         Ok(reading.await?.finish())
     }
 
-    /// Whether one of these paths is on the device with this name.
-    pub(super) fn has(&self, device: &str, paths: &BTreeSet<PathBuf>) -> bool {
-        let mut devices = paths.iter().filter_map(|path| self.0.get(path));
-        devices.any(|names| names.contains(device))
+    /// Whether one of these paths is on the device with this name, and on a file system of one of these
+    /// types.
+    pub(super) fn has(
+        &self,
+        device: &str,
+        paths: &BTreeSet<PathBuf>,
+        types: Option<&[&str]>,
+    ) -> bool {
+        let mut mounts = paths.iter().filter_map(|path| self.0.get(path));
+        mounts.any(|mount| {
+            let is_of_type = types.is_none_or(|types| types.contains(&&*mount.fs_type));
+            is_of_type && mount.names.contains(device)
+        })
     }
 }
 
 impl StorageReading {
     fn new(roots: &Roots, paths: &BTreeSet<PathBuf>) -> Self {
-        let unknown = |path: &PathBuf| (path.clone(), (0, BTreeSet::new()));
+        let unknown = |path: &PathBuf| (path.clone(), (0, MountedOn::default()));
         Self {
             roots: roots.clone(),
             mounts: paths.iter().map(unknown).collect(),
@@ -58,20 +76,24 @@ impl StorageReading {
         let point = path(&mount.mount_point);
         let length = mount.mount_point.len();
         let roots = &self.roots;
-        let mut names = None;
-        for (path, (longest, devices)) in &mut self.mounts {
+        let mut found = None;
+        let look = || MountedOn {
+            names: device_names(&mount, roots),
+            fs_type: String::from_utf8_lossy(mount.fs_type).into_owned(),
+        };
+        for (path, (longest, mounted)) in &mut self.mounts {
             // A later mount hides an earlier one.
             if path.starts_with(point) && length >= *longest {
                 *longest = length;
-                devices.clone_from(names.get_or_insert_with(|| device_names(&mount, roots)));
+                mounted.clone_from(found.get_or_insert_with(look));
             }
         }
     }
 
     fn finish(self) -> NodeStorage {
         let mounts = self.mounts.into_iter();
-        let devices = mounts.map(|(path, (_, devices))| (path, devices));
-        NodeStorage(devices.collect())
+        let mounts = mounts.map(|(path, (_, mounted))| (path, mounted));
+        NodeStorage(mounts.collect())
     }
 }
 
@@ -138,7 +160,10 @@ mod tests {
             ("sdk", false),
             ("loop0", false),
         ] {
-            assert_eq!(storage.has(device, &paths), expected, "{device}");
+            assert_eq!(storage.has(device, &paths, None), expected, "{device}");
         }
+        // `/` is an ext4.
+        assert!(storage.has("sda1", &paths, Some(&["ext2", "ext4"])));
+        assert!(!storage.has("sda1", &paths, Some(&["xfs"])));
     }
 }

@@ -231,7 +231,7 @@ impl LogRule {
         let paths = self.mount_points.clone();
         let over = |subject: &Option<Subject>, _: &Duration| {
             let device = subject.as_ref().map(|subject| &*subject.key);
-            device.is_some_and(|device| !storage.has(device, &paths))
+            device.is_some_and(|device| !storage.has(device, &paths, None))
         };
         self.end(over, now)
     }

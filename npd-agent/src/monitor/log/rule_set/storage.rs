@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::RuleSet;
+use crate::kernel_text;
 use crate::monitor::log::node_storage::NodeStorage;
 use crate::node::clock::ClockReading;
 use crate::problem::{ConditionStatus, Finding, Problem, Witness};
@@ -39,7 +40,9 @@ impl RuleSet {
         };
         let rule = &mut self.rules[index];
         let device = finding.object.as_ref().map(|object| &*object.name);
-        if device.is_none_or(|device| storage.has(device, &rule.mount_points)) {
+        // A text about an XFS is not about a disk with an ext4.
+        let types = kernel_text::fs_types(&finding.message);
+        if device.is_none_or(|device| storage.has(device, &rule.mount_points, types)) {
             return finding;
         }
         rule.forget(finding.subject.as_ref());
