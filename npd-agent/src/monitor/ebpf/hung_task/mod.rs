@@ -9,6 +9,7 @@
 //! cannot see the host's tasks, a task has recovered when khungtaskd no longer reports it.
 
 mod message;
+mod owner;
 mod scan;
 mod table;
 
@@ -180,9 +181,8 @@ impl Tasks {
                 let path = self.cgroup_of(sleeper.pid).await;
                 let asleep = watch.settings.hung_task_threshold;
                 let observation = self.observation(&sleeper, asleep, &path).await;
-                watch
-                    .resumes(&observation, |rule| rule.is_about(&sleeper.comm))
-                    .await?;
+                let concerned = self.concerned(&sleeper, &path);
+                watch.resumes(&observation, concerned).await?;
             }
         }
         Ok(())
@@ -321,15 +321,27 @@ impl Tasks {
                 None => self.cgroup_of(sleeper.pid).await,
             };
             let observation = self.observation(&sleeper, asleep, &path).await;
-            let concerned = |rule: &ProbeRule| rule.is_about(&sleeper.comm);
-            watch.happened(&observation, concerned).await?;
-            watch.lasts(&observation, concerned).await?;
+            let concerned = self.concerned(&sleeper, &path);
+            watch.happened(&observation, &concerned).await?;
+            watch.lasts(&observation, &concerned).await?;
         }
         if news {
             let hanging: Vec<&SleepingTask> = self.table.hanging().collect();
             watch.remember(hanging).await?;
         }
         Ok(())
+    }
+
+    /// Whether a rule is about a task whose cgroup has this path. A condition for tasks with some name is
+    /// about the node's own.
+    fn concerned(&self, sleeper: &SleepingTask, path: &str) -> impl Fn(&ProbeRule) -> bool {
+        let proc = (!matches!(self.scan, TaskScan::None)).then_some(&*self.proc);
+        let is_own = owner::may_be_the_nodes(proc, sleeper.pid, path);
+        let comm = sleeper.comm.clone();
+        move |rule| {
+            let needs_own = rule.comm.is_some() && rule.problem.condition.is_some();
+            rule.is_about(&comm) && (is_own || !needs_own)
+        }
     }
 
     /// The path of a task's cgroup; empty if it is unknown. Reading it takes a lock of the kernel,

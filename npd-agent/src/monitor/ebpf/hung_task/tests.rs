@@ -1,9 +1,13 @@
+use std::fs::File;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use npd_ebpf::hung_task::HungTaskRecord;
 use zerocopy::FromZeros as _;
 
 use super::PROBE;
 use crate::monitor::ebpf::probe::Probe;
-use crate::monitor::ebpf::tests::running_probe::{CheckState, FakeMachine, RunningProbe};
+use crate::monitor::ebpf::tests::running_probe::{CheckState, FakeMachine, RunningProbe, rule};
 use crate::problem::Subject;
 
 static HUNG_TASK: Probe = PROBE;
@@ -206,6 +210,60 @@ async fn out_of_sight_without_the_tracepoint_it_answers_for_nothing() {
     let mut probe = FakeMachine::new().start(&HUNG_TASK, &Err("no BPF".to_owned()));
     assert_eq!(probe.hear(60).await, [""; 0]);
     assert_eq!(probe.backend(), "none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_task_of_the_nodes_own_sets_a_condition_by_its_name() {
+    let mut lasts = rule("Lasts", Some("Sick"), &[]);
+    lasts.comm = Some(regex::Regex::new("^cp$").unwrap());
+    let rules = vec![rule("Happened", None, &[]), lasts];
+    let mut probe = host().start_with(&HUNG_TASK, rules, &Ok(()));
+    let in_pod = "0::/kubepods/pod8dbc75a9-3d26-4e0f-9e6b-2b8f1b6f7c11\n";
+    for (pid, user, cgroup) in [
+        (7, 0, "0::/system.slice\n"),
+        (8, 1000, "0::/\n"),
+        (9, 0, in_pod),
+    ] {
+        show(&probe, pid, "D", 3);
+        let path = |file| format!("proc/{pid}/{file}");
+        let status = format!("Uid:\t{user}\t0\t0\t0\n");
+        let counters = "voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t0\n";
+        probe.write(&path("status"), &(status + counters));
+        probe.write(&path("cgroup"), cgroup);
+    }
+    let heard = probe.hear(40).await;
+    let lasting: Vec<_> = heard
+        .iter()
+        .filter(|line| line.starts_with("Lasts"))
+        .collect();
+    let happened = heard.iter().filter(|line| line.starts_with("Happened"));
+    assert_eq!(happened.count(), 3, "{heard:?}");
+    assert_eq!(lasting.len(), 1, "{heard:?}");
+    assert!(lasting[0].contains(" cp:7 "), "{heard:?}");
+}
+
+/// Reading a task's cgroup takes a lock of the kernel, which may be part of the deadlock.
+#[tokio::test]
+async fn a_cgroup_that_is_never_read_delays_no_report() {
+    let mut probe = host().start(&HUNG_TASK, &Ok(()));
+    show(&probe, 7, "D", 3);
+    probe.hear(1).await;
+    probe.record(&reported(7, 3)).await;
+    probe.hear(1).await;
+    let machine = probe.end();
+    let cgroup = machine.folder.path().join("proc/7/cgroup");
+    mkfifo(&cgroup, Mode::S_IRWXU).unwrap();
+    let mut probe = machine.start(&HUNG_TASK, &Ok(()));
+    let mut heard = Vec::new();
+    for _ in 0..60 {
+        heard.extend(probe.hear(1).await);
+        if heard.iter().any(|line| line.starts_with("Watching")) {
+            break;
+        }
+    }
+    // The thread that reads it can end.
+    drop(File::options().read(true).write(true).open(cgroup).unwrap());
+    assert_eq!(heard.len(), 3, "{heard:?}");
 }
 
 #[tokio::test(start_paused = true)]
