@@ -17,7 +17,8 @@ pub const WORDING: Wording = Wording {
 const JOURNAL: &[(&str, &str)] = &[
     ("Aborting journal on device ", "."),
     ("when updating journal superblock for ", "."),
-    ("JBD2: Detected IO errors while flushing file data on ", ""),
+    ("for journal superblock update for ", "."),
+    (" while flushing file data on ", ""),
 ];
 
 /// How the messages of a driver of file systems begin.
@@ -137,6 +138,14 @@ mod tests {
             ),
             (
                 "JBD2: Detected IO errors while flushing file data on dm-0-8",
+                Some("filesystem dm-0"),
+            ),
+            (
+                "JBD2: Detected IO errors -5 while flushing file data on dm-0-8",
+                Some("filesystem dm-0"),
+            ),
+            (
+                "JBD2: previous I/O error detected for journal superblock update for dm-0-8.",
                 Some("filesystem dm-0"),
             ),
             ("Aborting journal on device dm-0", None),
