@@ -12,8 +12,8 @@ use crate::problem::{Finding, Subject};
 /// What was told so long ago is forgotten first.
 const OLD: SignedDuration = SignedDuration::from_hours(1);
 
-/// How much the log's clock may differ from that of the state.
-const SAME_TIME: SignedDuration = SignedDuration::from_secs(2);
+/// How much the log's clock may differ from that of the state: the kernel's runs by itself.
+const SAME_TIME: SignedDuration = SignedDuration::from_mins(2);
 
 /// When the log has last told of each subject, for each reason.
 #[derive(Debug, Default)]
