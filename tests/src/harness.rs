@@ -19,6 +19,9 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::cluster;
 
+/// Lets `setpriv` run a program as a user without rights.
+pub const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// A test.
 #[derive(Clone, Copy)]
 pub struct Test {
@@ -63,6 +66,8 @@ pub enum Need {
     File(&'static str),
     /// A part of the kernel: built in, or loaded. A test loads no modules.
     Module(&'static str),
+    /// That a user without rights may make user namespaces.
+    UserNamespaces,
     /// Every one of these.
     All(&'static [Self]),
 }
@@ -206,6 +211,10 @@ impl Need {
                 has_debian_sources(),
                 "apt's source of Debian packages does not answer (no network?)".into(),
             ),
+            Self::UserNamespaces => (
+                has_user_namespaces(),
+                "a user without rights may not make user namespaces".into(),
+            ),
             Self::Tool(tool) => (
                 is_on_path(tool),
                 format!("the program {tool} is not installed"),
@@ -246,6 +255,15 @@ fn has_memory_cgroup() -> bool {
     Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists()
         || std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")
             .is_ok_and(|controllers| controllers.split_whitespace().any(|name| name == "memory"))
+}
+
+fn has_user_namespaces() -> bool {
+    let mut command = Command::new("setpriv");
+    command
+        .args(NOBODY)
+        .args(["unshare", "--user", "--map-root-user", "--mount", "true"]);
+    let output = command.output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 fn has_debian_sources() -> bool {

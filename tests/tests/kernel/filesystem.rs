@@ -163,7 +163,10 @@ fn count_reports(agent: &Agent, device: &str) -> usize {
 }
 
 /// Starts the agent with the ebpf-monitor, for which these file systems matter, and with `flags`.
-fn start_for(mount_points: &[&Path], flags: &[&str]) -> anyhow::Result<(Agent, NamedTempFile)> {
+pub(crate) fn start_for(
+    mount_points: &[&Path],
+    flags: &[&str],
+) -> anyhow::Result<(Agent, NamedTempFile)> {
     let config = json!({
         "plugin": "ebpf",
         "source": "ebpf-monitor",

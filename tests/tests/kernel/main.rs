@@ -8,6 +8,7 @@ mod filesystem;
 mod hung_task;
 mod network_storage;
 mod oom;
+mod quoted;
 mod raid;
 mod rdma;
 mod scan;
@@ -119,6 +120,15 @@ const BLIND: &[Need] = &[
     Need::MemoryCgroup,
 ];
 
+const QUOTED: &[Need] = &[
+    Need::All(PROBES),
+    Need::Tool("setpriv"),
+    Need::Tool("unshare"),
+    Need::Tool("mount"),
+    Need::UserNamespaces,
+    Need::File("/proc/sys/debug/exception-trace"),
+];
+
 const TESTS: &[Test] = &[
     Test {
         name: "an_oom_kill_is_reported_once",
@@ -219,6 +229,16 @@ const TESTS: &[Test] = &[
         name: "scan_says_sick_while_a_fault_lasts",
         needs: SCANNED,
         run: scan::scan_says_sick_while_a_fault_lasts,
+    },
+    Test {
+        name: "what_users_make_the_kernel_print_sets_no_condition",
+        needs: QUOTED,
+        run: quoted::what_users_make_the_kernel_print_sets_no_condition,
+    },
+    Test {
+        name: "a_mount_with_a_disks_name_withdraws_nothing",
+        needs: EXT4,
+        run: quoted::a_mount_with_a_disks_name_withdraws_nothing,
     },
     Test {
         name: "without_bpf_the_same_faults_are_reported_once",
