@@ -6,10 +6,10 @@ use std::io::Write as _;
 use anyhow::ensure;
 use jiff::{SignedDuration, Timestamp};
 use npd_tests::agent::{Agent, PATIENCE};
-use npd_tests::cluster::eventually;
+use npd_tests::cluster::{Lab, eventually};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, lab};
+use crate::shared::lab;
 
 pub(crate) fn an_alias_follows_its_sources_over_a_restart() -> anyhow::Result<()> {
     let lab = lab()?;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::PATIENCE;
+use npd_tests::cluster::Lab;
 use serde_json::json;
 
-use crate::lab::{Lab, lab};
+use crate::shared::lab;
 
 /// How NPD has left the conditions: of a log, of a plugin that is slow, of one that never answers, and
 /// of a log that is well.

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness;
 
-use crate::lab::{lab, requests};
+use crate::shared::{lab, requests};
 
 /// How many times the agent is killed; with `NPD_TEST_KILLS`, that often.
 const KILLS: u64 = 12;

@@ -3,7 +3,7 @@
 mod aliases;
 mod first_write;
 mod kills;
-mod lab;
+mod shared;
 
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::PATIENCE;
-use npd_tests::cluster::{ApiServer, eventually};
+use npd_tests::cluster::{ApiServer, Lab, eventually};
 use npd_tests::harness::{self, Need, Test};
 use serde_json::json;
 use tempfile::TempDir;
 
-use self::lab::{Lab, lab, requests, stop};
+use self::shared::{lab, requests, stop};
 
 /// Those that wait longest begin.
 const TESTS: &[Test] = &[

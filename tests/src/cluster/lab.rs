@@ -5,60 +5,33 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use npd_tests::agent::Agent;
-use npd_tests::cluster::{self, ApiServer, Client, eventually};
-use npd_tests::harness;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The cluster of every test that leaves it running. What is static is not dropped: [`stop`] does that.
-static CLUSTER: Mutex<Option<Cluster>> = Mutex::new(None);
-
-/// The cluster that the user names, or an API server, and who may do everything there.
-struct Cluster {
-    admin: Client,
-    _server: Option<ApiServer>,
-    _dir: TempDir,
-}
-
-/// A Node on the cluster of all tests, which is started when it is first asked for.
-pub(crate) fn lab() -> anyhow::Result<Lab> {
-    let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
-    if shared.is_none() {
-        let dir = TempDir::new()?;
-        let (admin, server) = cluster::connect(dir.path())?;
-        *shared = Some(Cluster {
-            admin,
-            _server: server,
-            _dir: dir,
-        });
-    }
-    let cluster = shared.as_ref().context("no cluster")?;
-    Lab::new(&cluster.admin)
-}
-
-/// Stops the cluster, if there is one.
-pub(crate) fn stop() {
-    let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
-    *shared = None;
-}
+use super::client::Client;
+use super::server::eventually;
+use crate::agent::Agent;
+use crate::harness;
 
 /// A Node object, and an agent's config that reads a log file.
-pub(crate) struct Lab {
-    pub(crate) admin: Client,
+#[derive(Debug)]
+pub struct Lab {
+    /// Who may do everything.
+    pub admin: Client,
     /// The user with the agent's rights.
-    pub(crate) agent: Client,
-    pub(crate) node: String,
+    pub agent: Client,
+    /// The name of the Node.
+    pub node: String,
     dir: TempDir,
     now: String,
 }
 
 impl Lab {
-    pub(crate) fn new(admin: &Client) -> anyhow::Result<Self> {
+    /// Creates a Node.
+    pub fn new(admin: &Client) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let node = format!("npd-test-{}-{number}", std::process::id());
@@ -77,22 +50,19 @@ impl Lab {
     }
 
     /// A Node that a kubelet has written a condition to.
-    pub(crate) fn create_node(&self) -> anyhow::Result<()> {
+    pub fn create_node(&self) -> anyhow::Result<()> {
         let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.node } });
         self.admin.apply(&node.to_string())?;
         self.write_condition("kubelet", "Ready", "KubeletReady")
     }
 
-    pub(crate) fn write_condition(
-        &self,
-        manager: &str,
-        r#type: &str,
-        reason: &str,
-    ) -> anyhow::Result<()> {
+    /// Writes a condition that is True.
+    pub fn write_condition(&self, manager: &str, r#type: &str, reason: &str) -> anyhow::Result<()> {
         self.write_status(manager, r#type, "True", reason)
     }
 
-    pub(crate) fn write_status(
+    /// Writes a condition as another program would.
+    pub fn write_status(
         &self,
         manager: &str,
         r#type: &str,
@@ -116,15 +86,13 @@ impl Lab {
         Ok(())
     }
 
-    pub(crate) fn log(&self) -> PathBuf {
+    /// The log file.
+    pub fn log(&self) -> PathBuf {
         self.dir.path().join("app.log")
     }
 
     /// Writes lines to the log, all at once.
-    pub(crate) fn say(
-        &self,
-        lines: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> anyhow::Result<()> {
+    pub fn say(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> anyhow::Result<()> {
         let lines = lines.into_iter();
         let text: Vec<String> = lines
             .map(|line| format!("{} {}\n", self.now, line.as_ref()))
@@ -136,7 +104,7 @@ impl Lab {
 
     /// A config whose rules make Events of `oops N …`, by the reason `OopsN`, and conditions of
     /// `TYPE is broken by …`.
-    pub(crate) fn config(
+    pub fn config(
         &self,
         name: &str,
         conditions: &[&str],
@@ -171,23 +139,19 @@ impl Lab {
     }
 
     /// Writes a file that a flag can name.
-    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let path = self.dir.path().join(name);
         fs::write(&path, text)?;
         Ok(path)
     }
 
-    pub(crate) fn start(&self, config: &Path) -> anyhow::Result<Agent> {
+    /// Starts the agent on a log config.
+    pub fn start(&self, config: &Path) -> anyhow::Result<Agent> {
         self.start_as(&self.agent, config, "5m")
     }
 
     /// Starts the agent with other rights and another heartbeat period.
-    pub(crate) fn start_as(
-        &self,
-        who: &Client,
-        config: &Path,
-        heartbeat: &str,
-    ) -> anyhow::Result<Agent> {
+    pub fn start_as(&self, who: &Client, config: &Path, heartbeat: &str) -> anyhow::Result<Agent> {
         Agent::start(
             self.dir.path(),
             &[
@@ -200,7 +164,7 @@ impl Lab {
     }
 
     /// Starts the agent with other monitors.
-    pub(crate) fn start_with(&self, monitors: &[&str]) -> anyhow::Result<Agent> {
+    pub fn start_with(&self, monitors: &[&str]) -> anyhow::Result<Agent> {
         let node = format!("--hostname-override={}", self.node);
         let server = server(&self.agent);
         let flags = [&[node.as_str(), &server], monitors].concat();
@@ -208,7 +172,7 @@ impl Lab {
     }
 
     /// What `npd-agent uninstall` prints for these Nodes, and whether it succeeded.
-    pub(crate) fn uninstall(&self, nodes: &[&str]) -> anyhow::Result<(String, bool)> {
+    pub fn uninstall(&self, nodes: &[&str]) -> anyhow::Result<(String, bool)> {
         let output = Command::new(harness::agent()?)
             .args(["uninstall", &server(&self.agent)])
             .args(nodes)
@@ -217,7 +181,8 @@ impl Lab {
         Ok((said, output.status.success()))
     }
 
-    pub(crate) fn object(&self) -> anyhow::Result<Value> {
+    /// The Node.
+    pub fn object(&self) -> anyhow::Result<Value> {
         let json = self.admin.kubectl(&[
             "get",
             "node",
@@ -228,7 +193,8 @@ impl Lab {
         Ok(serde_json::from_str(&json)?)
     }
 
-    pub(crate) fn condition(&self, r#type: &str) -> anyhow::Result<Value> {
+    /// A condition of the Node.
+    pub fn condition(&self, r#type: &str) -> anyhow::Result<Value> {
         let node = self.object()?;
         let mut conditions = node["status"]["conditions"]
             .as_array()
@@ -241,7 +207,7 @@ impl Lab {
     }
 
     /// Waits until the condition is there and says so.
-    pub(crate) fn expect(
+    pub fn expect(
         &self,
         r#type: &str,
         status: &str,
@@ -258,7 +224,8 @@ impl Lab {
         })
     }
 
-    pub(crate) fn events(&self) -> anyhow::Result<Vec<Value>> {
+    /// The Events about the Node.
+    pub fn events(&self) -> anyhow::Result<Vec<Value>> {
         let json = self.admin.kubectl(&[
             "get",
             "events",
@@ -273,7 +240,7 @@ impl Lab {
     }
 
     /// Waits until the Events whose reason begins so have happened that often, all together.
-    pub(crate) fn expect_events(
+    pub fn expect_events(
         &self,
         reason: &str,
         total: u64,
@@ -305,12 +272,4 @@ impl Drop for Lab {
 fn server(who: &Client) -> String {
     let kubeconfig = who.kubeconfig.display();
     format!("--apiserver-override=?inClusterConfig=false&auth={kubeconfig}")
-}
-
-/// How many requests the server has answered so.
-pub(crate) fn requests(agent: &Agent, verb: &str, resource: &str, code: u16) -> u64 {
-    let labels = format!("code=\"{code}\",resource=\"{resource}\",verb=\"{verb}\"");
-    let metric = agent.metric(&format!("npd_apiserver_requests_total{{{labels}}}"));
-    // There is no such line before the first.
-    metric.unwrap_or_default()
 }
