@@ -9,4 +9,5 @@ pub mod machine;
 pub mod metrics;
 pub mod naive;
 pub mod port;
+pub mod prometheus;
 pub mod shipped;
