@@ -246,8 +246,10 @@ mod tests {
         let sources =
             aliases.map(|alias| format!("{}: {:?}\n", alias.healthy.r#type, alias.sources));
         expect![[r#"
-            KernelReady: ["KernelDeadlock", "CperHardwareErrorFatal"]
-            StorageReady: ["ReadonlyFilesystem", "XfsShutdown"]
+            KernelReady: ["KernelDeadlock", "MemoryFailing", "CperHardwareErrorFatal"]
+            StorageReady: ["StorageFailing", "ReadonlyFilesystem", "XfsShutdown"]
+            NetworkingReady: ["NICFailing"]
+            AcceleratedHardwareReady: ["GPUFailing"]
         "#]]
         .assert_eq(&sources.collect::<String>());
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
