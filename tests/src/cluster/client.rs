@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::components::Components;
-use super::server::output;
+use super::server::{eventually, output};
+use crate::agent::PATIENCE;
 
 /// An admin of a cluster: that of a test, or that of `$KUBECONFIG`.
 #[derive(Clone, Debug)]
@@ -88,6 +89,11 @@ impl Client {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": [account, binding] });
         self.apply(&list.to_string())?;
         let token = self.kubectl(&["create", "token", service_account, "-n=kube-system"])?;
+        // The server's authorizer reads a new binding a moment later.
+        let asks = format!("--as=system:serviceaccount:kube-system:{service_account}");
+        eventually(PATIENCE, || {
+            self.kubectl(&["auth", "can-i", "get", "nodes", &asks])
+        })?;
         Ok(token.trim().to_owned())
     }
 

@@ -34,18 +34,23 @@ impl Lab {
     pub fn new(admin: &Client) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let node = format!("npd-test-{}-{number}", std::process::id());
+        let lab = Self::on(admin, &format!("npd-test-{}-{number}", std::process::id()))?;
+        lab.create_node()?;
+        Ok(lab)
+    }
+
+    /// The same for a Node that another program creates.
+    pub fn on(admin: &Client, node: &str) -> anyhow::Result<Self> {
         let token = admin.token_for("npd-test")?;
         let now = Command::new("date").args(["-u", "+%FT%TZ"]).output()?;
         let lab = Self {
             admin: admin.clone(),
-            agent: admin.with_token(&node, &token)?,
-            node,
+            agent: admin.with_token(node, &token)?,
+            node: node.to_owned(),
             dir: TempDir::new()?,
             now: String::from_utf8(now.stdout)?.trim().to_owned(),
         };
         File::create(lab.log())?;
-        lab.create_node()?;
         Ok(lab)
     }
 
@@ -84,6 +89,11 @@ impl Lab {
             &format!("--patch={patch}"),
         ])?;
         Ok(())
+    }
+
+    /// The folder in which the agent is started.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The log file.
