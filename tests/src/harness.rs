@@ -58,6 +58,8 @@ pub enum Need {
     Node,
     /// What [`cluster::Helm`] is built from.
     Helm,
+    /// Somebody who waits for minutes: `NPD_TEST_LONG` is set. Names the task that sets it.
+    Long(&'static str),
     /// The network, as far as the first of Debian's package sources that apt knows.
     DebianSources,
     /// A program on the `PATH`.
@@ -185,6 +187,10 @@ impl Need {
             Self::ApiServer => return cluster::api_server_missing(),
             Self::Node => return cluster::node_missing(),
             Self::Helm => return cluster::helm_missing(),
+            Self::Long(task) => (
+                std::env::var_os("NPD_TEST_LONG").is_some(),
+                format!("it takes minutes; `cargo xtask {task}` runs it"),
+            ),
             Self::Agent => (
                 agent().is_ok(),
                 "no agent to test; `cargo xtask test` builds it".into(),

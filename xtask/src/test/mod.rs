@@ -57,8 +57,8 @@ const OWN_AFFAIRS: &[&str] = &[
     "tidy",
 ];
 
-/// Suites that mostly wait, for the kernel and for a kubelet.
-const WAITING: &[&str] = &["image", "kernel"];
+/// Suites that mostly wait: for the kernel, for packages, for others to act.
+const WAITING: &[&str] = &["image", "kernel", "cluster_consumers"];
 
 /// The suites that need a quiet machine, count what is on it, or use the agent's own ports.
 const ALONE: &[&str] = &[
