@@ -58,6 +58,8 @@ pub enum Need {
     Node,
     /// What [`cluster::Helm`] is built from.
     Helm,
+    /// What [`cluster::Karpenter`] is built from.
+    Karpenter,
     /// Somebody who waits for minutes: `NPD_TEST_LONG` is set. Names the task that sets it.
     Long(&'static str),
     /// The network, as far as the first of Debian's package sources that apt knows.
@@ -187,6 +189,7 @@ impl Need {
             Self::ApiServer => return cluster::api_server_missing(),
             Self::Node => return cluster::node_missing(),
             Self::Helm => return cluster::helm_missing(),
+            Self::Karpenter => return cluster::karpenter_missing(),
             Self::Long(task) => (
                 std::env::var_os("NPD_TEST_LONG").is_some(),
                 format!("it takes minutes; `cargo xtask {task}` runs it"),

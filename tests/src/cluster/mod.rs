@@ -10,6 +10,7 @@ mod components;
 mod go_module;
 mod helm;
 mod image;
+mod karpenter;
 mod lab;
 mod node;
 mod server;
@@ -18,6 +19,7 @@ pub use apiserver::{ApiServer, connect, connect_missing, missing as api_server_m
 pub use client::Client;
 pub use helm::{Helm, missing as helm_missing};
 pub use image::small_pod;
+pub use karpenter::{Karpenter, missing as karpenter_missing};
 pub use lab::Lab;
 pub use node::{Node, missing as node_missing};
 pub use server::eventually;

@@ -3,6 +3,7 @@
 
 mod consumers;
 mod disturbances;
+mod karpenter;
 mod prometheus;
 mod scene;
 mod table;
@@ -52,6 +53,11 @@ const TESTS: &[Test] = &[
         name: "a_flapping_plugin_below_its_threshold_moves_nobody",
         needs: LONG,
         run: a_flapping_plugin_below_its_threshold_moves_nobody,
+    },
+    Test {
+        name: "karpenter_replaces_only_a_node_that_stays_sick",
+        needs: &[Need::All(LONG), Need::Karpenter],
+        run: karpenter::karpenter_replaces_only_a_node_that_stays_sick,
     },
     Test {
         name: "prometheus_fires_and_resolves",
