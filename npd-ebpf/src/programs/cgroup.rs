@@ -46,6 +46,8 @@ pub struct CgroupLayout {
     pub oom_group: u32,
     /// `cgroup.root`
     pub root: u32,
+    /// `cgroup.level`
+    pub depth: u32,
     /// `cgroup.kn`
     pub node: u32,
     /// `kernfs_node.id`
@@ -73,7 +75,7 @@ pub(super) mod program {
         zerocopy::transmute!([0_u32; size_of::<CgroupLayout>() / 4]);
 
     /// How many folders a path may have. Kubernetes makes five, a cluster inside a container eight.
-    const MAX_DEPTH: usize = 16;
+    pub(in super::super) const MAX_DEPTH: usize = 16;
 
     /// The longest name of a folder that is stored whole, with its zero. `cri-containerd-ID.scope` has 86.
     const NAME_BYTES: usize = 128;
@@ -152,14 +154,10 @@ pub(super) mod program {
     /// Whether `task` is in a cgroup whose processes are killed together (`memory.oom.group`).
     #[inline(always)]
     pub(in super::super) fn dies_together(task: Kernel) -> bool {
-        if layout!(CGROUP_LAYOUT.known) == 0
-            || layout!(CGROUP_LAYOUT.has_memory) == 0
-            || layout!(CGROUP_LAYOUT.oom_group) == 0
-        {
+        if layout!(CGROUP_LAYOUT.oom_group) == 0 {
             return false;
         }
-        let set = task.follow(layout!(CGROUP_LAYOUT.css_set));
-        let mut memory = set.follow(layout!(CGROUP_LAYOUT.memory));
+        let mut memory = memory(task);
         for _ in 0..MAX_DEPTH {
             if memory.is_null() {
                 break;
@@ -167,8 +165,32 @@ pub(super) mod program {
             if memory.read::<u8>(layout!(CGROUP_LAYOUT.oom_group)) != 0 {
                 return true;
             }
-            memory = memory.follow(layout!(CGROUP_LAYOUT.css_parent));
+            memory = parent(memory);
         }
         false
+    }
+
+    /// The memory controller's part of the task's cgroup, or of the nearest one above that has the
+    /// controller; null if there is none.
+    #[inline(always)]
+    pub(in super::super) fn memory(task: Kernel) -> Kernel {
+        if layout!(CGROUP_LAYOUT.known) == 0 || layout!(CGROUP_LAYOUT.has_memory) == 0 {
+            return Kernel(0);
+        }
+        task.follow(layout!(CGROUP_LAYOUT.css_set))
+            .follow(layout!(CGROUP_LAYOUT.memory))
+    }
+
+    /// The same controller's part of the cgroup above.
+    #[inline(always)]
+    pub(in super::super) fn parent(part: Kernel) -> Kernel {
+        part.follow(layout!(CGROUP_LAYOUT.css_parent))
+    }
+
+    /// How deep the cgroup of a controller's part is; 0 for the root.
+    #[inline(always)]
+    pub(in super::super) fn depth(part: Kernel) -> u32 {
+        part.follow(layout!(CGROUP_LAYOUT.css_cgroup))
+            .read(layout!(CGROUP_LAYOUT.depth))
     }
 }

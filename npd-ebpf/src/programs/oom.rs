@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::task::TaskRecord;
+use crate::task::{COMM_BYTES, TaskRecord};
 use crate::{Header, Layout};
 
 /// Why a process was killed.
@@ -49,8 +49,18 @@ pub struct OomRecord {
     pub scope: u32,
     /// Whether its whole cgroup is killed; see [`group`].
     pub group: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How deep the cgroup is that reached its limit: how many folders of the victim's path lead to it.
+    pub limited_depth: u32,
+    /// The limit of that cgroup, in pages; 0 if it is unknown.
+    pub limit: u64,
+    /// How much of it was used, in pages.
+    pub usage: u64,
+    /// The thread that needed memory and found none; 0 if it is unknown.
+    pub invoker: u32,
+    /// Its process.
+    pub invoker_process: u32,
+    /// Its name. It ends with a zero.
+    pub invoker_comm: [u8; COMM_BYTES],
 }
 
 impl OomRecord {
@@ -82,6 +92,12 @@ pub struct OomLayout {
     pub signal: u32,
     /// `signal_struct.oom_score_adj`
     pub oom_score_adj: u32,
+    /// 1 if the rest of this struct is known.
+    pub limit_known: u32,
+    /// `mem_cgroup.memory.usage`, from its `css`
+    pub usage: u32,
+    /// `mem_cgroup.memory.max`, from its `css`
+    pub limit: u32,
 }
 
 impl Layout for OomLayout {
@@ -91,13 +107,14 @@ impl Layout for OomLayout {
 #[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::EbpfContext;
-    use aya_ebpf::helpers::generated::{bpf_get_stack, bpf_snprintf};
+    use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_stack, bpf_snprintf};
     use aya_ebpf::macros::raw_tracepoint;
     use aya_ebpf::programs::RawTracePointContext;
 
     use super::{OomLayout, OomRecord, group, scope};
     use crate::programs::kernel::{Kernel, send};
     use crate::programs::pid::program::PID_LAYOUT;
+    use crate::programs::task::program::TASK_LAYOUT;
     use crate::programs::{cgroup, pid, task};
 
     #[unsafe(no_mangle)]
@@ -146,8 +163,9 @@ mod program {
                     false if cgroup::program::dies_together(victim) => group::FIRST,
                     false => group::ALONE,
                 };
-                (*record).reserved = 0;
                 memory(victim, record);
+                limit(victim, reason.scope, record);
+                invoker(record);
             });
         }
     }
@@ -181,6 +199,53 @@ mod program {
                 let adjustment: i16 = signal.read(layout!(OOM_LAYOUT.oom_score_adj));
                 (*record).oom_score_adj = i32::from(adjustment);
             }
+        }
+    }
+
+    /// A limit over this number of pages is none.
+    const NO_LIMIT: u64 = 1 << 46;
+
+    /// Finds the cgroup that has reached its limit. Both the victim and who needed memory are in it, so it is
+    /// the victim's or one above: the one with the least left.
+    #[inline(always)]
+    unsafe fn limit(victim: Kernel, scope: u32, record: *mut OomRecord) {
+        let (mut limit, mut usage, mut depth) = (0_u64, 0_u64, 0_u32);
+        if layout!(OOM_LAYOUT.limit_known) != 0 && scope == scope::CGROUP && !victim.is_null() {
+            let mut part = cgroup::program::memory(victim);
+            let mut least = u64::MAX;
+            for _ in 0..cgroup::program::MAX_DEPTH {
+                if part.is_null() {
+                    break;
+                }
+                let allowed: u64 = part.read(layout!(OOM_LAYOUT.limit));
+                let used: u64 = part.read(layout!(OOM_LAYOUT.usage));
+                let left = allowed.saturating_sub(used);
+                if allowed < NO_LIMIT && left < least {
+                    least = left;
+                    (limit, usage) = (allowed, used);
+                    depth = cgroup::program::depth(part);
+                }
+                part = cgroup::program::parent(part);
+            }
+        }
+        // SAFETY: `record` is valid for writes; the fields need no drop.
+        unsafe {
+            (*record).limit = limit;
+            (*record).usage = usage;
+            (*record).limited_depth = depth;
+        }
+    }
+
+    /// Describes the current task: the tracepoint is hit in the one that needed memory.
+    #[inline(always)]
+    unsafe fn invoker(record: *mut OomRecord) {
+        // SAFETY: the helper has no preconditions.
+        let current = Kernel(unsafe { bpf_get_current_task() });
+        // SAFETY: `record` is valid for writes; the fields need no drop.
+        unsafe {
+            (*record).invoker = current.read(layout!(TASK_LAYOUT.pid));
+            (*record).invoker_process = current.read(layout!(TASK_LAYOUT.tgid));
+            (*record).invoker_comm = current.at(layout!(TASK_LAYOUT.comm)).text();
         }
     }
 

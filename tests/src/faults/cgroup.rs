@@ -95,6 +95,21 @@ impl MemoryCgroup {
             .context("starting a process that takes memory")
     }
 
+    /// From now on, the kernel kills all its processes together. Only version 2 can do this.
+    pub fn die_together(&self) -> anyhow::Result<()> {
+        write(&self.folder.join("memory.oom.group"), "1")
+    }
+
+    /// Starts a process that needs little memory.
+    pub fn start_bystander(&self) -> anyhow::Result<Child> {
+        Command::new("sh")
+            .args(["-c", r#"echo $$ > "$0" && exec sleep 1000"#])
+            .arg(self.folder.join("cgroup.procs"))
+            .stdout(Stdio::null())
+            .spawn()
+            .context("starting a process that sleeps")
+    }
+
     /// Makes the kernel kill a process because memory runs out, and returns its pid.
     pub fn kill_one(&self) -> anyhow::Result<u32> {
         let mut hog = self.start_hog()?;

@@ -114,6 +114,10 @@ const UNPRIVILEGED: &[Need] = &[
     Need::All(LOOP),
     Need::Tool("setpriv"),
 ];
+const OOM_TOGETHER: &[Need] = &[
+    Need::All(OOM),
+    Need::File("/sys/fs/cgroup/cgroup.controllers"),
+];
 const BLIND: &[Need] = &[
     Need::All(UNPRIVILEGED),
     Need::FirstPidNamespace,
@@ -134,6 +138,11 @@ const TESTS: &[Test] = &[
         name: "an_oom_kill_is_reported_once",
         needs: OOM,
         run: oom::an_oom_kill_is_reported_once,
+    },
+    Test {
+        name: "a_cgroup_that_is_killed_together_is_one_event",
+        needs: OOM_TOGETHER,
+        run: oom::a_cgroup_that_is_killed_together_is_one_event,
     },
     Test {
         name: "every_oom_kill_is_counted_while_the_log_is_flooded",

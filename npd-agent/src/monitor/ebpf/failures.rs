@@ -188,6 +188,7 @@ impl Failures {
             }
         };
         let observation = Observation {
+            repeated: false,
             key: last.subject.clone(),
             timestamp,
             message,

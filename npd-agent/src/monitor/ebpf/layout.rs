@@ -52,6 +52,7 @@ fn cgroup(btf: &Btf<'_>) -> Result<CgroupLayout, BtfError> {
         css_parent: btf.offset("cgroup_subsys_state", "parent")?,
         oom_group: oom_group(btf).unwrap_or_default(),
         root: btf.offset("cgroup", "root")?,
+        depth: btf.offset("cgroup", "level")?,
         node: btf.offset("cgroup", "kn")?,
         node_id: btf.offset("kernfs_node", "id")?,
         // Renamed in 6.15.

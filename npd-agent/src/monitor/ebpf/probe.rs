@@ -89,8 +89,7 @@ pub struct ProbeContext {
     pub settings: ProbeSettings,
     /// The records that its programs send.
     pub records: mpsc::Receiver<ProbeRecord>,
-    /// Which of its programs are attached now. The others are tried again from time to time, because
-    /// the module with the tracepoint may be loaded later.
+    /// Which of its programs are attached now. The others are tried again: their modules may come later.
     pub attached: watch::Receiver<Attached>,
     /// Asks to try this at once.
     pub attach_now: Arc<Notify>,
@@ -156,6 +155,8 @@ pub struct Observation {
     pub message: String,
     /// The pod that was hit.
     pub pod: Option<Pod>,
+    /// Whether it is a part of an incident that was reported: it is counted, and makes no Event.
+    pub repeated: bool,
 }
 
 /// A record as it came out of the ring buffer.
@@ -266,7 +267,7 @@ impl ProbeContext {
                 claimant: rule.claimant.clone(),
                 subject: Some(self.subject(&observation.key)),
                 object: None,
-                repeated: false,
+                repeated: observation.repeated,
                 witness: Witness::Kernel,
                 pod: observation.pod.clone(),
                 occurrence: None,
@@ -328,8 +329,7 @@ impl ProbeContext {
         rules.map(|rule| Arc::clone(&rule.monitor)).collect()
     }
 
-    /// Shows the probe's backend (`raw_tracepoint`, `poll`, `counter`, `kmsg` or `none`), and why it
-    /// has no better one.
+    /// Shows the probe's backend, and why it has no better one.
     pub fn set_backend(&self, backend: &'static str, reason: Option<String>) {
         let name = self.probe.name;
         info!(

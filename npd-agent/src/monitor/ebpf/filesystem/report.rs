@@ -110,6 +110,7 @@ impl FilesystemReports {
             (name, described, None)
         };
         let observation = Observation {
+            repeated: false,
             key: name,
             timestamp,
             message: message::happening(&described, report),
@@ -175,6 +176,7 @@ impl FilesystemReports {
                 watch.recovered(name).await?;
             }
             let observation = Observation {
+                repeated: false,
                 key: name.clone(),
                 timestamp: Timestamp::now(),
                 message: message::fault(known, fault),

@@ -377,6 +377,7 @@ impl Tasks {
         let visible = !matches!(self.scan, TaskScan::None);
         let waits = visible.then(|| message::wait_channel(&self.proc, *pid));
         Observation {
+            repeated: false,
             key: pid.to_string(),
             timestamp: Timestamp::now(),
             message: message::message(*pid, comm, asleep, waits.flatten(), path),

@@ -29,10 +29,24 @@ fn oom(btf: &Btf<'_>) -> OomLayout {
         );
         OomLayout::default()
     });
-    OomLayout {
+    let layout = OomLayout {
         has_snprintf: btf.enumerator("BPF_FUNC_snprintf").is_ok().into(),
         ..figures
-    }
+    };
+    // Without a memory controller, no cgroup has a limit.
+    with_limit(btf, layout).unwrap_or(layout)
+}
+
+/// Adds the way to the limit of a memory cgroup.
+fn with_limit(btf: &Btf<'_>, layout: OomLayout) -> Result<OomLayout, BtfError> {
+    let css = btf.offset("mem_cgroup", "css")?;
+    let from_css = |member| Ok(btf.offset("mem_cgroup", member)?.wrapping_sub(css));
+    Ok(OomLayout {
+        limit_known: 1,
+        usage: from_css("memory.usage")?,
+        limit: from_css("memory.max")?,
+        ..layout
+    })
 }
 
 /// The way to the figures of a victim's memory.
@@ -44,7 +58,6 @@ fn memory(btf: &Btf<'_>) -> Result<OomLayout, BtfError> {
             .or_else(|_| btf.offset("mm_struct", &format!("rss_stat.count.{kind}")))
     };
     Ok(OomLayout {
-        has_snprintf: 0,
         memory_known: 1,
         mm: btf.offset("task_struct", "mm")?,
         total_vm: btf.offset("mm_struct", "total_vm")?,
@@ -54,6 +67,7 @@ fn memory(btf: &Btf<'_>) -> Result<OomLayout, BtfError> {
         shmem: resident("MM_SHMEMPAGES")?,
         signal: btf.offset("task_struct", "signal")?,
         oom_score_adj: btf.offset("signal_struct", "oom_score_adj")?,
+        ..OomLayout::default()
     })
 }
 

@@ -134,6 +134,7 @@ impl Kills {
         self.reconciler.saw(counted);
         let path = cgroup_path(&kill.task.cgroup);
         let observation = Observation {
+            repeated: self.victims.belongs_to_another(&kill),
             key: kill.task.pid.to_string(),
             timestamp: probe::timestamp(&kill.header),
             message: message(&kill, self.page_bytes),
@@ -178,6 +179,7 @@ impl Kills {
              neither a probe nor the kernel's log says which"
         );
         let observation = Observation {
+            repeated: false,
             key: format!("up to {total}"),
             timestamp: Timestamp::now(),
             message,

@@ -1,4 +1,4 @@
-use npd_ebpf::oom::{OomRecord, scope};
+use npd_ebpf::oom::{OomRecord, group, scope};
 use zerocopy::FromZeros as _;
 
 use super::PROBE;
@@ -44,6 +44,30 @@ async fn a_kill_is_one_event_of_its_pod() {
     let begin = "Happened default/web-0: Memory cgroup out of memory: Killed process 10 (java)";
     assert!(heard[1].starts_with(begin), "{heard:?}");
     assert_eq!(probe.backend(), "raw_tracepoint");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cgroup_that_dies_together_is_one_event() {
+    let machine = FakeMachine::new();
+    let mut probe = machine.start(&OOM, &Ok(()));
+    for (pid, group) in [(10, group::FIRST), (11, group::MEMBER), (12, group::MEMBER)] {
+        let kill = OomRecord {
+            group,
+            ..kill(pid, pid)
+        };
+        probe.record(&kill).await;
+    }
+    let heard = probe.hear(10).await;
+    let begins = [
+        "Watching",
+        "Happened",
+        "Counted: Happened",
+        "Counted: Happened",
+    ];
+    assert_eq!(heard.len(), begins.len(), "{heard:?}");
+    for (heard, begin) in heard.iter().zip(begins) {
+        assert!(heard.starts_with(begin), "{heard}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

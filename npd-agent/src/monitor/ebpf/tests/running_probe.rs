@@ -204,7 +204,9 @@ fn reported(report: Report) -> String {
             let pod = finding.pod.and_then(|pod| pod.name);
             let pod = pod.map(|name| format!(" {}/{}", name.namespace, name.name));
             let reason = &finding.problem.reason;
-            format!("{reason}{}: {}", pod.unwrap_or_default(), finding.message)
+            let counted = if finding.repeated { "Counted: " } else { "" };
+            let pod = pod.unwrap_or_default();
+            format!("{counted}{reason}{pod}: {}", finding.message)
         }
         Report::Recovered { subject, .. } => format!("Recovered: {subject}"),
         Report::Watching { probe, .. } => format!("Watching: {probe}"),
