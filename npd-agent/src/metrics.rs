@@ -8,6 +8,9 @@ use prometheus::{
 
 use crate::rendered::{RenderedFamilies, render};
 
+/// The buckets for how late something is, in seconds.
+pub const LATENCY: [f64; 8] = [0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
+
 /// The registry, and the families that more than one module writes.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -42,6 +45,8 @@ pub struct Metrics {
     pub probe_drops: IntCounterVec,
     /// `npd_probe_missed_total{probe}`: what the kernel counted and the probe did not report.
     pub probe_missed: IntCounterVec,
+    /// `npd_detection_seconds{probe}`: from the fault, by the kernel's clock, to the probe's finding.
+    pub detection: HistogramVec,
     /// `npd_incidents_text_only_total{reason}`: reported from the kernel log alone although a probe was attached.
     pub text_only: IntCounterVec,
     /// The metrics of plugins.
@@ -130,6 +135,7 @@ impl Metrics {
                 "Incidents that the kernel counted and the probe did not report.",
                 &["probe"],
             )?,
+            detection: registered(r, detection()?)?,
             text_only: int_counter(
                 "npd_incidents_text_only_total",
                 "Incidents that only the kernel log reported although a probe was attached.",
@@ -162,6 +168,14 @@ impl Metrics {
     pub fn page(&self) -> prometheus::Result<String> {
         render(&self.registry, &self.rendered)
     }
+}
+
+fn detection() -> prometheus::Result<HistogramVec> {
+    let opts = HistogramOpts::new(
+        "npd_detection_seconds",
+        "From the fault, by the kernel's clock, to the moment when its probe has the record.",
+    );
+    HistogramVec::new(opts.buckets(LATENCY.to_vec()), &["probe"])
 }
 
 /// The metric families of logs, by source.

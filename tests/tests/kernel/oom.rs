@@ -30,6 +30,7 @@ pub(crate) fn an_oom_kill_is_reported_once() -> anyhow::Result<()> {
         ensure!(message.contains(expected), "no {expected} in {message}");
     }
     settle(&agent)?;
+    ensure!(agent.metric(r#"npd_detection_seconds_count{probe="oom"}"#)? > 0);
     ensure!(count_events(&agent, "OOMKilling", &pid)? == 1);
     ensure!(agent.metric(COUNTER)? == before + 1);
     Ok(())

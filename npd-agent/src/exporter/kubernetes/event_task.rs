@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::IntCounter;
+use prometheus::{Histogram, IntCounter};
 use serde::de::IgnoredAny;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -29,6 +29,8 @@ pub(super) struct EventTask {
     pub uid: watch::Receiver<NodeUid>,
     /// Reports failed requests.
     pub health: RequestHealth,
+    /// How long each Event waited until the server had it.
+    pub latency: Histogram,
     /// Counts occurrences that cannot be written.
     pub dropped: IntCounter,
 }
@@ -84,7 +86,9 @@ impl EventTask {
         let now = Instant::now().into_std();
         let mut events = lock(&self.pending.events);
         let Err(failure) = answer else {
-            events.delivered(delivery, now);
+            if let Some(waited) = events.delivered(delivery, now) {
+                self.latency.observe(waited.as_secs_f64());
+            }
             self.pending.show_progress(&events);
             drop(events);
             self.pending.written.notify_one();

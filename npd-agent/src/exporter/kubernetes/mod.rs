@@ -21,7 +21,7 @@ mod request_health;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use prometheus::{IntCounterVec, IntGauge, Opts};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -38,7 +38,7 @@ use self::rate_limit::RateLimit;
 use self::request_health::RequestHealth;
 use super::{BuildContext, Built};
 use crate::flags::{BadFlag, Options};
-use crate::metrics::registered;
+use crate::metrics::{LATENCY, registered};
 use crate::node::random;
 
 /// Builds the exporter if there is a cluster to report to.
@@ -102,6 +102,14 @@ fn start(
         registered(registry, requests()?)?,
     ));
     let waiting = registered(registry, waiting)?;
+    let latency = Histogram::with_opts(
+        HistogramOpts::new(
+            "npd_event_delivery_seconds",
+            "From the finding to the API server's answer that it has created the Event.",
+        )
+        .buckets(LATENCY.to_vec()),
+    )?;
+    let latency = registered(registry, latency)?;
     let dropped = context
         .metrics
         .exporter_dropped
@@ -125,6 +133,7 @@ fn start(
             namespace: options.event_namespace.clone(),
         },
         uid: uid_seen,
+        latency,
         health: RequestHealth::new(context.status_page.clone(), "kubernetes events", random),
         dropped: dropped.clone(),
     };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
 use npd_ebpf::{Header, MAX_RECORD_KINDS};
-use prometheus::IntCounter;
+use prometheus::{Histogram, IntCounter};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use zerocopy::FromBytes as _;
@@ -14,6 +15,7 @@ use zerocopy::FromBytes as _;
 use super::load::ProgramsHandle;
 use super::probe::{Probe, ProbeRecord, SOURCE};
 use crate::fd;
+use crate::node::clock::monotonic;
 use crate::problem::Forever;
 use crate::reporter::Reporter;
 
@@ -30,6 +32,7 @@ pub(super) struct RingBuffer {
 struct Route {
     records: mpsc::Sender<ProbeRecord>,
     drops: IntCounter,
+    detection: Histogram,
     /// How many drops are counted in `drops`.
     reported: u64,
 }
@@ -62,11 +65,17 @@ impl RingBuffer {
             while let Some(bytes) = self.records.next() {
                 let record = record(&bytes);
                 drop(bytes);
-                let route = record.and_then(|(id, record)| Some((routes.get(&id)?, record)));
-                match route {
-                    Some((route, record)) => route.records.send(record).await?,
-                    None => malformed.inc(),
-                }
+                let route = record.and_then(|(head, record)| {
+                    let route = routes.get(&head.id)?;
+                    Some((route, head.time, record))
+                });
+                let Some((route, time, record)) = route else {
+                    malformed.inc();
+                    continue;
+                };
+                route.records.send(record).await?;
+                let late = monotonic().saturating_sub(Duration::from_nanos(time));
+                route.detection.observe(late.as_secs_f64());
             }
             ready.clear_ready();
             // Records are dropped only if the ring buffer is full, and a full ring buffer wakes this
@@ -85,12 +94,14 @@ fn routes(
     reporter: &Reporter,
 ) -> BTreeMap<u32, Route> {
     let drops = &reporter.metrics.probe_drops;
+    let detection = &reporter.metrics.detection;
     let mut routes = BTreeMap::new();
     for (probe, records) in probes {
         for program in probe.programs {
             let route = Route {
                 records: records.clone(),
                 drops: drops.with_label_values(&[probe.name]),
+                detection: detection.with_label_values(&[probe.name]),
                 reported: 0,
             };
             routes.insert(program.record, route);
@@ -99,11 +110,11 @@ fn routes(
     routes
 }
 
-/// A copy of the record, and its kind; `None` if it is invalid.
-fn record(bytes: &[u8]) -> Option<(u32, ProbeRecord)> {
+/// A copy of the record, and its header; `None` if it is invalid.
+fn record(bytes: &[u8]) -> Option<(Header, ProbeRecord)> {
     if bytes.len() > MAX_RECORD {
         return None;
     }
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
-    (header.id < MAX_RECORD_KINDS).then(|| (header.id, ProbeRecord(Box::from(bytes))))
+    (header.id < MAX_RECORD_KINDS).then(|| (header, ProbeRecord(Box::from(bytes))))
 }

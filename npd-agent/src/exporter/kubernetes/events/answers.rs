@@ -1,19 +1,25 @@
 //! What becomes of a write: the API server's answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Correlator, Delivery};
 
 impl Correlator {
-    /// The write has succeeded.
-    pub(in crate::exporter::kubernetes) fn delivered(&mut self, delivery: &Delivery, now: Instant) {
+    /// The write has succeeded. If the server has an Event for the first time now, returns how long ago it was
+    /// found.
+    pub(in crate::exporter::kubernetes) fn delivered(
+        &mut self,
+        delivery: &Delivery,
+        now: Instant,
+    ) -> Option<Duration> {
         self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(entry) = self.events.get_mut(&delivery.id) else {
-            return;
-        };
+        let entry = self.events.get_mut(&delivery.id)?;
+        let is_first = !entry.created && entry.acknowledged == 0;
+        let waited = is_first.then(|| now.saturating_duration_since(entry.begun));
         entry.delivered(delivery.event.count, now);
         self.enqueue(delivery.id, now);
         self.forget_if_over(delivery.id);
+        waited
     }
 
     /// The write has failed, and must be tried again after the others.

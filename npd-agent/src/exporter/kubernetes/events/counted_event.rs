@@ -49,6 +49,8 @@ pub(super) struct CountedEvent {
     pub(super) forbidden_after: Option<u64>,
     pace: Duration,
     written: Option<Instant>,
+    /// When it first happened.
+    pub(super) begun: Instant,
     /// When it last happened.
     pub(super) seen: Instant,
 }
@@ -108,6 +110,7 @@ impl CountedEvent {
             forbidden_after: None,
             pace: FIRST_PACE,
             written: None,
+            begun: now,
             seen: now,
         }
     }

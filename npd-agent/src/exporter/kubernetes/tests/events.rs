@@ -7,6 +7,7 @@ use expect_test::expect;
 
 use super::lab::Lab;
 use super::samples::event;
+use super::server::ServerFault;
 use super::{check, check_body};
 use crate::problem::{Action, Event, FaultyObject, Pod, PodName, Severity};
 
@@ -206,5 +207,32 @@ async fn what_a_rule_advises_is_in_annotations() {
             "npd-agent/action": "replace",
             "npd-agent/object": "device/sda",
         })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_an_event_waits_for_the_server_is_measured() {
+    let mut lab = Lab::start(&[], |server| {
+        server.rule = Box::new(|line, since| {
+            let is_refused = line.starts_with("POST") && since < Duration::from_secs(20);
+            is_refused.then_some(ServerFault::Code(503, None))
+        });
+    });
+    lab.event("OOMKilling", "killed");
+    lab.seconds(100).await;
+    lab.event("OOMKilling", "killed");
+    lab.seconds(100).await;
+    let page = lab.metrics.page().unwrap();
+    let buckets = page
+        .lines()
+        .filter(|line| line.starts_with("npd_event_delivery_seconds_bucket"));
+    let buckets: Vec<_> = buckets.collect();
+    assert!(
+        buckets.iter().any(|line| line.ends_with(r#"le="10"} 0"#)),
+        "{buckets:#?}"
+    );
+    assert!(
+        buckets.iter().any(|line| line.ends_with(r#"le="60"} 1"#)),
+        "{buckets:#?}"
     );
 }

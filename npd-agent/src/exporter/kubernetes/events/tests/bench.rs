@@ -112,7 +112,9 @@ impl CorrelatorBench {
         while let Some(delivery) = self.take() {
             self.writes += 1;
             match self.serve(&delivery) {
-                Ok(()) => self.correlator.delivered(&delivery, self.now),
+                Ok(()) => {
+                    self.correlator.delivered(&delivery, self.now);
+                }
                 Err(()) if delivery.create => {
                     self.correlator.exists(&delivery, self.now);
                 }
