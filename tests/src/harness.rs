@@ -70,6 +70,8 @@ pub enum Need {
     File(&'static str),
     /// A part of the kernel: built in, or loaded. A test loads no modules.
     Module(&'static str),
+    /// That this is the guest of `cargo xtask vm`, where a test may change what everybody shares.
+    Guest,
     /// That a user without rights may make user namespaces.
     UserNamespaces,
     /// Every one of these.
@@ -219,6 +221,10 @@ impl Need {
             Self::DebianSources => (
                 has_debian_sources(),
                 "apt's source of Debian packages does not answer (no network?)".into(),
+            ),
+            Self::Guest => (
+                std::env::var_os("NPD_GUEST").is_some(),
+                "this is not a guest of `cargo xtask vm`".into(),
             ),
             Self::UserNamespaces => (
                 has_user_namespaces(),

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod faults;
 pub mod harness;
 pub mod image;
+pub mod journald;
 pub mod machine;
 pub mod metrics;
 pub mod naive;

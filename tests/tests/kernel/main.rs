@@ -2,6 +2,7 @@
 
 mod blind;
 mod block_error;
+mod clock;
 mod device_mapper;
 mod drill;
 mod filesystem;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use npd_tests::agent::{Agent, PATIENCE, is_event};
 use npd_tests::harness::{self, Need, Test};
+use npd_tests::journald::JOURNALD;
 use serde_json::Value;
 
 const PROBES: &[Need] = &[Need::Agent, Need::Root, Need::Btf];
@@ -124,6 +126,7 @@ const BLIND: &[Need] = &[
     Need::MemoryCgroup,
 ];
 
+const CLOCK: &[Need] = &[Need::Guest, Need::Agent, Need::Root, Need::File(JOURNALD)];
 const QUOTED: &[Need] = &[
     Need::All(PROBES),
     Need::Tool("setpriv"),
@@ -238,6 +241,11 @@ const TESTS: &[Test] = &[
         name: "scan_says_sick_while_a_fault_lasts",
         needs: SCANNED,
         run: scan::scan_says_sick_while_a_fault_lasts,
+    },
+    Test {
+        name: "clock_steps_blind_no_log_and_change_no_duration",
+        needs: CLOCK,
+        run: clock::clock_steps_blind_no_log_and_change_no_duration,
     },
     Test {
         name: "what_users_make_the_kernel_print_sets_no_condition",

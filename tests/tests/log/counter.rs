@@ -7,7 +7,7 @@ use anyhow::ensure;
 use npd_tests::agent::{Agent, PATIENCE};
 use npd_tests::harness;
 
-use crate::journal::Journal;
+use npd_tests::journald::Journal;
 
 /// NPD's config with other paths and another interval.
 pub(crate) fn shipped_config() -> anyhow::Result<()> {

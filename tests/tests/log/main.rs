@@ -8,6 +8,7 @@ mod rotation;
 use std::process::ExitCode;
 
 use npd_tests::harness::{self, Need, Test};
+use npd_tests::journald::JOURNALD;
 
 const TESTS: &[Test] = &[
     Test {
@@ -25,7 +26,7 @@ const TESTS: &[Test] = &[
         needs: &[
             Need::Agent,
             Need::Root,
-            Need::File(journal::JOURNALD),
+            Need::File(JOURNALD),
             Need::Tool("journalctl"),
             Need::Tool("logger"),
         ],
@@ -60,11 +61,7 @@ const TESTS: &[Test] = &[
     },
     Test {
         name: "what_journald_writes_is_read_as_journalctl_reads_it",
-        needs: &[
-            Need::Root,
-            Need::File(journal::JOURNALD),
-            Need::Tool("journalctl"),
-        ],
+        needs: &[Need::Root, Need::File(JOURNALD), Need::Tool("journalctl")],
         run: journal::comparison,
     },
     Test {
@@ -72,7 +69,7 @@ const TESTS: &[Test] = &[
         needs: &[
             Need::Agent,
             Need::Root,
-            Need::File(journal::JOURNALD),
+            Need::File(JOURNALD),
             Need::Tool("journalctl"),
         ],
         run: counter::shipped_config,

@@ -31,9 +31,10 @@ pub(super) fn run(
     let archive = archive(shell, kernel)?;
     let mut words = vec!["--test-threads=1".to_owned(), "--color=never".to_owned()];
     words.extend(arguments.iter().map(|argument| (*argument).clone()));
-    // The kernel passes unknown parameters without a dot to the first process, as variables.
+    // The kernel passes unknown parameters without a dot to the first process, as variables. On a busy host
+    // the timer ticks late, and with its check the kernel would panic.
     let append = format!(
-        "console=ttyS0 quiet panic=-1 rdinit=/init MODULES={} NPD_AGENT={} TESTS={tests} ARGUMENTS=\"{}\"",
+        "console=ttyS0 quiet no_timer_check panic=-1 rdinit=/init MODULES={} NPD_AGENT={} TESTS={tests} ARGUMENTS=\"{}\"",
         kernel.modules.display(),
         agent.display(),
         words.join(" "),
