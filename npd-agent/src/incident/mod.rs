@@ -4,19 +4,19 @@
 //! probe is attached, the probe reports the incident, and the text only confirms it. But the text may come
 //! first, or the probe's record may be lost. So the text is held for a moment, and reported if the probe
 //! does not report the incident. A rule for a state of `/sys` may see it too, but minutes later: it is silent
-//! about what the log has told. This module is pure: the caller passes the time.
+//! about what a rule for the log has reported. This module is pure: the caller passes the time.
 
+mod log_reports;
 mod reported_text;
 mod saved;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::log_reports::LogReports;
 use self::reported_text::ReportedTexts;
 pub use self::saved::SavedIncident;
-use self::told::ToldByLog;
 use crate::problem::{ConditionStatus, Finding, Subject, Watched, Witness};
 
 /// How long text waits for the probe, and how long a probe's report covers later text. The kernel prints
@@ -42,7 +42,7 @@ pub struct Incidents {
     probes: BTreeMap<&'static str, ProbeClaim>,
     reported: BTreeMap<Subject, Reported>,
     texts: ReportedTexts,
-    told: ToldByLog,
+    log_reports: LogReports,
     held: VecDeque<(Instant, Finding)>,
 }
 
@@ -147,14 +147,14 @@ impl Incidents {
                 if let Verdict::Report(text) = &verdict {
                     self.texts.note(text, now);
                     if text.present == ConditionStatus::True {
-                        self.told.note(&subject, text);
+                        self.log_reports.note(&subject, text);
                     }
                 }
                 vec![verdict]
             }
-            (Some(subject), Witness::State { since, told_as })
+            (Some(subject), Witness::State { since, log_reasons })
                 if finding.problem.condition.is_none()
-                    && self.told.has_told(subject, told_as, since) =>
+                    && self.log_reports.include(subject, log_reasons, since) =>
             {
                 vec![Verdict::Known]
             }

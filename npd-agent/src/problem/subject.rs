@@ -78,7 +78,7 @@ pub enum Witness {
         /// When it last showed that all was well.
         since: Timestamp,
         /// The reasons with which the kernel's log tells the same.
-        told_as: &'static [&'static str],
+        log_reasons: &'static [&'static str],
     },
     /// Anything else: an application's log, a plugin.
     Other,

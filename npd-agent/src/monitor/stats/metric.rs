@@ -19,7 +19,7 @@ pub struct Metric {
     pub kind: MetricKind,
     /// The names of its labels, sorted.
     pub labels: &'static [&'static str],
-    /// What a series is about, if the kernel's log may tell of it too.
+    /// What a series is about, if the kernel's log may report it, too.
     pub thing: Option<Thing>,
 }
 
@@ -30,7 +30,7 @@ pub struct Thing {
     pub object: fn(&Labels) -> FaultyObject,
     /// The reasons of one fault of such an object: with these, the kernel's log and the rules of this metric
     /// report it.
-    pub told_as: &'static [&'static str],
+    pub log_reasons: &'static [&'static str],
 }
 
 /// The type of a metric.
@@ -82,9 +82,12 @@ impl Metric {
     pub const fn about(
         self,
         object: fn(&Labels) -> FaultyObject,
-        told_as: &'static [&'static str],
+        log_reasons: &'static [&'static str],
     ) -> Self {
-        let thing = Some(Thing { object, told_as });
+        let thing = Some(Thing {
+            object,
+            log_reasons,
+        });
         Self { thing, ..self }
     }
 

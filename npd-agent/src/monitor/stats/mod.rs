@@ -290,9 +290,9 @@ impl StatsMonitor {
             let changes = rule.evaluate(sample, now);
             let reason = &*rule.problem.reason;
             let thing = rule.metric.thing.as_ref();
-            let told_as = thing.map_or(&[][..], |thing| thing.told_as);
-            let told_as = if told_as.contains(&reason) {
-                told_as
+            let log_reasons = thing.map_or(&[][..], |thing| thing.log_reasons);
+            let log_reasons = if log_reasons.contains(&reason) {
+                log_reasons
             } else {
                 &[]
             };
@@ -307,7 +307,7 @@ impl StatsMonitor {
                 subject: change.object.as_ref().map(FaultyObject::subject),
                 witness: Witness::State {
                     since: ago(timestamp, change.fine.map(|fine| now.duration_since(fine))),
-                    told_as,
+                    log_reasons,
                 },
                 object: change.object,
                 repeated: false,

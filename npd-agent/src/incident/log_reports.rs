@@ -1,5 +1,5 @@
-//! What the kernel's log has told of things whose state `/proc` and `/sys` show. A rule reports a state when it
-//! has lasted for minutes; the log told of its beginning at once.
+//! What rules for the kernel's log have reported about things whose state `/proc` and `/sys` show, too. A rule
+//! for a state reports it when it has lasted for minutes; the log says at once that it has begun.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use jiff::{SignedDuration, Timestamp};
 use super::MAX_INCIDENTS;
 use crate::problem::{Finding, Subject};
 
-/// What was told so long ago is forgotten first.
+/// What was reported so long ago is forgotten first.
 const OLD: SignedDuration = SignedDuration::from_hours(1);
 
 /// How much the log's clock may differ from that of the state: the kernel's runs by itself.
 const SAME_TIME: SignedDuration = SignedDuration::from_mins(2);
 
-/// When the log has last told of each subject, for each reason.
+/// When each subject was last reported, for each reason.
 #[derive(Debug, Default)]
-pub(super) struct ToldByLog(BTreeMap<Subject, BTreeMap<Arc<str>, Timestamp>>);
+pub(super) struct LogReports(BTreeMap<Subject, BTreeMap<Arc<str>, Timestamp>>);
 
-impl ToldByLog {
+impl LogReports {
     /// The text is reported, or is the same again.
     pub(super) fn note(&mut self, subject: &Subject, text: &Finding) {
         if self.0.len() >= MAX_INCIDENTS {
             let newest = text.timestamp;
-            let is_old = |told: &Timestamp| newest.duration_since(*told) > OLD;
+            let is_old = |time: &Timestamp| newest.duration_since(*time) > OLD;
             self.0.retain(|_, reasons| !reasons.values().all(is_old));
         }
         if self.0.len() >= MAX_INCIDENTS {
@@ -34,11 +34,13 @@ impl ToldByLog {
         reasons.insert(Arc::clone(&text.problem.reason), text.timestamp);
     }
 
-    /// Whether one of these reasons was told of the subject since then.
-    pub(super) fn has_told(&self, subject: &Subject, reasons: &[&str], since: Timestamp) -> bool {
-        let told = self.0.get(subject);
-        let told = told.map(|told| reasons.iter().filter_map(|reason| told.get(*reason)));
-        told.is_some_and(|mut told| told.any(|told| since.duration_since(*told) <= SAME_TIME))
+    /// Whether the subject was reported since then, for one of these reasons.
+    pub(super) fn include(&self, subject: &Subject, reasons: &[&str], since: Timestamp) -> bool {
+        let Some(reported) = self.0.get(subject) else {
+            return false;
+        };
+        let mut times = reasons.iter().filter_map(|reason| reported.get(*reason));
+        times.any(|time| since.duration_since(*time) <= SAME_TIME)
     }
 }
 
@@ -53,7 +55,7 @@ mod tests {
 
     /// An array lacks a disk: the kernel says so at once, and `/sys` shows it for as long as it lasts.
     #[test]
-    fn a_state_of_which_the_log_has_told_is_no_news() {
+    fn a_state_that_the_log_has_reported_is_no_news() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let array = |name| Subject::new("array", name);
         let text = |reason, condition, name, second| Finding {
@@ -61,9 +63,9 @@ mod tests {
             ..sees(Witness::KernelText, reason, condition, array(name))
         };
         let state = |name, since, condition| {
-            let told_as = &["RaidDegraded", "RaidFailed"][..];
+            let log_reasons = &["RaidDegraded", "RaidFailed"][..];
             let since = at(since);
-            let witness = Witness::State { since, told_as };
+            let witness = Witness::State { since, log_reasons };
             sees(witness, "RaidDegraded", condition, array(name))
         };
         let now = Instant::now();
@@ -84,7 +86,7 @@ mod tests {
         assert!(is_known(state("md1", 90, None)));
         // It was well again after that text.
         assert!(!is_known(state("md0", 300, None)));
-        // Only these reasons tell of it, and of this array.
+        // Only for these reasons, and this array.
         assert!(!is_known(state("md2", 90, None)));
         assert!(!is_known(state("md3", 90, None)));
         // A rule with a condition claims it for itself.
