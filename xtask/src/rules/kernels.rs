@@ -22,6 +22,7 @@ pub(super) const KERNELS: &[DebianKernel] = &[
     kernel("6.12", "trixie", "amd64"),
     kernel("7.3", "trixie-backports", "amd64"),
     kernel("6.12", "trixie", "arm64"),
+    kernel("7.3", "trixie-backports", "arm64"),
 ];
 
 /// The shortest string that counts.

@@ -36,6 +36,7 @@ $ cargo xtask rules   # fetches Debian's kernels, and writes this page
 
 For each rule, a line that it reports, and the kernels that have a format string which can print this line or another line of the rule's fixture.
 `-` means that no format string of that kernel explains any of the lines.
+The column `ends` says what ends a fault, whatever comes first; a rule with an empty one reports events, which need no end.
 Some wordings are of older kernels, of drivers outside the kernel, or of programs; these rules are marked.
 ";
 
@@ -56,6 +57,10 @@ const OTHERS: &[(&str, &str)] = &[
 struct ProvenRule {
     file: String,
     reason: String,
+    severity: String,
+    action: String,
+    /// How what it reports ends.
+    end: String,
     lines: Vec<String>,
 }
 
@@ -77,11 +82,14 @@ fn run(shell: &Shell, _: &[String]) -> anyhow::Result<()> {
     for (index, rule) in rules.iter().enumerate() {
         if file != rule.file {
             file = &rule.file;
-            write!(page, "\n## `{file}`\n\n| reason | for example |")?;
+            write!(
+                page,
+                "\n## `{file}`\n\n| reason | severity | action | ends | for example |"
+            )?;
             KERNELS
                 .iter()
                 .try_for_each(|kernel| write!(page, " {kernel} |"))?;
-            page += "\n| --- | --- |";
+            page += "\n| --- | --- | --- | --- | --- |";
             page += &" --- |".repeat(KERNELS.len());
             page.push('\n');
         }
@@ -96,7 +104,17 @@ fn run(shell: &Shell, _: &[String]) -> anyhow::Result<()> {
             .replace('|', "\\|")
             .replace('`', "'")
             .replace("](", "] (");
-        write!(page, "| `{}` | `{example}` |", rule.reason)?;
+        let ProvenRule {
+            reason,
+            severity,
+            action,
+            end,
+            ..
+        } = rule;
+        write!(
+            page,
+            "| `{reason}` | {severity} | {action} | {end} | `{example}` |"
+        )?;
         for column in &columns {
             let cell = match (column[index], other) {
                 (true, _) => "yes",
@@ -134,15 +152,37 @@ fn rules(shell: &Shell) -> anyhow::Result<Vec<ProvenRule>> {
             let config: Value = serde_json::from_str(&shell.read_file(&path)?)?;
             for rule in config["rules"].as_array().context("a config has rules")? {
                 let reason = rule["reason"].as_str().context("a rule has a reason")?;
+                let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();
                 rules.push(ProvenRule {
                     file: name.clone(),
                     reason: reason.to_owned(),
+                    severity: text("severity"),
+                    action: text("action"),
+                    end: end(rule),
                     lines: lines(shell, reason, rule)?,
                 });
             }
         }
     }
     Ok(rules)
+}
+
+/// How the condition of a rule ends, or after which line the next fault is news.
+fn end(rule: &Value) -> String {
+    let mut ends = Vec::new();
+    if !rule["clearPattern"].is_null() {
+        ends.push("with a line".to_owned());
+    }
+    if let Some(after) = rule["clearAfter"].as_str() {
+        ends.push(format!("{after} after the last"));
+    }
+    if !rule["mountPoints"].is_null() {
+        ends.push("when unmounted".to_owned());
+    }
+    if rule["type"] == "permanent" {
+        ends.push("at the next boot".to_owned());
+    }
+    ends.join(", ")
 }
 
 /// The lines of a rule's fixture that it reports, the first ones first.
