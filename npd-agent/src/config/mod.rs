@@ -4,10 +4,12 @@ pub mod aliases;
 mod built_in;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tracing::{info, warn};
 
 use self::aliases::LoadedAliases;
@@ -134,10 +136,22 @@ pub fn named(flag: Option<&str>, path: &Path) -> anyhow::Result<Vec<ConfigFile>>
     }
 }
 
+/// How large a config file may be: more than any that people write, and less than the memory of a pod.
+const LARGEST: usize = 16 << 20;
+
+/// The bytes of a file, which may be a pipe, or a device without end.
+fn bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() <= LARGEST, "it is larger than 16 MiB");
+    Ok(bytes)
+}
+
 /// Reads a config file, without parsing it.
 pub fn read(path: &Path) -> anyhow::Result<ConfigFile> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).with_context(|| format!("reading the config file {name}"))?;
+    let bytes = bounded(path).with_context(|| format!("reading the config file {name}"))?;
     let dir = path.parent().map(Path::to_path_buf);
     Ok(ConfigFile {
         name: Arc::from(name),

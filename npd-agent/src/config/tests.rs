@@ -11,6 +11,13 @@ use super::*;
 
 const GOOD: &str = r#"{"plugin": "kmsg", "rules": [{"type": "temporary", "pattern": "good"}]}"#;
 
+#[test]
+fn a_file_without_end_is_refused() {
+    let error = read(Path::new("/dev/zero")).unwrap_err();
+    let expected = "reading the config file /dev/zero: it is larger than 16 MiB";
+    assert_eq!(format!("{error:#}"), expected);
+}
+
 /// The files of a folder, in the lists of the flags that they are for.
 struct ConfigFolder(tempfile::TempDir);
 
