@@ -1,6 +1,7 @@
 //! Tasks that hang.
 
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
@@ -27,7 +28,7 @@ impl ImpatientDetector {
     }
 }
 
-/// A process that waits for a frozen file system, in uninterruptible sleep.
+/// A process in uninterruptible sleep.
 pub struct HungTask {
     child: Child,
     _alias: Alias,
@@ -38,9 +39,16 @@ impl HungTask {
     ///
     /// [`Frozen`]: super::disk::Frozen
     pub fn start(mount: &Mount<'_>, name: &'static str) -> anyhow::Result<Self> {
-        let alias = Alias::new("touch", name)?;
+        Self::of("touch", name, &mount.point().join(name))
+    }
+
+    /// Starts a program under this name that does something with a file, and hangs. What it waits for must
+    /// come before this is dropped.
+    pub fn of(program: &str, name: &'static str, file: &Path) -> anyhow::Result<Self> {
+        let alias = Alias::new(program, name)?;
         let child = Command::new(alias.path())
-            .arg(mount.point().join(name))
+            .arg(file)
+            .stdout(Stdio::null())
             .spawn()
             .context("starting a process that hangs")?;
         Ok(Self {

@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod dead;
 pub mod disk;
+pub mod fuse;
 pub mod hang;
 pub mod kmsg;
 pub mod mapper;

@@ -14,6 +14,7 @@ mod raid;
 mod rdma;
 mod scan;
 mod state_dir;
+mod wedge;
 mod writeback_error;
 
 use std::path::Path;
@@ -102,6 +103,11 @@ const HANG: &[Need] = &[
     Need::Tool("fsfreeze"),
     Need::File("/proc/sys/kernel/hung_task_check_interval_secs"),
 ];
+const FUSE: &[Need] = &[
+    Need::All(PROBES),
+    Need::FirstPidNamespace,
+    Need::File("/dev/fuse"),
+];
 const SCANNED: &[Need] = &[Need::All(HANG), Need::All(OOM), Need::All(EXT4)];
 const FROZEN: &[Need] = &[
     Need::Agent,
@@ -156,6 +162,16 @@ const TESTS: &[Test] = &[
         name: "a_hung_task_is_one_event_until_it_runs_again",
         needs: HANG,
         run: hung_task::a_hung_task_is_one_event_until_it_runs_again,
+    },
+    Test {
+        name: "tasks_that_wait_for_the_same_are_one_event",
+        needs: HANG,
+        run: wedge::tasks_that_wait_for_the_same_are_one_event,
+    },
+    Test {
+        name: "a_silent_fuse_server_is_named",
+        needs: FUSE,
+        run: wedge::a_silent_fuse_server_is_named,
     },
     Test {
         name: "an_ext4_error_makes_the_file_system_read_only_until_unmounted",

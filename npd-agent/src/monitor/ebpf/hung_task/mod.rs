@@ -10,36 +10,36 @@
 
 mod message;
 mod owner;
+mod report;
 mod scan;
 mod table;
+mod target;
+mod view;
+mod wait_point;
+mod wedge;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use npd_ebpf::hung_task::HungTaskRecord;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use self::report::HungTaskReports;
 use self::scan::TaskScan;
 use self::table::{SleepingTask, TaskChanges, TaskTable};
 use super::layout::{CGROUP, TASK};
-use super::probe::{Observation, Probe, ProbeContext, ProbeRecord, ProbeRule, Selector, text};
+use super::probe::{Probe, ProbeContext, ProbeRecord, Selector, text};
 use super::program::{KernelProgram, TaskIterator};
 use super::reconcile::Reconciler;
 use super::task::cgroup_path;
 use crate::kernel_text;
 use crate::monitor::Task;
-use crate::node::cgroup;
-use crate::node::pod_names::PodNames;
 use crate::node::proc::hung_tasks;
 use crate::problem::Forever;
-use crate::threads::{ThreadPool, ThreadTask};
-
-/// How long the kernel may take to say in which cgroup a task is.
-const PATIENCE: Duration = Duration::from_millis(250);
+use crate::threads::ThreadPool;
 
 /// The probe.
 pub(super) const PROBE: Probe = Probe {
@@ -104,10 +104,8 @@ async fn watch_tasks(mut watch: ProbeContext) -> Forever {
 struct Tasks {
     proc: PathBuf,
     table: TaskTable,
-    names: PodNames,
+    reports: HungTaskReports,
     threads: ThreadPool,
-    /// A read of a task's cgroup that has not returned.
-    unanswered: Option<ThreadTask<String>>,
     scan: TaskScan,
     /// Why the probe has no better backend.
     drawback: Option<String>,
@@ -133,9 +131,8 @@ impl Tasks {
         Self {
             proc: roots.proc.clone(),
             table: TaskTable::new(threshold),
-            names: PodNames::new(&roots.log, watch.reporter.threads.clone()),
+            reports: HungTaskReports::new(roots, &watch.reporter.threads),
             threads: watch.reporter.threads.clone(),
-            unanswered: None,
             scan,
             drawback,
             pace: (threshold / SCANS).max(PACE_HANGING),
@@ -178,14 +175,17 @@ impl Tasks {
             let hangs_on = |asleep: &BTreeSet<_>| asleep.contains(&sleeper.identity());
             let now = Instant::now().into_std();
             if asleep.as_ref().is_none_or(hangs_on) && self.table.resume(&sleeper, now) {
-                let path = self.cgroup_of(sleeper.pid).await;
-                let asleep = watch.settings.hung_task_threshold;
-                let observation = self.observation(&sleeper, asleep, &path).await;
-                let concerned = self.concerned(&sleeper, &path);
-                watch.resumes(&observation, concerned).await?;
+                self.reports
+                    .resume(watch, sleeper, self.is_visible())
+                    .await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether `/proc` shows the tasks: in another pid namespace, the numbers belong to other tasks.
+    fn is_visible(&self) -> bool {
+        !matches!(self.scan, TaskScan::None)
     }
 
     fn next_due(&self, watch: &ProbeContext) -> Instant {
@@ -313,76 +313,17 @@ impl Tasks {
         watch.lost(changes.refused);
         let news = !changes.hung.is_empty() || !changes.recovered.is_empty();
         for pid in changes.recovered {
-            watch.recovered(pid).await?;
+            self.reports.recovered(watch, pid).await?;
         }
-        for (sleeper, asleep) in changes.hung {
-            let path = match path {
-                Some(path) => path.to_owned(),
-                None => self.cgroup_of(sleeper.pid).await,
-            };
-            let observation = self.observation(&sleeper, asleep, &path).await;
-            let concerned = self.concerned(&sleeper, &path);
-            watch.happened(&observation, &concerned).await?;
-            watch.lasts(&observation, &concerned).await?;
-        }
+        let visible = self.is_visible();
+        self.reports
+            .hung(watch, changes.hung, path, visible)
+            .await?;
         if news {
             let hanging: Vec<&SleepingTask> = self.table.hanging().collect();
             watch.remember(hanging).await?;
         }
         Ok(())
-    }
-
-    /// Whether a rule is about a task whose cgroup has this path. A condition for tasks with some name is
-    /// about the node's own.
-    fn concerned(&self, sleeper: &SleepingTask, path: &str) -> impl Fn(&ProbeRule) -> bool {
-        let proc = (!matches!(self.scan, TaskScan::None)).then_some(&*self.proc);
-        let is_own = owner::may_be_the_nodes(proc, sleeper.pid, path);
-        let comm = sleeper.comm.clone();
-        move |rule| {
-            let needs_own = rule.comm.is_some() && rule.problem.condition.is_some();
-            rule.is_about(&comm) && (is_own || !needs_own)
-        }
-    }
-
-    /// The path of a task's cgroup; empty if it is unknown. Reading it takes a lock of the kernel,
-    /// which may be part of the deadlock that is reported.
-    async fn cgroup_of(&mut self, pid: u32) -> String {
-        if let Some(mut asked) = self.unanswered.take()
-            && asked.try_take().is_none()
-        {
-            self.unanswered = Some(asked);
-            return String::new();
-        }
-        let Ok(threads) = self.threads.ready() else {
-            return String::new();
-        };
-        let proc = self.proc.clone();
-        let mut task = threads.run(move || cgroup::path_of(&proc, pid));
-        if let Ok(path) = timeout(PATIENCE, &mut task).await {
-            return path.unwrap_or_default();
-        }
-        self.unanswered = Some(task);
-        String::new()
-    }
-
-    /// The message about a hung task whose cgroup is at `path`.
-    async fn observation(
-        &mut self,
-        sleeper: &SleepingTask,
-        asleep: Duration,
-        path: &str,
-    ) -> Observation {
-        let SleepingTask { pid, comm, .. } = sleeper;
-        // In another pid namespace, the numbers belong to other tasks.
-        let visible = !matches!(self.scan, TaskScan::None);
-        let waits = visible.then(|| message::wait_channel(&self.proc, *pid));
-        Observation {
-            repeated: false,
-            key: pid.to_string(),
-            timestamp: Timestamp::now(),
-            message: message::message(*pid, comm, asleep, waits.flatten(), path),
-            pod: self.names.pod(path).await,
-        }
     }
 }
 

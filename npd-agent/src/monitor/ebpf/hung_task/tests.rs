@@ -66,6 +66,34 @@ async fn a_look_finds_a_hung_task_and_its_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tasks_that_wait_for_the_same_thing_are_one_event() {
+    let mut probe = host().start(&HUNG_TASK, &Err("no BPF".to_owned()));
+    for pid in [7, 8, 9] {
+        show(&probe, pid, "D", 3);
+        let stack = "[<0>] rpc_wait_bit_killable+0x20/0xa0 [sunrpc]\n";
+        probe.write(&format!("proc/{pid}/stack"), stack);
+    }
+    let heard = probe.hear(60).await;
+    let message = "blocked for more than 30 seconds, waiting for an answer of the NFS server in \
+                   rpc_wait_bit_killable; 2 other tasks wait for the same thing";
+    // Their order is that of the folders in /proc.
+    let reported = |begin: &str| {
+        let lines = heard.iter().filter(|line| line.starts_with(begin));
+        lines.filter(|line| line.ends_with(message)).count()
+    };
+    let reports = ["Happened:", "Counted: Happened:", "Lasts:"].map(reported);
+    assert_eq!((reports, heard.len()), ([1, 2, 3], 7), "{heard:#?}");
+    // The next one is a new incident when all of these are over.
+    for pid in [7, 8, 9] {
+        show(&probe, pid, "S", 4);
+    }
+    probe.hear(10).await;
+    show(&probe, 8, "D", 5);
+    let heard = probe.hear(60).await;
+    assert!(heard[0].starts_with("Happened: task cp:8 "), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_without_sleepers_is_known_to_be_well_at_once() {
     let mut probe = host().start(&HUNG_TASK, &Ok(()));
     show(&probe, 7, "S", 3);
