@@ -36,8 +36,10 @@ pub(crate) fn scan_says_sick_while_a_fault_lasts() -> anyhow::Result<()> {
     let disk = Disk::new(Type::Ext4)?;
     let mount = disk.mount("errors=remount-ro")?;
     {
+        // Dropped after the guard that lets it run again, also when the test fails.
+        let task;
         let frozen = mount.freeze()?;
-        let task = HungTask::start(&mount, "npd-test-scan")?;
+        task = HungTask::start(&mount, "npd-test-scan")?;
         let pid = format!(":{} ", task.pid());
         ensure!(problems("TaskHung", &pid)? > 0, "the hung task is not seen");
         drop(frozen);
